@@ -1,0 +1,182 @@
+"""Which items a target is ranked against, and the ranks that come out.
+
+Explained in notebook 07. Sampled protocols rank the target among the 99 items of the data set's own
+lists, so that all models and seeds meet the same ones; `full` ranks it in the whole catalogue, where
+items of the user's own history stay in place (people buy again, and a ranker that should leave them
+out can score them low itself). `adhoc_` asks a search without its user's history.
+
+Sampled and full metrics may order models differently: Krichene & Rendle, "On Sampled Metrics for Item
+Recommendation", KDD 2020. So both are always reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+from tqdm import tqdm
+
+from gensar_lite.data.dataset import Cases, Dataset
+from gensar_lite.data.storage import DataError
+from gensar_lite.evaluation.metrics import place_of_target
+
+ADHOC = "adhoc_"
+EVALUATION_PROTOCOLS = {
+    "recommendation": ("uniform99", "popular99", "full"),
+    "search": ("bm25_99", "full", "adhoc_bm25_99", "adhoc_full"),
+}
+PRIMARY = {"recommendation": ("uniform99", "NDCG@10"), "search": ("bm25_99", "NDCG@10")}
+SCORES_AT_ONCE = 2**24  # 64 MiB of float32 scores in memory at a time
+CASES_AT_ONCE = 512
+
+
+class Ranker(Protocol):
+    """Anything that scores items for cases; higher is better.
+
+    A ranker may also offer `full_rank(cases) -> (better (C,), ties (C,))`, the target's place in the whole
+    catalogue, and `top_items(cases, k) -> (C, k)` item numbers, where it has a faster exact way than scoring
+    every item.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+
+    def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
+        """Scores (C, n) of the item numbers `candidates` (C, n), or (C, N) of the whole catalogue when None."""
+        ...
+
+
+def evaluate_ranker(
+    ranker: Ranker,
+    data: Dataset,
+    split: str = "test",
+    tasks: Iterable[str] | None = None,
+    protocols: Iterable[str] | None = None,
+) -> pd.DataFrame:
+    """Rank the true item of every held-out case, for each task that the ranker serves.
+
+    `tasks` and `protocols` narrow the work down (default: all). Returns one row per case and protocol
+    with task, protocol, split, case_id, user_id, item_id, `rank` (expected under a random order of ties:
+    1 + better + ties / 2) and `ties` (other items with the target's score); `add_metrics` turns them into
+    the expected metrics. Raises `DataError` where a ranker gives NaN or an array of the wrong shape.
+    """
+    wanted = None if protocols is None else set(protocols)
+    known = {p for names in EVALUATION_PROTOCOLS.values() for p in names}
+    if wanted is not None and not wanted <= known:
+        raise ValueError(f"unknown protocols {sorted(wanted - known)}; known are {sorted(known)}")
+    served = [t for t in EVALUATION_PROTOCOLS if t in ranker.tasks and (tasks is None or t in set(tasks))]
+    parts = []
+    for task in served:
+        cases = data.cases(task, split)
+        for protocol in EVALUATION_PROTOCOLS[task]:
+            if wanted is None or protocol in wanted:
+                better, ties = rank_cases(ranker, cases, protocol, data.num_items)
+                parts.append(_rows(data, cases, protocol, split, better, ties))
+    if not parts:
+        return _rows(data, data.cases("search", split).take(slice(0, 0)), "", split, np.zeros(0), np.zeros(0))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _rows(
+    data: Dataset, cases: Cases, protocol: str, split: str, better: np.ndarray, ties: np.ndarray
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "task": cases.task,
+            "protocol": protocol,
+            "split": split,
+            "case_id": cases.case_id,
+            "user_id": np.array(data.log.user_ids, dtype=object)[cases.user],
+            "item_id": data.items["item_id"].to_numpy(dtype=object)[cases.item],
+            "rank": 1 + better + ties / 2,
+            "ties": ties.astype(np.int64),
+        }
+    )
+
+
+def rank_cases(ranker: Ranker, cases: Cases, protocol: str, num_items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts (C,) of the items better than the target and tied with it, in one protocol."""
+    if protocol.startswith(ADHOC):
+        cases = cases.without_history()
+    base = protocol.removeprefix(ADHOC)
+    if base == "full" and hasattr(ranker, "full_rank"):
+        better, ties = ranker.full_rank(cases)
+        return np.asarray(better, np.int64), np.asarray(ties, np.int64)
+    better, ties = np.zeros(len(cases), np.int64), np.zeros(len(cases), np.int64)
+    lists = None if base == "full" else np.column_stack([cases.item, cases.candidates[base]])
+    if lists is not None and (lists[:, 1:] == lists[:, :1]).any():
+        row = int(np.flatnonzero((lists[:, 1:] == lists[:, :1]).any(axis=1))[0])
+        raise DataError(f"case {cases.case_id[row]} has its own target among the candidates of {base}; import or simulate the data set again")
+    width = num_items if lists is None else lists.shape[1]
+    for rows in _chunks(len(cases), width, f"{ranker.name}: {cases.task}, {protocol}"):
+        part = cases.take(rows)
+        scores = _checked(ranker, part, None if lists is None else lists[rows], width)
+        if lists is None:
+            target = scores[np.arange(len(part)), part.item][:, None]
+            better[rows] = (scores > target).sum(axis=1)
+            ties[rows] = (scores == target).sum(axis=1) - 1
+        else:
+            better[rows], ties[rows] = place_of_target(scores)
+    return better, ties
+
+
+def _chunks(num_cases: int, width: int, label: str) -> Iterable[slice]:
+    size = int(np.clip(SCORES_AT_ONCE // max(width, 1), 1, CASES_AT_ONCE))
+    slices = [slice(start, min(start + size, num_cases)) for start in range(0, num_cases, size)]
+    return tqdm(slices, desc=label, disable=None, leave=False)
+
+
+def _checked(ranker: Ranker, cases: Cases, candidates: np.ndarray | None, width: int) -> np.ndarray:
+    scores = np.asarray(ranker.score(cases, candidates))
+    if scores.shape != (len(cases), width):
+        raise DataError(f"{ranker.name} gave {cases.task} scores of shape {scores.shape} where {(len(cases), width)} was asked for")
+    bad = np.isnan(scores).any(axis=1)
+    if bad.any():
+        first = ", ".join(str(c) for c in cases.case_id[bad][:3])
+        raise DataError(f"{ranker.name} gave scores that are not a number (NaN) in {bad.sum()} of {len(cases)} {cases.task} cases (first case_id: {first}); a NaN has no rank, so look for a division by zero or a diverged training")
+    return scores
+
+
+def top_items(ranker: Ranker, cases: Cases, num_items: int, k: int = 10, seed: int = 0) -> np.ndarray:
+    """The k best items (C, min(k, N)) of the whole catalogue, in no particular order, ties drawn at random by `seed`."""
+    k = min(k, num_items)
+    if hasattr(ranker, "top_items"):
+        return np.asarray(ranker.top_items(cases, k))
+    random = np.random.default_rng(seed)
+    found = np.zeros((len(cases), k), np.int64)
+    for rows in _chunks(len(cases), num_items, f"{ranker.name}: {cases.task}, top {k}"):
+        scores = _checked(ranker, cases.take(rows), None, num_items)
+        last = np.partition(scores, num_items - k, axis=1)[:, [num_items - k]]
+        draw = np.where(scores > last, 2, np.where(scores == last, random.random(scores.shape, np.float32), -1))
+        found[rows] = np.argpartition(draw, num_items - k, axis=1)[:, num_items - k :]
+    return found
+
+
+def list_quality(
+    ranker: Ranker, data: Dataset, task: str, split: str = "test", k: int = 10, seed: int = 0
+) -> dict[str, float]:
+    """What the top-k lists of a ranker look like, apart from being right.
+
+    `coverage`: share of the catalogue that is in somebody's list. `popularity_bias`: mean popularity
+    percentile of the listed items (0 to 1, equal counts share their mean; .5 is what a uniform draw gets).
+    `novelty`: mean self-information -log2(share of all training clicks) in bits, with one click added to
+    every item (Zhou et al., PNAS 2010, without the logarithm's bounds at zero clicks).
+    """
+    if task not in ranker.tasks:
+        raise ValueError(f"{ranker.name} does not serve {task}")
+    cases = data.cases(task, split)
+    listed = top_items(ranker, cases, data.num_items, k, seed)
+    listed = listed[listed >= 0]
+    if not listed.size:
+        return {"coverage": 0.0, "popularity_bias": float("nan"), "novelty": float("nan")}
+    popularity = data.popularity
+    percentile = (rankdata(popularity) - 0.5) / data.num_items
+    share = (popularity + 1) / (popularity.sum() + data.num_items)
+    return {
+        "coverage": float(len(np.unique(listed)) / data.num_items),
+        "popularity_bias": float(percentile[listed].mean()),
+        "novelty": float(-np.log2(share[listed]).mean()),
+    }
