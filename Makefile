@@ -1,0 +1,80 @@
+# Everything starts from a fresh clone: each target first makes .venv by itself, once.
+VENV ?= .venv
+# The Python that .venv is made with; empty: the first of the list below that is 3.11 or newer.
+PYTHON ?=
+PYTHONS = python3.13 python3.12 python3.11 python3
+EXTRAS ?= dev
+# PyTorch's index of CPU builds. Where it can't be reached, pip's own index is asked for the same version.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# For a GPU: make setup CUDA=yes TORCH_INDEX=https://download.pytorch.org/whl/cu130
+CUDA ?= no
+JOBS ?= 2
+PYTEST_ARGS ?=
+LAB_ARGS ?=
+
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+READY = $(VENV)/.ready
+TORCH = $$(grep '^torch==' constraints.txt)
+
+.PHONY: help setup demo test lint format lab bench bazaar clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY) ## make .venv with everything in it (done by itself before the others)
+
+demo: $(READY) ## run the whole line on the embedded store: identifiers, model, both tasks, report.html
+	$(BIN)/gensar-lite run --data bazaar --preset tiny --strategy gensar --seed 0 --out runs/demo --examples 3
+	@echo "The report: runs/demo/report.html"
+
+test: lint ## ruff, mypy and all tests (at most 10 minutes on 2 cores)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+lint: $(READY) ## ruff and mypy only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## lay the code out and repair what ruff can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_ARGS)
+
+bench: $(READY) ## measure speed and quality against the references (minutes to hours)
+	@for file in benchmarks/*.py; do \
+	  if test -e "$$file"; then echo "== $$file" && $(BIN)/python "$$file" || exit 1; \
+	  else echo "There are no benchmarks yet."; fi; \
+	done
+
+bazaar: $(READY) ## simulate the embedded store again into data/bazaar
+	$(BIN)/gensar-lite data simulate --out data/bazaar
+
+clean: ## remove .venv, caches and build folders (runs/ stays)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache docs/_build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set up again only when what is installed may have changed.
+$(READY): pyproject.toml constraints.txt
+	@$(BIN)/python -c "import pip" 2>/dev/null || { \
+	  for candidate in $(or $(PYTHON),$(PYTHONS)); do \
+	    if "$$candidate" -c "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then \
+	      echo "Making $(VENV) with $$("$$candidate" --version)"; \
+	      "$$candidate" -m venv --clear $(VENV) && exit 0; \
+	    fi; \
+	  done; \
+	  echo "No Python 3.11 or newer with its venv module was found (tried: $(or $(PYTHON),$(PYTHONS)));" \
+	    "install one (Debian: python3-venv; macOS: brew install python@3.13) or name it: make PYTHON=/path/to/python3." >&2; \
+	  exit 1; }
+	@echo "Installing $(TORCH) for $(if $(filter yes,$(CUDA)),the GPU,the CPU)"
+	@$(PIP) install --quiet --retries 0 --timeout 20 --no-deps --index-url $(TORCH_INDEX) $(TORCH) || { \
+	  echo "$(TORCH_INDEX) gave no $(TORCH); asking pip's own index."; \
+	  $(PIP) install --quiet --no-deps $(TORCH); }
+	@$(if $(filter yes,$(CUDA)),true,$(BIN)/python .ci/check_torch.py) || { $(PIP) uninstall --quiet --yes torch; exit 1; }
+	@echo "Installing the rest (a few minutes)"
+	@$(PIP) install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
+	@$(if $(filter yes,$(CUDA)),true,$(BIN)/python .ci/check_torch.py)
+	@touch $(READY)
+	@echo "Ready: $(VENV)"
