@@ -11,7 +11,7 @@ Recommendation", KDD 2020. So both are always reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -99,28 +99,38 @@ def _rows(
 
 def rank_cases(ranker: Ranker, cases: Cases, protocol: str, num_items: int) -> tuple[np.ndarray, np.ndarray]:
     """Counts (C,) of the items better than the target and tied with it, in one protocol."""
+    if protocol.removeprefix(ADHOC) == "full" and hasattr(ranker, "full_rank"):
+        better, ties = ranker.full_rank(cases.without_history() if protocol.startswith(ADHOC) else cases)
+        return np.asarray(better, np.int64), np.asarray(ties, np.int64)
+    better, ties = np.zeros(len(cases), np.int64), np.zeros(len(cases), np.int64)
+    for rows, items, scores in score_in_chunks(ranker, cases, protocol, num_items):
+        if items is None:
+            target = scores[np.arange(len(scores)), cases.item[rows]][:, None]
+            better[rows] = (scores > target).sum(axis=1)
+            ties[rows] = (scores == target).sum(axis=1) - 1
+        else:
+            better[rows], ties[rows] = place_of_target(scores)
+    return better, ties
+
+
+def score_in_chunks(
+    ranker: Ranker, cases: Cases, protocol: str, num_items: int
+) -> Iterator[tuple[slice, np.ndarray | None, np.ndarray]]:
+    """Yield the rows of a chunk of cases, its items (the target first; None: the whole catalogue) and their scores.
+
+    Chunks bound the memory of the scores (`SCORES_AT_ONCE`). Raises `DataError` on NaN and on a wrong shape.
+    """
     if protocol.startswith(ADHOC):
         cases = cases.without_history()
     base = protocol.removeprefix(ADHOC)
-    if base == "full" and hasattr(ranker, "full_rank"):
-        better, ties = ranker.full_rank(cases)
-        return np.asarray(better, np.int64), np.asarray(ties, np.int64)
-    better, ties = np.zeros(len(cases), np.int64), np.zeros(len(cases), np.int64)
     lists = None if base == "full" else np.column_stack([cases.item, cases.candidates[base]])
     if lists is not None and (lists[:, 1:] == lists[:, :1]).any():
         row = int(np.flatnonzero((lists[:, 1:] == lists[:, :1]).any(axis=1))[0])
         raise DataError(f"case {cases.case_id[row]} has its own target among the candidates of {base}; import or simulate the data set again")
     width = num_items if lists is None else lists.shape[1]
     for rows in _chunks(len(cases), width, f"{ranker.name}: {cases.task}, {protocol}"):
-        part = cases.take(rows)
-        scores = _checked(ranker, part, None if lists is None else lists[rows], width)
-        if lists is None:
-            target = scores[np.arange(len(part)), part.item][:, None]
-            better[rows] = (scores > target).sum(axis=1)
-            ties[rows] = (scores == target).sum(axis=1) - 1
-        else:
-            better[rows], ties[rows] = place_of_target(scores)
-    return better, ties
+        items = None if lists is None else lists[rows]
+        yield rows, items, _checked(ranker, cases.take(rows), items, width)
 
 
 def _chunks(num_cases: int, width: int, label: str) -> Iterable[slice]:
@@ -147,8 +157,7 @@ def top_items(ranker: Ranker, cases: Cases, num_items: int, k: int = 10, seed: i
         return np.asarray(ranker.top_items(cases, k))
     random = np.random.default_rng(seed)
     found = np.zeros((len(cases), k), np.int64)
-    for rows in _chunks(len(cases), num_items, f"{ranker.name}: {cases.task}, top {k}"):
-        scores = _checked(ranker, cases.take(rows), None, num_items)
+    for rows, _, scores in score_in_chunks(ranker, cases, "full", num_items):
         last = np.partition(scores, num_items - k, axis=1)[:, [num_items - k]]
         draw = np.where(scores > last, 2, np.where(scores == last, random.random(scores.shape, np.float32), -1))
         found[rows] = np.argpartition(draw, num_items - k, axis=1)[:, num_items - k :]
