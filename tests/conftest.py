@@ -23,3 +23,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real tables of {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture
+def ranx(monkeypatch: pytest.MonkeyPatch):
+    """The ranx library without its compiler: compiling takes a minute, these tests rank a handful of cases."""
+    numba = pytest.importorskip("numba")
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
+    return pytest.importorskip("ranx")

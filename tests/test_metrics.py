@@ -116,8 +116,7 @@ def test_ndcg_with_ties_agrees_with_scikit_learn(k):
     assert found.mean() == pytest.approx(ndcg_score(gains, scores, k=k))
 
 
-def test_untied_metrics_agree_with_ranx():
-    ranx = pytest.importorskip("ranx")
+def test_untied_metrics_agree_with_ranx(ranx):
     rng = np.random.default_rng(3)
     scores, gains = rng.random((25, 30)), rng.integers(0, 4, (25, 30)) * (rng.random((25, 30)) < 0.3)
     gains[:, 0] = 1  # ranx wants a relevant item in every query

@@ -66,8 +66,7 @@ def folder(data, tmp_path_factory):
     return folder
 
 
-def test_ranx_reads_the_files_and_agrees(data, folder):
-    ranx = pytest.importorskip("ranx")
+def test_ranx_reads_the_files_and_agrees(data, folder, ranx):
     ours = metrics_of(evaluate_ranker(Shuffled(), data))
     checked = 0
     for task, protocols in ours.items():
