@@ -1,0 +1,178 @@
+"""Queries for logs without searches: `known-item` and `category-path`.
+
+Explained in notebook 01. A share of the interactions, and always the last two of every user (the
+held-out ones), gets a search with the same user, item and timestamp: the event's second face.
+
+- `known-item` (Azzopardi, de Rijke & Balog, SIGIR 2007, section 3): someone recalls an item and types
+  words of it. Each word is drawn from the item's language model with probability 1 − λ, else from the
+  whole catalogue (λ = `NOISE`; never all words of a query). The item's model is their "popular" one
+  (a word's share of the text) mixed over the fields (`FIELD_WEIGHTS`: mostly the title). Differences:
+  no word twice in a query, no stop words, words in the order of the item's text. Such queries are made
+  of title words, which favours lexical rankers: read results with that in mind.
+- `category-path` (Ai et al., SIGIR 2017, section 5.1; after Van Gysel et al. 2016): the words of the
+  item's category path from the root to the leaf, without stop words and repeated words. An item with
+  several paths (separated by " | ") gets one of them at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from bm25s.stopwords import STOPWORDS_EN_PLUS
+
+from gensar_lite.data.lexical import words
+from gensar_lite.data.storage import DataError
+
+PROTOCOLS = ("known-item", "category-path")
+FIELD_WEIGHTS = {"title": 0.75, "brand": 0.05, "categories": 0.1, "description": 0.1}
+NOISE = 0.1  # λ of Azzopardi et al., eq. 2: words that come from elsewhere in the catalogue
+MEAN_EXTRA_WORDS = 2.0  # query length: 1 + Poisson(2), three words on average
+MAX_WORDS = 8
+PATH_SEPARATOR = " | "
+NOT_TYPED = frozenset(word.replace("'", "") for word in STOPWORDS_EN_PLUS)
+_CHUNK = 20_000  # queries sampled at a time
+
+
+@dataclass(frozen=True)
+class ItemWords:
+    """The words of N items in flat arrays: item i owns `ptr[i]:ptr[i + 1]`, in the order in which they stand there.
+
+    `term` numbers `vocabulary`, `weight` is its probability in the item's language model (up to a factor).
+    `frequency` (V,) counts each word in the whole catalogue.
+    """
+
+    vocabulary: np.ndarray
+    ptr: np.ndarray
+    term: np.ndarray
+    weight: np.ndarray
+    frequency: np.ndarray
+
+
+def usable_words(text: str) -> list[str]:
+    """Words that someone would type: no stop words, no single letters (characters of other scripts stay)."""
+    return [w for w in words(text) if w not in NOT_TYPED and (len(w) > 1 or ord(w) > 0x2FF)]
+
+
+def count_words(items: pd.DataFrame) -> ItemWords:
+    """The language model of every item (see the module's text)."""
+    number: dict[str, int] = {}
+    owner: list[int] = []
+    term: list[int] = []
+    field: list[int] = []
+    place: list[int] = []
+    for f, name in enumerate(FIELD_WEIGHTS):
+        for i, text in enumerate(items[name]):
+            found = [number.setdefault(w, len(number)) for w in usable_words(text)]
+            owner += [i] * len(found)
+            term += found
+            field += [f] * len(found)
+            place += range(len(found))
+    table = pd.DataFrame({"item": owner, "term": term, "field": field, "place": place}, dtype=np.int64)
+    share = 1.0 / table.groupby(["item", "field"])["term"].transform("size")
+    table["weight"] = share * np.array(list(FIELD_WEIGHTS.values()))[table["field"]]
+    frequency = np.bincount(table["term"], minlength=len(number))
+    table["order"] = table["field"] * 1_000_000 + table["place"]
+    unique = table.groupby(["item", "term"], sort=False).agg(weight=("weight", "sum"), order=("order", "min")).reset_index()
+    unique = unique.sort_values(["item", "order"], ignore_index=True)
+    ptr = np.searchsorted(unique["item"].to_numpy(), np.arange(len(items) + 1))
+    return ItemWords(np.array(list(number), dtype=object), ptr, unique["term"].to_numpy(), unique["weight"].to_numpy(), frequency)
+
+
+def known_item_queries(items: pd.DataFrame, asked: np.ndarray, rng: np.random.Generator) -> tuple[list[str], int]:
+    """One query for each item number in `asked` (Q,).
+
+    An item without a usable word (no text, or stop words only) is asked for by its title as it stands,
+    or by its id where it has none. Returns the queries and how many fell back on that.
+    """
+    model = count_words(items)
+    cumulative = np.cumsum(model.frequency)
+    queries: list[str] = []
+    for begin in range(0, len(asked), _CHUNK):
+        item = asked[begin : begin + _CHUNK]
+        length = np.minimum(1 + rng.poisson(MEAN_EXTRA_WORDS, len(item)), MAX_WORDS)
+        count = model.ptr[item + 1] - model.ptr[item]
+        row = np.repeat(np.arange(len(item)), count)
+        slot = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        place = np.repeat(model.ptr[item], count) + slot
+        # the largest of log weight + Gumbel noise: drawn one after the other, no word twice
+        score = np.log(model.weight[place]) + rng.gumbel(size=len(place))
+        best = np.lexsort((-score, row))
+        rank = slot  # row by row, the sorted draws stand in the same cells
+        chosen, drawn = best[rank < length[row]], rank[rank < length[row]]
+        in_text = np.argsort(chosen)
+        taken, drawn = chosen[in_text], drawn[in_text]
+        row, term = row[taken], model.term[place[taken]]
+        noisy = (rng.random(len(term)) < NOISE) & (drawn > 0)  # one word at least is the item's own
+        if noisy.any():
+            term = term.copy()
+            term[noisy] = np.searchsorted(cumulative, rng.integers(cumulative[-1], size=int(noisy.sum())), side="right")
+        _, first = np.unique(row * len(model.vocabulary) + term, return_index=True)
+        first.sort()
+        row, term = row[first], term[first]
+        ends = np.searchsorted(row, np.arange(len(item) + 1))
+        typed = model.vocabulary[term]
+        queries += [" ".join(typed[a:b]) for a, b in pairwise(ends)]
+    empty = [q for q, query in enumerate(queries) if not query]
+    for q in empty:
+        title = " ".join(words(items["title"].iloc[asked[q]]))
+        queries[q] = title or str(items["item_id"].iloc[asked[q]])
+    return queries, len(empty)
+
+
+def category_queries(items: pd.DataFrame, asked: np.ndarray, rng: np.random.Generator) -> tuple[list[str], int]:
+    """One query for each item number in `asked` (Q,): the words of one of its category paths.
+
+    An item without a usable category is asked for as in `known-item`. Returns the queries and how many
+    fell back on that. Raises `DataError` where no item at all has categories.
+    """
+    paths: list[list[str]] = []
+    for text in items["categories"]:
+        found = (" ".join(dict.fromkeys(usable_words(path))) for path in text.split(PATH_SEPARATOR))
+        paths.append([path for path in found if path])
+    count = np.array([len(p) for p in paths])
+    if not count.any():
+        raise DataError("No item has categories, so there are no category paths to make queries from; use the query protocol 'known-item'")
+    pick = (rng.random(len(asked)) * count[asked]).astype(np.int64)
+    queries = [paths[i][p] if paths[i] else "" for i, p in zip(asked, pick, strict=True)]
+    empty = np.flatnonzero(count[asked] == 0)
+    if len(empty):
+        instead, _ = known_item_queries(items, asked[empty], rng)
+        for q, query in zip(empty, instead, strict=True):
+            queries[q] = query
+    return queries, len(empty)
+
+
+def synthesise_searches(
+    items: pd.DataFrame, interactions: pd.DataFrame, protocol: str, search_share: float = 0.5, data_seed: int = 0
+) -> tuple[pd.DataFrame, int]:
+    """Searches for a share of the interactions and for every held-out one.
+
+    `interactions` are clean (see `build_dataset`). Returns the table of searches (user_id, session_id,
+    query, item_id, timestamp) and how many queries fell back on another rule. Raises `DataError` for a
+    share outside 0 to 1 and where the protocol finds nothing to work with.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"queries must be one of {PROTOCOLS}, not {protocol!r}")
+    if not 0 <= search_share <= 1:
+        raise DataError(f"search_share must lie between 0 and 1, not {search_share}")
+    choose, write = np.random.default_rng([data_seed, 2007]).spawn(2)
+    ordered = interactions.sort_values(["user_id", "timestamp"], kind="stable")
+    held_out = ordered.groupby("user_id", sort=False).cumcount(ascending=False).to_numpy() < 2
+    searched = ordered[held_out | (choose.random(len(ordered)) < search_share)]
+    number = pd.Series(np.arange(len(items)), index=items["item_id"].to_numpy())
+    asked = searched["item_id"].map(number).to_numpy(np.int64)
+    make = known_item_queries if protocol == "known-item" else category_queries
+    queries, fallen_back = make(items, asked, write)
+    searches = pd.DataFrame(
+        {
+            "user_id": searched["user_id"].to_numpy(object),
+            "session_id": [f"s{n}" for n in range(len(searched))],
+            "query": queries,
+            "item_id": searched["item_id"].to_numpy(object),
+            "timestamp": searched["timestamp"].to_numpy(np.int64),
+        }
+    )
+    return searches, fallen_back
