@@ -1,0 +1,176 @@
+"""Training examples of the six tasks, and the batches drawn from them.
+
+Explained in notebook 05. A batch is a pure function of (seed, step): nothing to store for a resume, and several
+processes take their share of the same batch. Every task goes through its examples in shuffled epochs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.training.inputs import InputEncoder, Inputs
+from gensar_lite.training.prompts import PROMPTS, TEXT_TASKS
+from gensar_lite.training.settings import TrainingConfig
+from gensar_lite.training.vocabulary import Sequences
+
+VIEWS = ("semantic", "collaborative")
+
+
+class CodeChunk(NamedTuple):
+    """B examples whose target is an identifier. `rows[view]` (B_v,) are those of a view, `targets[view]` (B_v, L) its tokens."""
+
+    inputs: Inputs
+    decoder: torch.Tensor
+    rows: dict[str, torch.Tensor]
+    targets: dict[str, torch.Tensor]
+
+
+class TextChunk(NamedTuple):
+    """B examples whose target is text: decoder inputs (B, T) and labels (B, T), -100 where padded."""
+
+    inputs: Inputs
+    decoder: torch.Tensor
+    labels: torch.Tensor
+
+
+@dataclass(frozen=True)
+class TaskExamples:
+    """n examples of one task: history `start:stop` of the log, `tail` segment (-1: none), target item, view or text row."""
+
+    start: np.ndarray
+    stop: np.ndarray
+    tail: np.ndarray
+    item: np.ndarray
+    view: np.ndarray
+    text: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def _task(num: int, start: np.ndarray | int = 0, stop: np.ndarray | int = 0, tail: np.ndarray | int = -1,
+          item: np.ndarray | int = -1, view: np.ndarray | int = 0, text: np.ndarray | int = -1) -> TaskExamples:
+    return TaskExamples(*(np.broadcast_to(part, num).astype(np.int64) for part in (start, stop, tail, item, view, text)))
+
+
+class Examples:
+    """All training examples of a data set and the rule by which steps draw from them.
+
+    `pseudo_queries` holds texts and the item numbers they were written for.
+    """
+
+    def __init__(self, data: Dataset, encoder: InputEncoder, pseudo_queries: tuple[list[str], np.ndarray],
+                 config: TrainingConfig, seed: int) -> None:
+        self.encoder = encoder
+        self.vocabulary = encoder.vocabulary
+        self.config = config
+        self.seed = seed
+        base = encoder.base
+        every = np.arange(data.num_items)
+        pseudo = encoder.with_behaviour("<S_Q>", self.vocabulary.encode(pseudo_queries[0], encoder.max_text))
+        first_pseudo = len(encoder.store)
+        first_identifier = first_pseudo + len(pseudo)
+        self.store = Sequences.stack([encoder.store, pseudo, *(encoder.identifier_segments(every, view) for view in VIEWS)])
+        log = data.log
+        clicked = data.train_mask & (log.item >= 0)
+        start = log.user_ptr[log.user]
+        recommended = np.flatnonzero(clicked & log.recommended)
+        searched = np.flatnonzero(clicked & log.searched)
+        asked = np.flatnonzero(data.train_mask & log.searched)
+        both = np.concatenate([every, every])
+        view = np.repeat([0, 1], data.num_items)
+        self.tasks = {
+            "next_item": _task(len(recommended), start[recommended], recommended, item=log.item[recommended], view=1),
+            "next_search_item": _task(len(searched), start[searched], searched, base["query"] + log.query[searched], log.item[searched]),
+            "query_to_item": _task(len(pseudo), tail=first_pseudo + np.arange(len(pseudo)), item=pseudo_queries[1]),
+            "text_to_item": _task(len(both), tail=base["text"] + both, item=both, view=view),
+            "next_query": _task(len(asked), start[asked], asked, text=base["query"] + log.query[asked]),
+            "item_to_text": _task(len(both), tail=first_identifier + np.arange(len(both)), text=base["text"] + both),
+        }
+        shares = {task: share for task, share in config.shares().items() if len(self.tasks[task]) and share > 0}
+        self.shares = {task: share / sum(shares.values()) for task, share in shares.items()}
+        self.order = lru_cache(maxsize=2 * len(PROMPTS))(self._order)
+
+    def _order(self, task: str, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, list(PROMPTS).index(task), epoch])
+        return rng.permutation(len(self.tasks[task]))
+
+    def draw(self, task: str, step: int, batch_size: int) -> np.ndarray:
+        """The rows of a task's examples that a step trains on."""
+        pace = batch_size * self.shares[task]
+        place = np.arange(int(step * pace), int((step + 1) * pace))
+        epoch, within = np.divmod(place, len(self.tasks[task]))
+        return np.concatenate([self.order(task, int(e))[within[epoch == e]] for e in np.unique(epoch)] or [place])
+
+    def chunks(self, step: int, rank: int = 0, world: int = 1) -> list[CodeChunk | TextChunk]:
+        """The part of a step's batch that process `rank` of `world` computes, in chunks of like length."""
+        config = self.config
+        rng = np.random.default_rng([self.seed, step, 1])
+        columns: list[list[np.ndarray]] = [[], []]
+        for task in self.shares:
+            rows = self.draw(task, step, config.batch_size)
+            examples = self.tasks[task]
+            prompt = self.encoder.prompt_row[task] + rng.integers(len(PROMPTS[task]), size=len(rows))
+            history = examples.stop[rows] - examples.start[rows]
+            kept = np.minimum(history, self.encoder.max_events)
+            # a random part of the history is hidden: an old habit must not drown the latest event
+            kept = np.where(rng.random(len(rows)) < config.shorten_history, rng.integers(0, kept + 1), kept)
+            part = np.stack([prompt, examples.stop[rows] - kept, examples.stop[rows], examples.tail[rows],
+                             examples.item[rows], examples.view[rows], examples.text[rows]])
+            columns[task in TEXT_TASKS].append(part[:, rank::world])
+        chunks: list[CodeChunk | TextChunk] = []
+        for kind, parts in enumerate(columns):
+            if not parts:
+                continue
+            table = np.concatenate(parts, axis=1)
+            table = table[:, np.argsort(self._length(table), kind="stable")]
+            for piece in np.array_split(table, config.num_chunks if kind == 0 else 1, axis=1):
+                if piece.shape[1]:
+                    chunks.append(self._text_chunk(piece) if kind else self._code_chunk(piece))
+        return chunks
+
+    def _length(self, table: np.ndarray) -> np.ndarray:
+        _, start, stop, tail, *_ = table
+        lengths = np.append(self.store.lengths, 0)  # tail -1 reads the appended zero
+        if self.encoder.history == "pooled":
+            return stop - start + lengths[tail]
+        ends = self.store.ptr[self.encoder.base["event"] + np.stack([start, stop])]
+        return ends[1] - ends[0] + lengths[tail]
+
+    def _inputs(self, table: np.ndarray) -> Inputs:
+        prompt, start, stop, tail, *_ = table
+        example, event = self.encoder.history_rows(start, stop)
+        there = np.flatnonzero(tail >= 0)
+        return self.encoder.compose(prompt, (example, self.encoder.base["event"] + event), (there, tail[there]), self.store)
+
+    def _code_chunk(self, table: np.ndarray) -> CodeChunk:
+        *_, item, view, _ = table
+        rows, targets = {}, {}
+        decoder = np.zeros((len(item), 2 + self.vocabulary.num_levels), np.int64)
+        for v, name in enumerate(VIEWS):
+            which = np.flatnonzero(view == v)
+            if len(which):
+                tokens = self.vocabulary.view_tokens[name][item[which]]
+                decoder[which, 1] = self.vocabulary.behaviour_of(name)
+                decoder[which, 2:] = tokens
+                rows[name], targets[name] = torch.from_numpy(which), torch.from_numpy(tokens)
+        return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets)
+
+    def _text_chunk(self, table: np.ndarray) -> TextChunk:
+        text = table[-1]
+        lengths = np.minimum(self.store.lengths[text], self.config.max_target_text)
+        size = int(lengths.max()) + 1
+        inside = np.arange(size)[None, :] < lengths[:, None]
+        owner, column = np.nonzero(inside)
+        labels = np.full((len(text), size), -100, np.int64)
+        labels[owner, column] = self.store.tokens[self.store.ptr[text][owner] + column]
+        labels[np.arange(len(text)), lengths] = self.vocabulary.eos
+        decoder = np.zeros_like(labels)
+        decoder[:, 1:] = np.where(labels[:, :-1] < 0, self.vocabulary.pad, labels[:, :-1])
+        return TextChunk(self._inputs(table), torch.from_numpy(decoder), torch.from_numpy(labels))

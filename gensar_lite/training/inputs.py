@@ -1,0 +1,140 @@
+"""Encoder inputs: segments of tokens, laid out as positions.
+
+Explained in notebook 05. An input is a row of *segments*: a prompt, the events of the history, the query. A
+segment is either *spread* (each token is a position of its own: the paper's form) or *pooled* (one
+position whose embedding is the scaled sum of its tokens' embeddings: a history of ten searches is then ten
+positions instead of a hundred). Both are the same arithmetic, a weighted sum of token embeddings per
+position, so training, decoding and evaluation share one code path.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from gensar_lite.data.events import EventLog
+from gensar_lite.training.prompts import PROMPTS
+from gensar_lite.training.vocabulary import Sequences, Vocabulary
+
+HISTORY_FORMS = ("pooled", "tokens")
+
+
+class Inputs(NamedTuple):
+    """B encoder inputs of at most S positions: position `place[t]` of the flattened (B * S) grid gets
+    `weight[t]` times the embedding of token `token[t]`. `token`, `place`, `weight` are (T,), `mask` (B, S)."""
+
+    token: torch.Tensor
+    place: torch.Tensor
+    weight: torch.Tensor
+    mask: torch.Tensor
+
+    def to(self, device: torch.device | str) -> Inputs:
+        return Inputs(*(part.to(device) for part in self))
+
+
+class InputEncoder:
+    """Turns events, queries and texts into encoder inputs.
+
+    Every segment that can occur is tokenised once and kept in one flat store; an input is then a list of
+    segment numbers, and a batch is assembled by array arithmetic alone.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, log: EventLog, item_texts: list[str], history: str = "pooled",
+                 max_events: int = 20, max_text: int = 40) -> None:
+        if history not in HISTORY_FORMS:
+            raise ValueError(f"history must be one of {HISTORY_FORMS}, not {history!r}")
+        self.vocabulary = vocabulary
+        self.history = history
+        self.max_events = max_events
+        self.max_text = max_text
+        prompts = vocabulary.encode([prompt for task in PROMPTS.values() for prompt in task])
+        self.queries = vocabulary.encode(log.queries, max_text)
+        self.texts = vocabulary.encode(item_texts, max_text)
+        self.event_segments = self.describe_events(log.item, log.query, log.searched, self.queries)
+        stored = [prompts, self.event_segments, self.with_behaviour("<S_Q>", self.queries), self.texts]
+        self.base = dict(zip(("prompt", "event", "query", "text"), np.cumsum([0, *map(len, stored)]), strict=False))
+        self.store = Sequences.stack(stored)
+        self.prompt_row = {task: i * len(ways) for i, (task, ways) in enumerate(PROMPTS.items())}
+
+    def with_behaviour(self, behaviour: str, texts: Sequences) -> Sequences:
+        """Put a behaviour token before every sequence."""
+        token = np.full(len(texts), self.vocabulary.behaviours[behaviour], np.int64)
+        return Sequences.join([Sequences(token, np.arange(len(texts) + 1)), texts])
+
+    def identifier_segments(self, items: np.ndarray, view: str) -> Sequences:
+        """`<R_I>` or `<S_I>` and the identifier of each item; an empty sequence for item -1."""
+        tokens = np.insert(self.vocabulary.view_tokens[view][items], 0, self.vocabulary.behaviour_of(view), axis=1)
+        there = np.asarray(items) >= 0
+        width = tokens.shape[1]
+        return Sequences(tokens[there].ravel(), np.concatenate([[0], np.cumsum(there * width)]))
+
+    def describe_events(self, item: np.ndarray, query: np.ndarray, searched: np.ndarray, queries: Sequences) -> Sequences:
+        """One segment per event (E,): a recommended item, or a search with the item clicked after it."""
+        clicked = self.identifier_segments(np.where(searched, -1, item), "collaborative")
+        asked = self.with_behaviour("<S_Q>", queries)
+        blank = Sequences.stack([asked, Sequences(np.zeros(0, np.int64), np.zeros(2, np.int64))])
+        words = blank.take(np.where(searched, query, len(queries)))
+        found = self.identifier_segments(np.where(searched, item, -1), "semantic")
+        return Sequences.join([clicked, words, found])
+
+    def assemble(self, example: np.ndarray, segment: np.ndarray, pooled: np.ndarray, num_examples: int,
+                 store: Sequences | None = None) -> Inputs:
+        """Lay G segments out as B inputs. `example` (G,) ascending, `segment` (G,) rows of the store, `pooled` (G,)."""
+        store = store or self.store
+        length = store.lengths[segment]
+        total = int(length.sum())
+        owner = np.repeat(np.arange(len(segment)), length)
+        first = np.cumsum(length) - length
+        within = np.arange(total) - first[owner]
+        width = np.where(pooled, np.minimum(length, 1), length)
+        column = np.cumsum(width) - width
+        before = np.concatenate([[0], np.cumsum(np.bincount(example, width, num_examples))])[:-1].astype(np.int64)
+        column = column - before[example]
+        positions = np.bincount(example, width, num_examples).astype(np.int64)
+        size = max(int(positions.max(initial=1)), 1)
+        place = example[owner] * size + column[owner] + np.where(pooled[owner], 0, within)
+        weight = np.where(pooled, 1 / np.sqrt(np.maximum(length, 1)), 1.0)[owner].astype(np.float32)
+        token = store.tokens[store.ptr[segment][owner] + within]
+        mask = np.arange(size)[None, :] < positions[:, None]
+        return Inputs(*(torch.from_numpy(part) for part in (token, place, weight, mask)))
+
+    def compose(self, prompt: np.ndarray, history: tuple[np.ndarray, np.ndarray] | None = None,
+                tail: tuple[np.ndarray, np.ndarray] | None = None, store: Sequences | None = None) -> Inputs:
+        """Inputs of B examples: a prompt, the events of a history, and a tail (query, text or identifier).
+
+        `prompt` (B,) holds rows of the store; `history` and `tail` are pairs (example, row of the store).
+        """
+        num = len(prompt)
+        every = np.arange(num)
+        short = self.history == "pooled"
+        parts = [(every, prompt, np.full(num, short))]
+        if history is not None:
+            parts.append((*history, np.full(len(history[0]), short)))
+        if tail is not None:
+            parts.append((*tail, np.full(len(tail[0]), False)))
+        example, segment, pooled = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.argsort(example, kind="stable")
+        return self.assemble(example[order], segment[order], pooled[order], num, store)
+
+    def ask(self, task: str, events: Sequences, count: np.ndarray, queries: list[str] | None = None) -> Inputs:
+        """Inputs that put a task to the model outside training, with the first prompt.
+
+        `events` holds the history segments of all B examples one after the other, `count` (B,) how many each.
+        """
+        num = len(count)
+        first = self.prompt_row[task]
+        parts = [Sequences.of([self.store[first]]), events]
+        if queries is not None:
+            parts.append(self.with_behaviour("<S_Q>", self.vocabulary.encode(queries, self.max_text)))
+        history = np.repeat(np.arange(num), count), 1 + np.arange(len(events))
+        tail = None if queries is None else (np.arange(num), 1 + len(events) + np.arange(num))
+        return self.compose(np.zeros(num, np.int64), history, tail, Sequences.stack(parts))
+
+    def history_rows(self, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The last `max_events` events before `stop` of each example (B,), as (example, event) pairs in time order."""
+        count = np.minimum(stop - start, self.max_events)
+        example = np.repeat(np.arange(len(start)), count)
+        within = np.arange(len(example)) - np.repeat(np.cumsum(count) - count, count)
+        return example, (stop - count)[example] + within

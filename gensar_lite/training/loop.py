@@ -1,0 +1,196 @@
+"""The training loop: loss, schedule, validation, checkpoints, and resuming to the same result.
+
+Explained in notebook 05. A step depends on (seed, step) and the weights alone, so a run that was killed and
+resumed ends where an undisturbed one ends. Runs unchanged under `accelerate launch`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+from transformers import T5ForConditionalGeneration
+
+from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.training import t5
+from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
+from gensar_lite.training.settings import TrainingConfig
+from gensar_lite.training.vocabulary import Vocabulary
+
+Validate = Callable[[T5ForConditionalGeneration], dict[str, float]]
+CHECKPOINT_SECONDS = 60
+
+
+class Objective(torch.nn.Module):
+    """The mean loss per target token of a list of chunks; a module, so that several processes can share its gradients."""
+
+    def __init__(self, backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, config: TrainingConfig) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.vocabulary = vocabulary
+        self.softmax = config.softmax
+        self.dropout = config.dropout
+
+    def forward(self, chunks: list[CodeChunk | TextChunk]) -> torch.Tensor:
+        num = sum(len(chunk.decoder) for chunk in chunks)
+        losses = [self.code_loss(c) if isinstance(c, CodeChunk) else self.text_loss(c) for c in chunks]
+        return torch.stack([loss * (len(chunk.decoder) / num) for loss, chunk in zip(losses, chunks, strict=True)]).sum()
+
+    def states(self, inputs: t5.Inputs, decoder: torch.Tensor) -> torch.Tensor:
+        encoded = t5.encode(self.backbone, inputs, self.dropout)
+        return t5.decode(self.backbone, decoder, encoded, inputs.mask, self.dropout)
+
+    def code_loss(self, chunk: CodeChunk) -> torch.Tensor:
+        if self.softmax == "full":
+            states = self.states(chunk.inputs, chunk.decoder)
+            labels = F.pad(chunk.decoder[:, 1:], (0, 1), value=self.vocabulary.eos)
+            return F.cross_entropy(t5.logits(self.backbone, states).flatten(0, 1), labels.flatten())
+        states = self.states(chunk.inputs, chunk.decoder[:, :-1])[:, 1:]
+        losses = []
+        for view, rows in chunk.rows.items():
+            for level, (start, stop) in enumerate(self.vocabulary.level_slices[view]):
+                scores = t5.logits(self.backbone, states[rows, level], slice(start, stop))
+                losses.append(F.cross_entropy(scores, chunk.targets[view][:, level] - start, reduction="sum"))
+        return torch.stack(losses).sum() / (len(chunk.decoder) * self.vocabulary.num_levels)
+
+    def text_loss(self, chunk: TextChunk) -> torch.Tensor:
+        states = self.states(chunk.inputs, chunk.decoder)
+        words = slice(None) if self.softmax == "full" else slice(0, self.vocabulary.num_words)
+        there = chunk.labels >= 0
+        return F.cross_entropy(t5.logits(self.backbone, states[there], words), chunk.labels[there])
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then half a cosine down to zero."""
+    warm = max(int(config.warmup * config.steps), 1)
+    if step < warm:
+        return config.learning_rate * (step + 1) / warm
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(config.steps - warm, 1)))
+
+
+def fit_generator(backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, examples: Examples, config: TrainingConfig,
+                  validate: Validate | None = None, checkpoint: Path | None = None, progress: bool = True) -> list[dict]:
+    """Train `backbone` in place and give the history of the training, one row per validation.
+
+    `validate` maps the model to metrics; the entry "primary" decides which weights are kept and when
+    to stop early. `checkpoint` names a folder: written every minute and at each validation, read when present.
+    """
+    accelerator = Accelerator()
+    objective = Objective(backbone, vocabulary, config)
+    optimiser = torch.optim.AdamW(backbone.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay)
+    run = _Run(backbone, optimiser, checkpoint)
+    run.resume()
+    wrapped, prepared = accelerator.prepare(objective, optimiser)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    bar = tqdm(total=config.steps, initial=run.step, desc="training", unit="step", disable=None if progress and rank == 0 else True)
+    backbone.train()
+    while run.step < config.steps and not run.stopped(config.patience):
+        torch.manual_seed(run.step * world + rank)  # dropout alone draws from this
+        chunks = [_move(chunk, accelerator.device) for chunk in examples.chunks(run.step, rank, world)]
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(run.step, config)
+        loss = wrapped(chunks)
+        if not torch.isfinite(loss):
+            raise DataError(f"training diverged at step {run.step} (the loss is {loss.item()}); lower the learning rate from {config.learning_rate}")
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(backbone.parameters(), 1.0)
+        prepared.step()
+        prepared.zero_grad()
+        run.step += 1
+        run.losses.append(loss.detach())
+        bar.update()
+        if run.step % config.validate_every == 0 or run.step == config.steps:
+            run.record(validate(backbone) if validate else {})
+            bar.set_postfix({k: f"{v:.3f}" for k, v in run.history[-1].items() if k in ("loss", "primary")})
+            if rank == 0:
+                run.save()
+        elif rank == 0 and run.due():
+            run.save()
+    bar.close()
+    accelerator.wait_for_everyone()
+    run.restore_best()
+    backbone.eval()
+    return run.history
+
+
+def _move(chunk: CodeChunk | TextChunk, device: torch.device) -> CodeChunk | TextChunk:
+    if device.type == "cpu":
+        return chunk
+    def move(part):  # noqa: ANN001, ANN202
+        return {k: v.to(device) for k, v in part.items()} if isinstance(part, dict) else part.to(device)
+    return type(chunk)(*(move(part) for part in chunk))
+
+
+class _Run:
+    """Where a training stands: step, losses, best weights; and its checkpoint folder."""
+
+    def __init__(self, backbone: T5ForConditionalGeneration, optimiser: torch.optim.AdamW, folder: Path | None) -> None:
+        self.backbone, self.optimiser, self.folder = backbone, optimiser, folder
+        self.parameters = dict(backbone.named_parameters())
+        self.step = 0
+        self.history: list[dict] = []
+        self.losses: list[torch.Tensor] = []
+        self.best: dict[str, torch.Tensor] | None = None
+        self.saved = time.monotonic()
+
+    def stopped(self, patience: int) -> bool:
+        values = [row["primary"] for row in self.history if "primary" in row]
+        return len(values) > patience and max(values) > max(values[-patience:])
+
+    def record(self, metrics: dict[str, float]) -> None:
+        self.backbone.train()
+        loss = torch.stack(self.losses).mean().item()
+        self.losses = []
+        self.history.append({"step": self.step, "loss": loss, **metrics})
+        values = [row["primary"] for row in self.history if "primary" in row]
+        if values and values[-1] == max(values):
+            self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
+
+    def restore_best(self) -> None:
+        if self.best is not None:
+            with torch.no_grad():
+                for name, parameter in self.parameters.items():
+                    parameter.copy_(self.best[name])
+
+    def due(self) -> bool:
+        return self.folder is not None and time.monotonic() - self.saved > CHECKPOINT_SECONDS
+
+    def save(self) -> None:
+        if self.folder is None:
+            return
+        tensors = {f"weight/{name}": p.detach() for name, p in self.parameters.items()}
+        for name, parameter in self.parameters.items():
+            for key, value in self.optimiser.state.get(parameter, {}).items():
+                tensors[f"optimiser/{key}/{name}"] = torch.as_tensor(value)
+        tensors |= {f"best/{name}": value for name, value in (self.best or {}).items()}
+        tensors["losses"] = torch.stack(self.losses) if self.losses else torch.zeros(0)
+        with new_folder(self.folder) as folder:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "state.safetensors")
+            write_json(folder / "progress.json", {"step": self.step, "history": self.history})
+        self.saved = time.monotonic()
+
+    def resume(self) -> None:
+        if self.folder is None or not (self.folder / "progress.json").is_file():
+            return
+        progress = read_json(self.folder / "progress.json")
+        try:
+            tensors = load_file(self.folder / "state.safetensors")
+            for name, parameter in self.parameters.items():
+                with torch.no_grad():
+                    parameter.copy_(tensors[f"weight/{name}"])
+                prefix = "optimiser/"
+                keys = {k.split("/")[1] for k in tensors if k.startswith(prefix) and k.endswith("/" + name)}
+                self.optimiser.state[parameter] = {key: tensors[f"{prefix}{key}/{name}"].clone() for key in keys}
+        except (OSError, KeyError, RuntimeError, ValueError, json.JSONDecodeError) as error:
+            raise DataError(f"the checkpoint in {self.folder} does not fit this training or is broken ({error}); delete the folder to start again") from error
+        self.best = {name: tensors[f"best/{name}"] for name in self.parameters} if any(k.startswith("best/") for k in tensors) else None
+        self.losses = list(tensors["losses"])
+        self.step, self.history = progress["step"], progress["history"]

@@ -1,0 +1,63 @@
+"""What can be chosen about training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SOFTMAXES = ("codebook", "full")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Sizes, tasks and schedule of one training. The defaults are the `tiny` preset.
+
+    `mix` is the share of recommendation among recommendation and search examples (pseudo-queries count as
+    search). `softmax`: "full" normalises over the whole vocabulary (as in the paper, equal to
+    `transformers`), "codebook" over the codes of the level alone (faster; scores of a level sum to one).
+    """
+
+    d_model: int = 64
+    num_layers: int = 1
+    num_heads: int = 4
+    d_ff: int = 128
+    dropout: float = 0.0
+    backbone: str | None = None  # name or path of a T5-family checkpoint; None: from scratch
+    vocab_size: int = 16_000  # text tokens when the tokenizer is trained here
+
+    history: str = "pooled"  # "pooled": one position per event; "tokens": every token a position, as in the paper
+    max_events: int = 20
+    max_text: int = 40  # tokens of an item text or query that the encoder reads
+    max_target_text: int = 20  # tokens of a text that the decoder is taught to write
+
+    softmax: str = "codebook"
+    mix: float = 0.35
+    pseudo_share: float = 0.5  # of the search examples
+    aux_shares: dict[str, float] = field(default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01})
+    pseudo_queries_per_item: int = 10
+    shorten_history: float = 0.2  # chance that a training history is cut to a random length
+
+    steps: int = 2_000
+    batch_size: int = 384
+    num_chunks: int = 3  # a batch is computed in this many pieces of like length, to waste less on padding
+    learning_rate: float = 4e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.0
+    validate_every: int = 500
+    patience: int = 4  # validations without a better value before training stops
+
+    def __post_init__(self) -> None:
+        if self.softmax not in SOFTMAXES:
+            raise ValueError(f"softmax must be one of {SOFTMAXES}, not {self.softmax!r}")
+        if not 0 <= self.mix <= 1:
+            raise ValueError(f"mix must lie between 0 (search only) and 1 (recommendation only), not {self.mix}")
+
+    def shares(self) -> dict[str, float]:
+        """Share of each of the six tasks in a batch; they sum to one."""
+        main = 1 - sum(self.aux_shares.values())
+        search = main * (1 - self.mix)
+        return {
+            "next_item": main * self.mix,
+            "next_search_item": search * (1 - self.pseudo_share),
+            "query_to_item": search * self.pseudo_share,
+            **self.aux_shares,
+        }

@@ -1,0 +1,118 @@
+"""The arithmetic of T5 on the weights of a `transformers` T5, in the order that is cheap here.
+
+Explained in notebooks 05 and 06. `transformers` owns the weights and their files; this module computes with them.
+What it saves: one matrix product for queries, keys and values, inputs given as weighted sums of
+embeddings, relative biases once per pass, no cache objects. It equals the original (tested).
+
+T5 (Raffel et al. 2020): attention is not scaled; a relative bias, stored in the first block, is added in
+every self-attention layer; a tied output head is scaled by d_model^-0.5.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import T5Config, T5ForConditionalGeneration
+
+from gensar_lite.training.inputs import Inputs
+
+
+def new_backbone(vocab_size: int, d_model: int, num_layers: int, num_heads: int, d_ff: int, dropout: float,
+                 seed: int) -> T5ForConditionalGeneration:
+    """A T5 with random weights. Token 0 is padding and starts the decoder, token 1 ends a text."""
+    config = T5Config(vocab_size=vocab_size, d_model=d_model, d_kv=d_model // num_heads, d_ff=d_ff, num_layers=num_layers,
+                      num_heads=num_heads, dropout_rate=dropout, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return T5ForConditionalGeneration(config)
+
+
+def norm(x: Tensor, layer_norm: torch.nn.Module) -> Tensor:
+    """T5's layer norm: scale by the root mean square, no shift."""
+    return F.rms_norm(x, (x.shape[-1],), layer_norm.weight, layer_norm.variance_epsilon)
+
+
+def heads(x: Tensor, num_heads: int) -> Tensor:
+    """(B, S, H * d) to (B, H, S, d)."""
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """(B, H, M, d) queries over (B, H, S, d) keys with an additive bias; gives (B, M, H * d)."""
+    scores = query @ key.transpose(-1, -2)
+    if bias is not None:
+        scores = scores + bias
+    return (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
+
+
+def feed_forward(x: Tensor, layer: torch.nn.Module, dropout: float = 0.0) -> Tensor:
+    """The feed-forward sublayer with its residual, plain (T5) or gated (T5 1.1)."""
+    dense = layer.DenseReluDense
+    h = norm(x, layer.layer_norm)
+    h = dense.act(F.linear(h, dense.wi.weight)) if hasattr(dense, "wi") else dense.act(dense.wi_0(h)) * dense.wi_1(h)
+    h = F.linear(F.dropout(h, dropout, dropout > 0), dense.wo.weight)
+    return x + F.dropout(h, dropout, dropout > 0)
+
+
+def self_attention(x: Tensor, layer: torch.nn.Module, bias: Tensor, dropout: float) -> Tensor:
+    """A self-attention sublayer over all positions with its residual."""
+    attention = layer.SelfAttention
+    weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
+    parts = F.linear(norm(x, layer.layer_norm), weight).chunk(3, dim=-1)
+    query, key, value = (heads(part, attention.n_heads) for part in parts)
+    h = F.linear(attend(query, key, value, bias), attention.o.weight)
+    return x + F.dropout(h, dropout, dropout > 0)
+
+
+def embed(model: T5ForConditionalGeneration, inputs: Inputs) -> Tensor:
+    """(B, S, D): the weighted sums of token embeddings at each position."""
+    table = model.shared.weight
+    parts = F.embedding(inputs.token, table) * inputs.weight[:, None].to(table.dtype)
+    flat = parts.new_zeros(inputs.mask.numel(), table.shape[1]).index_add(0, inputs.place, parts)
+    return flat.view(*inputs.mask.shape, -1)
+
+
+def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, 1, 1, S) additive bias that hides padding."""
+    return torch.where(mask, 0.0, torch.finfo(dtype).min).to(dtype)[:, None, None, :]
+
+
+def encode(model: T5ForConditionalGeneration, inputs: Inputs, dropout: float = 0.0) -> Tensor:
+    """(B, S, D) encoder output."""
+    blocks = model.encoder.block
+    x = F.dropout(embed(model, inputs), dropout, dropout > 0)
+    size = x.shape[1]
+    bias = blocks[0].layer[0].SelfAttention.compute_bias(size, size) + mask_bias(inputs.mask, x.dtype)
+    for block in blocks:
+        x = feed_forward(self_attention(x, block.layer[0], bias, dropout), block.layer[1], dropout)
+    return F.dropout(norm(x, model.encoder.final_layer_norm), dropout, dropout > 0)
+
+
+def decode(model: T5ForConditionalGeneration, tokens: Tensor, encoded: Tensor, mask: Tensor, dropout: float = 0.0) -> Tensor:
+    """(B, T, D) decoder states for given decoder inputs (B, T), ready for `head`."""
+    blocks = model.decoder.block
+    x = F.dropout(F.embedding(tokens, model.shared.weight), dropout, dropout > 0)
+    size = x.shape[1]
+    hidden = torch.full((size, size), torch.finfo(x.dtype).min, dtype=x.dtype, device=x.device).triu(1)
+    bias = blocks[0].layer[0].SelfAttention.compute_bias(size, size) + hidden
+    cross_bias = mask_bias(mask, x.dtype)
+    for block in blocks:
+        x = self_attention(x, block.layer[0], bias, dropout)
+        attention = block.layer[1].EncDecAttention
+        query = heads(F.linear(norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
+        key, value = F.linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
+        h = attend(query, heads(key, attention.n_heads), heads(value, attention.n_heads), cross_bias)
+        x = x + F.dropout(F.linear(h, attention.o.weight), dropout, dropout > 0)
+        x = feed_forward(x, block.layer[2], dropout)
+    return head_scale(model) * F.dropout(norm(x, model.decoder.final_layer_norm), dropout, dropout > 0)
+
+
+def head_scale(model: T5ForConditionalGeneration) -> float:
+    """What decoder states are multiplied by before the output head."""
+    return model.model_dim**-0.5 if model.config.scale_decoder_outputs else 1.0
+
+
+def logits(model: T5ForConditionalGeneration, states: Tensor, tokens: slice = slice(None)) -> Tensor:
+    """(..., V) logits of a slice of the vocabulary."""
+    return F.linear(states, model.lm_head.weight[tokens])

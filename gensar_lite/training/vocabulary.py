@@ -1,0 +1,125 @@
+"""The vocabulary: text tokens, the three behaviour tokens, and one token per code.
+
+Explained in notebook 05. Token ids are laid out as [text | behaviours | codebook 0 | codebook 1 | ...], so the
+codes of a codebook are a slice of the embedding matrix, and the softmax over a codebook a slice of the
+softmax over the vocabulary. Text tokens come from a byte-pair encoding with byte fallback trained on
+the data (nothing is ever unknown), or from the tokenizer of a T5 checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from gensar_lite.identifiers.table import IdentifierTable
+
+BEHAVIOURS = ("<R_I>", "<S_Q>", "<S_I>")
+VIEW_BEHAVIOUR = {"collaborative": "<R_I>", "semantic": "<S_I>"}
+TASK_VIEW = {"recommendation": "collaborative", "search": "semantic"}
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 16_000) -> PreTrainedTokenizerFast:
+    """Train a lower-casing byte-pair encoding with byte fallback on the texts of a data set."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Punctuation("isolated"), pre_tokenizers.Metaspace()])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    special = ["<pad>", "</s>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=special, min_frequency=2, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """n token sequences laid end to end: sequence i is `tokens[ptr[i]:ptr[i + 1]]`. Shapes (T,) and (n + 1,)."""
+
+    tokens: np.ndarray
+    ptr: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ptr) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.tokens[self.ptr[row] : self.ptr[row + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.ptr)
+
+    def take(self, rows: np.ndarray) -> Sequences:
+        """The sequences of `rows`, in that order."""
+        lengths = self.lengths[rows]
+        ptr = np.concatenate([[0], np.cumsum(lengths)])
+        within = np.arange(ptr[-1]) - np.repeat(ptr[:-1], lengths)
+        return Sequences(self.tokens[np.repeat(self.ptr[rows], lengths) + within], ptr)
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int] | np.ndarray]) -> Sequences:
+        """Lay a list of sequences end to end."""
+        ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+        tokens = np.concatenate([np.asarray(row, np.int64) for row in rows]) if ptr[-1] else np.zeros(0, np.int64)
+        return cls(tokens, ptr)
+
+    @classmethod
+    def join(cls, parts: Sequence[Sequences]) -> Sequences:
+        """Row-wise concatenation: sequence i of the result is sequence i of every part, one after the other."""
+        count = len(parts[0])
+        stacked = cls.stack(parts)
+        rows = (np.arange(len(parts))[None, :] * count + np.arange(count)[:, None]).ravel()
+        flat = stacked.take(rows)
+        return cls(flat.tokens, flat.ptr[:: len(parts)])
+
+    @classmethod
+    def stack(cls, parts: Sequence[Sequences]) -> Sequences:
+        """All sequences of the first part, then all of the second, and so on."""
+        ends = np.cumsum([0, *(part.ptr[-1] for part in parts)])
+        ptr = np.concatenate([[0], *(part.ptr[1:] + end for part, end in zip(parts, ends, strict=False))])
+        return cls(np.concatenate([part.tokens for part in parts]), ptr.astype(np.int64))
+
+
+class Vocabulary:
+    """Token ids of texts, behaviours and identifiers.
+
+    `view_tokens[view]` is (N, L): the tokens of each item's identifier in that view.
+    `level_slices[view]` gives, per level, the half-open range of token ids of the level's codebook.
+    `rank[view]` (N,) is each item's place when all items are sorted by identifier.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, table: IdentifierTable) -> None:
+        self.tokenizer = tokenizer
+        self.pad = int(tokenizer.pad_token_id)
+        self.eos = int(tokenizer.eos_token_id)
+        self.num_text = len(tokenizer)
+        self.behaviours = {name: self.num_text + i for i, name in enumerate(BEHAVIOURS)}
+        self.num_words = self.num_text + len(BEHAVIOURS)
+        starts = self.num_words + np.concatenate([[0], np.cumsum(table.codebook_sizes)])
+        self.size = int(starts[-1])
+        self.num_levels = len(table.codebooks_of["semantic"])
+        self.view_tokens: dict[str, np.ndarray] = {}
+        self.level_slices: dict[str, list[tuple[int, int]]] = {}
+        self.rank: dict[str, np.ndarray] = {}
+        for view, codes in table.codes.items():
+            books = np.asarray(table.codebooks_of[view])
+            self.view_tokens[view] = (starts[books] + codes).astype(np.int64)
+            self.level_slices[view] = [(int(starts[book]), int(starts[book + 1])) for book in books]
+            self.rank[view] = np.argsort(np.lexsort(np.asarray(codes).T[::-1]))
+
+    def behaviour_of(self, view: str) -> int:
+        """Token that announces an identifier of this view: `<R_I>` or `<S_I>`."""
+        return self.behaviours[VIEW_BEHAVIOUR[view]]
+
+    def encode(self, texts: Sequence[str], max_tokens: int | None = None) -> Sequences:
+        """Text tokens of each text, without an end token, cut after `max_tokens`."""
+        if not len(texts):
+            return Sequences.of([])
+        rows = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return Sequences.of([row[:max_tokens] for row in rows])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of some text tokens; behaviours and codes are left out."""
+        return self.tokenizer.decode([t for t in tokens if t < self.num_text], skip_special_tokens=True).strip()
