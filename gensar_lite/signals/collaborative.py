@@ -1,0 +1,97 @@
+"""Collaborative signal: vectors of items from who clicks what after what, never from what the items say.
+
+Explained in notebook 02. Sources: "sequential" (the item vectors of SASRec over the mixed log), "als" (implicit
+matrix factorisation, Hu, Koren & Volinsky 2008), "sequential-text" (SASRec that starts from the semantic vectors;
+both signals in one), or the path of an .npy array.
+
+An item's raw vector also says how often it was clicked: in factorisations by its length, in softmax models by a
+common direction. Rows are therefore centred, cleared of their covariance with log popularity, and
+normalised, so that neighbours are items of the same users and not items of the same fame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.signals.sequential import SequentialConfig, fit_sequential
+from gensar_lite.signals.text import apply_ridge, fit_ridge, load_vectors, normalise
+
+SOURCES = ("sequential", "als", "sequential-text")
+SEQUENTIAL = SequentialConfig()
+
+
+def collaborative_vectors(data: Dataset, semantic: np.ndarray, source: str = "sequential", seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Vectors of all N items and the map that makes them for items without clicks.
+
+    Returns `vectors` (N, D_c) float32 with rows of length 1, the ridge weights (D_s + 1, D_c) from semantic
+    vectors to them, and a report: `num_cold` items nobody clicked in training, `cold_filled` (how),
+    `ridge_cosine` (mean cosine of prediction and vector over clicked items), `popularity_r2` before and after
+    popularity is taken out (share of the variance of log popularity that a linear map of the vectors explains).
+    """
+    popularity = data.popularity
+    warm = popularity > 0
+    report: dict = {"source": source, "num_cold": int((~warm).sum())}
+    if source in SOURCES:
+        raw = _learn(data, semantic, source, seed)
+        vectors = np.zeros(raw.shape, np.float32)
+        if warm.any():
+            report["popularity_r2_raw"] = _popularity_r2(raw[warm], popularity[warm])
+            vectors[warm] = normalise(without_popularity(raw[warm], popularity[warm]))
+            report["popularity_r2"] = _popularity_r2(vectors[warm], popularity[warm])
+        known = warm
+    else:
+        vectors = normalise(load_vectors(source, data.num_items))
+        known = np.abs(vectors).sum(axis=1) > 0  # a row of zeros is how other tools say "unknown"
+    weights = fit_ridge(semantic[known], vectors[known])
+    predicted = normalise(apply_ridge(semantic, weights))
+    report["num_filled"] = int((~known).sum())
+    report["cold_filled"] = "ridge regression from the semantic vectors"
+    report["ridge_cosine"] = round(float((predicted[known] * vectors[known]).sum(axis=1).mean()), 4) if known.any() else None
+    vectors[~known] = predicted[~known]
+    return vectors, weights, report
+
+
+def without_popularity(vectors: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+    """(W, D) vectors, centred, without their covariance with log popularity (W,).
+
+    What is left has no linear trace of log popularity (Shao, Ziser & Cohen, EACL 2023: spectral attribute removal).
+    """
+    centred = vectors - vectors.mean(axis=0)
+    wanted = np.log1p(popularity) - np.log1p(popularity).mean()
+    direction = centred.T @ wanted
+    direction /= max(float(np.linalg.norm(direction)), 1e-12)
+    return (centred - np.outer(centred @ direction, direction)).astype(np.float32)
+
+
+def click_matrix(data: Dataset) -> sparse.csr_matrix:
+    """(U, N) float32 counts of training clicks."""
+    rows = np.flatnonzero(data.train_mask & (data.log.item >= 0))
+    shape = (data.log.num_users, data.num_items)
+    ones = np.ones(len(rows), np.float32)
+    return sparse.csr_matrix((ones, (data.log.user[rows], data.log.item[rows])), shape=shape)
+
+
+def _learn(data: Dataset, semantic: np.ndarray, source: str, seed: int) -> np.ndarray:
+    """(N, D_c) raw item vectors of one of `SOURCES`."""
+    if source == "als":
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        model = AlternatingLeastSquares(factors=64, regularization=0.05, alpha=10.0, iterations=15, random_state=seed, num_threads=1)
+        model.fit(click_matrix(data), show_progress=False)
+        return np.asarray(model.item_factors, np.float32)
+    start = semantic if source == "sequential-text" else None
+    model = fit_sequential(data.log, data.train_mask, data.num_items, SEQUENTIAL, start, seed)
+    return model.items().detach().numpy()
+
+
+def _popularity_r2(vectors: np.ndarray, popularity: np.ndarray) -> float:
+    """Share of the variance of log popularity that a linear map of the vectors explains, adjusted for D."""
+    wanted = np.log1p(popularity)
+    rows, dim = vectors.shape
+    if rows <= dim + 2 or np.ptp(wanted) == 0:
+        return 0.0
+    inputs = np.column_stack([vectors, np.ones(rows)]).astype(np.float64)
+    rest = wanted - inputs @ np.linalg.lstsq(inputs, wanted, rcond=None)[0]
+    return round(float(1 - rest.var() / wanted.var() * (rows - 1) / (rows - dim - 1)), 4)

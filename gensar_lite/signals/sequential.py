@@ -1,0 +1,230 @@
+"""SASRec: what a user takes next, from what the user took before, by causal self-attention.
+
+Explained in notebook 02. Kang & McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018. Two things
+differ from the paper: the loss is a softmax over the catalogue instead of one sampled negative (Klenitskiy &
+Vasilev, RecSys 2023, find that this closes the gap to BERT4Rec), and each history starts with a marker, so that
+an empty one has an answer too. The item vectors of the trained model are the collaborative signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from gensar_lite.data.events import EventLog
+
+
+@dataclass(frozen=True)
+class SequentialConfig:
+    """Sizes and training of `SequentialModel`."""
+
+    dim: int = 64  # D, of items and states
+    layers: int = 1
+    heads: int = 2
+    dropout: float = 0.3  # on inputs, attention outputs and feed-forward outputs
+    max_length: int = 50  # S, most recent clicks that a state looks at
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.0
+    epochs: int = 30
+    batch_positions: int = 1024  # training positions in a batch, padding included
+    num_negatives: int = 4096  # catalogues above this size meet a uniform sample in the softmax, not every item
+    start_length: float = 0.2  # of an item vector at the start of training; long random ones would drown what rare items learn
+
+
+class SequentialModel(nn.Module):
+    """Histories (B, S) to states (B, S + 1, D); a state's product with the item vectors scores the next item.
+
+    With `vectors` (N, D_v) an item's vector is a projection of its row, learned, plus a part of its own that
+    starts at zero; without, it is a free vector that starts at random.
+    """
+
+    def __init__(self, num_items: int, config: SequentialConfig, vectors: np.ndarray | None = None):
+        super().__init__()
+        self.config = config
+        d = config.dim
+        self.own = nn.Parameter(torch.randn(num_items, d) * config.start_length * d**-0.5)
+        self.vectors: Tensor | None
+        self.register_buffer("vectors", None if vectors is None else torch.as_tensor(np.asarray(vectors, np.float32)))
+        if self.vectors is not None:
+            table = self.vectors
+            # Principal axes keep most of the text's cosines; the scale puts the rows where random ones would be.
+            axes = torch.linalg.svd(table - table.mean(0), full_matrices=False).Vh[:d].T
+            if axes.shape[1] < d:
+                axes = F.pad(axes, (0, d - axes.shape[1]))
+            made = table @ axes
+            self.projection = nn.Parameter(axes * (config.start_length / made.norm(dim=1).mean().clamp_min(1e-6)))
+            nn.init.zeros_(self.own)
+        self.start = nn.Parameter(torch.randn(d) * config.start_length * d**-0.5)
+        self.place = nn.Parameter(torch.randn(config.max_length + 1, d) * 0.1 * config.start_length * d**-0.5)
+        self.popularity = nn.Parameter(torch.zeros(num_items))  # keeps popularity out of the vectors
+        self.blocks = nn.ModuleList(_Block(d, config.heads, config.dropout) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(d)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def items(self) -> Tensor:
+        """(N, D) vectors of all items."""
+        return self.own if self.vectors is None else self.vectors @ self.projection + self.own
+
+    def forward(self, histories: Tensor, items: Tensor) -> Tensor:
+        """(B, S + 1, D) states after nothing, the first click, the second …; `histories` (B, S) is padded with -1 at its end."""
+        clicked = F.embedding(histories.clamp_min(0), items)
+        x = torch.cat([self.start.expand(len(histories), 1, -1), clicked], dim=1)
+        x = x * x.shape[-1] ** 0.5 + self.place[: x.shape[1]] * x.shape[-1] ** 0.5
+        x = self.dropout(x)
+        for block in self.blocks:  # padding stands behind every real click, so the causal mask hides it
+            x = block(x)
+        return self.norm(x)
+
+
+class _Block(nn.Module):
+    """Causal self-attention and a feed-forward layer, normalised before each (section III.B)."""
+
+    def __init__(self, dim: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.rate = heads, dropout
+        self.norm_attention, self.norm_forward = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.forward_layer = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, s, d = x.shape
+        q, k, v = self.qkv(self.norm_attention(x)).view(b, s, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.dropout(self.out(seen.transpose(1, 2).reshape(b, s, d)))
+        return x + self.dropout(self.forward_layer(self.norm_forward(x)))
+
+
+def clicks_between(log: EventLog, start: np.ndarray, stop: np.ndarray, length: int) -> np.ndarray:
+    """(C, S) items clicked in the events `start:stop`, the last `length` of them, padded with -1 at the end.
+
+    S is the longest history among the C, at most `length`.
+    """
+    clicks = np.flatnonzero(log.item >= 0)
+    before = np.concatenate([[0], np.cumsum(log.item >= 0)])
+    stop_at = before[stop]
+    start_at = np.maximum(before[start], stop_at - length)
+    width = int(np.max(stop_at - start_at, initial=0))
+    place = start_at[:, None] + np.arange(width)
+    inside = place < stop_at[:, None]
+    return np.where(inside, log.item[clicks[np.where(inside, place, 0)]] if len(clicks) else -1, -1).astype(np.int64)
+
+
+def training_histories(log: EventLog, train_mask: np.ndarray, length: int) -> np.ndarray:
+    """(H, S) clicked items of the training part, one row per user; longer histories are cut into rows of `length`, from the end."""
+    rows = np.flatnonzero(train_mask & (log.item >= 0))
+    user = log.user[rows]
+    count = np.bincount(user, minlength=log.num_users)
+    first = np.concatenate([[0], np.cumsum(count)[:-1]])
+    from_end = count[user] - 1 - (np.arange(len(rows)) - first[user])
+    chunk = from_end // length
+    _, row = np.unique(user.astype(np.int64) * (len(log) + 1) + chunk, return_inverse=True)
+    size = np.bincount(row)
+    place = size[row] - 1 - from_end % length
+    table = np.full((len(size), int(size.max(initial=0))), -1, np.int64)
+    table[row, place] = log.item[rows]
+    return table
+
+
+def fit_sequential(
+    log: EventLog,
+    train_mask: np.ndarray,
+    num_items: int,
+    config: SequentialConfig | None = None,
+    vectors: np.ndarray | None = None,
+    seed: int = 0,
+    validate: Callable[[SequentialModel, int], bool] | None = None,
+) -> SequentialModel:
+    """Train on the events of `train_mask` (E,) alone; every click is predicted from the clicks before it.
+
+    `validate(model, epoch)` is asked after every epoch and ends training by returning False. Same seed, same
+    weights (on one machine and number of threads).
+    """
+    config = config or SequentialConfig()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # dropout draws from the global generator; the fork gives it back unchanged
+        model = SequentialModel(num_items, config, vectors)
+        histories = torch.from_numpy(training_histories(log, train_mask, config.max_length))
+        _train(model, histories, config, np.random.default_rng(seed), validate)
+    return model.eval()
+
+
+def _train(model: SequentialModel, histories: Tensor, config: SequentialConfig, rng: np.random.Generator, validate: Callable[[SequentialModel, int], bool] | None) -> None:
+    if histories.numel() == 0:
+        return
+    num_items = len(model.own)
+    sizes = (histories >= 0).sum(1).numpy()
+    kept = [p for n, p in model.named_parameters() if n not in ("own", "projection")]
+    vectors = [p for n, p in model.named_parameters() if n in ("own", "projection")]
+    groups = [{"params": vectors, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+    batches = _batches(sizes, config.batch_positions, rng)
+    total = max(1, config.epochs * len(batches))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / (0.05 * total + 1)) * max(0.05, 1 - step / total))
+    for epoch in tqdm(range(config.epochs), desc="sequential model", unit="epoch", disable=None):
+        model.train()
+        for rows in _batches(sizes, config.batch_positions, rng):
+            batch = histories[torch.from_numpy(rows)][:, : int(sizes[rows].max())]
+            items = model.items()
+            target = batch.flatten()
+            real = target >= 0
+            states = model(batch[:, :-1], items).flatten(0, 1)[real]
+            loss = _softmax_loss(states, target[real], items, model.popularity, min(num_items, config.num_negatives), rng)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        if validate is not None and not validate(model.eval(), epoch + 1):
+            break
+
+
+def _softmax_loss(states: Tensor, target: Tensor, items: Tensor, popularity: Tensor, num_negatives: int, rng: np.random.Generator) -> Tensor:
+    """Mean cross-entropy of the target among all items, or among itself and a uniform sample that stands for the rest."""
+    num_items = len(items)
+    if num_negatives >= num_items:
+        return F.cross_entropy(torch.addmm(popularity, states, items.T), target)
+    drawn = torch.from_numpy(rng.choice(num_items, num_negatives, replace=False))
+    others = torch.addmm(popularity[drawn], states, items[drawn].T) + np.log((num_items - 1) / num_negatives)
+    others = others.masked_fill(drawn[None, :] == target[:, None], -torch.inf)
+    own = (states * items[target]).sum(1) + popularity[target]
+    return F.cross_entropy(torch.cat([own[:, None], others], dim=1), torch.zeros_like(target))
+
+
+def _batches(sizes: np.ndarray, positions: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Rows in random order, grouped by size (bucketed with jitter), at most `positions` padded places in a batch."""
+    order = np.argsort(sizes * (1 + 0.2 * rng.random(len(sizes))), kind="stable")
+    widest = np.maximum.accumulate(sizes[order])
+    batches, begin = [], 0
+    while begin < len(order):
+        end = begin + 1
+        # Rows come sorted, so the last one is about the widest: halve the step until the block fits.
+        step = max(1, positions // int(widest[begin]))
+        end = begin + step
+        while end - begin > 1 and (min(end, len(order)) - begin) * int(widest[min(end, len(order)) - 1]) > positions:
+            end -= max(1, (end - begin) // 8)
+        batches.append(order[begin:end])
+        begin = end
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+@torch.inference_mode()
+def next_item_states(model: SequentialModel, histories: np.ndarray, batch_rows: int = 512) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """States after whole histories (C, S), padded with -1 at the end: `(states (C, D), items (N, D), popularity (N,))`.
+
+    The score of item n for case c is `states[c] @ items[n] + popularity[n]`.
+    """
+    model.eval()
+    items = model.items()
+    states = np.zeros((len(histories), items.shape[1]), np.float32)
+    sizes = (histories >= 0).sum(1)
+    for rows in np.array_split(np.argsort(sizes, kind="stable"), max(1, -(-len(histories) // batch_rows))):
+        if len(rows):
+            batch = torch.from_numpy(histories[rows][:, : int(sizes[rows].max())])
+            states[rows] = model(batch, items)[torch.arange(len(rows)), torch.from_numpy(sizes[rows])].numpy()
+    return states, items.numpy().copy(), model.popularity.numpy().copy()

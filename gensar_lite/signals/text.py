@@ -1,0 +1,231 @@
+"""Semantic signal: vectors of texts, for the items of a catalogue and for every text that comes later.
+
+Explained in notebook 02. An encoder turns B texts into a (B, D) array with rows of length 1 (a text without
+a known word gives a row of zeros). `TfidfEncoder` learns from the catalogue alone and needs no download;
+`SentenceEncoder` is any sentence-transformers model; `MappedEncoder` reaches a space that came as an array.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from gensar_lite.data.storage import DataError, read_json, write_json
+
+# Any run of letters and digits: model numbers and single digits are what people look for in a shop.
+WORD = r"(?u)\w+"
+
+
+class TextEncoder(Protocol):
+    """Texts to vectors of one space."""
+
+    name: str
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """(B, D) float32, rows of length 1, or 0 where a text says nothing."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write everything that `load_encoder` needs into a folder that exists."""
+        ...
+
+
+def normalise(vectors: np.ndarray) -> np.ndarray:
+    """(B, D) rows divided by their length; rows of zeros stay."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+
+
+class TfidfEncoder:
+    """Latent semantic analysis: sublinear TF-IDF, then a truncated SVD (Deerwester et al. 1990).
+
+    `vocabulary` maps V words to columns; `idf` is (V,), `components` is (D, V).
+    """
+
+    name = "tfidf"
+
+    def __init__(self, vocabulary: list[str], idf: np.ndarray, components: np.ndarray):
+        self.vocabulary = vocabulary
+        self.idf = np.asarray(idf, np.float32)
+        self.components = np.asarray(components, np.float32)
+        self._vectoriser = TfidfVectorizer(
+            vocabulary={word: column for column, word in enumerate(vocabulary)},
+            token_pattern=WORD,
+            sublinear_tf=True,
+            dtype=np.float32,
+        )
+        self._vectoriser.idf_ = self.idf
+
+    @classmethod
+    def fit(cls, texts: list[str], dim: int = 256, min_df: int = 2, seed: int = 0) -> TfidfEncoder:
+        """Learn words, weights and D = `dim` axes (fewer where the texts don't span so many) from N texts.
+
+        Words in fewer than `min_df` texts are left out unless that leaves no word. Raises `DataError` where
+        no text has a word at all.
+        """
+        vectoriser = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, min_df=min_df, dtype=np.float32)
+        try:
+            matrix = vectoriser.fit_transform(texts)
+        except ValueError:  # scikit-learn's answer to a vocabulary that is empty after min_df
+            try:
+                matrix = vectoriser.set_params(min_df=1).fit_transform(texts)
+            except ValueError as error:
+                raise DataError("no item has a word in its title, brand, categories or description; give the items titles") from error
+        dim = min(dim, *matrix.shape)
+        if dim == min(matrix.shape):
+            components = np.linalg.svd(matrix.toarray(), full_matrices=False)[2]
+        else:
+            components = TruncatedSVD(dim, n_iter=4, random_state=seed).fit(matrix).components_
+        return cls(vectoriser.get_feature_names_out().tolist(), vectoriser.idf_, components)
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """(B, D) float32 with rows of length 1; 0 where no word is known."""
+        matrix: sparse.csr_matrix = self._vectoriser.transform(texts)
+        return normalise(np.asarray(matrix @ self.components.T))
+
+    def save(self, folder: Path) -> None:
+        """`encoder.json` (kind, vocabulary), `encoder_idf.npy`, `encoder_components.npy`."""
+        write_json(folder / "encoder.json", {"kind": "tfidf", "vocabulary": self.vocabulary})
+        np.save(folder / "encoder_idf.npy", self.idf, allow_pickle=False)
+        np.save(folder / "encoder_components.npy", self.components, allow_pickle=False)
+
+
+class SentenceEncoder:
+    """A sentence-transformers model, by name or by path; it is loaded at the first `encode`."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self._model: Any = None
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """(B, D) float32 with rows of length 1. Raises `DataError` where the library or the model is missing."""
+        if self._model is None:
+            self._model = _sentence_model(self.name)
+        vectors = self._model.encode(list(texts), batch_size=64, show_progress_bar=False, convert_to_numpy=True)
+        return normalise(np.asarray(vectors, np.float32).reshape(len(texts), -1))
+
+    def save(self, folder: Path) -> None:
+        """`encoder.json` names the model; its weights stay where they are."""
+        write_json(folder / "encoder.json", {"kind": "sentence-transformers", "name": self.name})
+
+
+class MappedEncoder:
+    """Texts to a space that is known by N vectors only: ridge regression from TF-IDF vectors, by `weights` (D_t + 1, D)."""
+
+    name = "pre-computed"
+
+    def __init__(self, base: TfidfEncoder, weights: np.ndarray):
+        self.base = base
+        self.weights = np.asarray(weights, np.float32)
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """(B, D) float32 with rows of length 1: what the given space is expected to say of these texts."""
+        return normalise(apply_ridge(self.base.encode(texts), self.weights))
+
+    def save(self, folder: Path) -> None:
+        """The TF-IDF encoder's files, and `encoder_map.npy`."""
+        self.base.save(folder)
+        write_json(folder / "encoder.json", {"kind": "mapped", "vocabulary": self.base.vocabulary})
+        np.save(folder / "encoder_map.npy", self.weights, allow_pickle=False)
+
+
+def load_encoder(folder: Path) -> TextEncoder:
+    """Read what an encoder's `save` wrote."""
+    stored = read_json(folder / "encoder.json")
+    try:
+        if stored["kind"] == "sentence-transformers":
+            return SentenceEncoder(stored["name"])
+        base = TfidfEncoder(
+            stored["vocabulary"], load_array(folder / "encoder_idf.npy"), load_array(folder / "encoder_components.npy")
+        )
+        if len(base.vocabulary) != len(base.idf) or base.components.shape[1:] != base.idf.shape:
+            raise DataError(f"{folder}: the files of the text encoder do not belong together; make the signals again")
+        return base if stored["kind"] == "tfidf" else MappedEncoder(base, load_array(folder / "encoder_map.npy"))
+    except KeyError as error:
+        raise DataError(f"{folder / 'encoder.json'} lacks {error}; make the signals again") from error
+
+
+def load_array(path: str | Path) -> np.ndarray:
+    """An .npy array; a missing or broken file becomes a sentence."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as an .npy array ({error}); make or save it again with numpy.save") from error
+
+
+def load_vectors(path: str | Path, num_items: int) -> np.ndarray:
+    """(N, D) float32 vectors that somebody computed, one row per item in the order of the item table.
+
+    Raises `DataError` unless the array is two-dimensional, numeric and finite with N rows.
+    """
+    vectors = load_array(path)
+    if vectors.ndim != 2 or len(vectors) != num_items or vectors.shape[1] == 0:
+        raise DataError(
+            f"{path} has shape {vectors.shape}, but the catalogue needs ({num_items}, D): one row per item, in the order of the item table"
+        )
+    if not np.issubdtype(vectors.dtype, np.number) or np.issubdtype(vectors.dtype, np.complexfloating):
+        raise DataError(f"{path} holds {vectors.dtype} values, not real numbers; save it as float32")
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DataError(f"{path} has NaN or infinite values in {len(bad)} rows (first: {bad[:5].tolist()}); compute these rows again")
+    return vectors.astype(np.float32)
+
+
+def fit_ridge(inputs: np.ndarray, targets: np.ndarray, max_rows: int = 50_000) -> np.ndarray:
+    """(D_in + 1, D_out) weights with the intercept in the last row; strength by leave-one-out (generalised) error.
+
+    Above `max_rows` rows, evenly spaced ones are used: the fit needs no more, and its cost grows with them.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    if len(inputs) > max_rows:
+        rows = np.linspace(0, len(inputs) - 1, max_rows).astype(np.int64)
+        inputs, targets = inputs[rows], targets[rows]
+    if len(inputs) < 2:  # nothing to regress on: the mean is all that is known
+        mean = targets.mean(axis=0) if len(targets) else np.zeros(targets.shape[1])
+        return np.vstack([np.zeros((inputs.shape[1], targets.shape[1])), mean]).astype(np.float32)
+    ridge = RidgeCV(alphas=np.logspace(-2, 2, 9)).fit(inputs.astype(np.float64), targets.astype(np.float64))
+    coefficients = np.reshape(ridge.coef_, (targets.shape[1], inputs.shape[1]))
+    return np.vstack([coefficients.T, np.reshape(ridge.intercept_, (1, -1))]).astype(np.float32)
+
+
+def apply_ridge(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(B, D_out) predictions of `fit_ridge` weights for (B, D_in) inputs."""
+    return inputs @ weights[:-1] + weights[-1]
+
+
+def make_encoder(source: str, texts: list[str], seed: int = 0) -> tuple[TextEncoder, np.ndarray]:
+    """The encoder that `source` names, and the (N, D) vectors of the catalogue's texts.
+
+    `source`: "tfidf", the path of an .npy array, or the name or path of a sentence-transformers model.
+    """
+    if source == "tfidf":
+        encoder = TfidfEncoder.fit(texts, seed=seed)
+        return encoder, encoder.encode(texts)
+    if str(source).endswith(".npy"):
+        vectors = normalise(load_vectors(source, len(texts)))
+        base = TfidfEncoder.fit(texts, seed=seed)
+        return MappedEncoder(base, fit_ridge(base.encode(texts), vectors)), vectors
+    model = SentenceEncoder(str(source))
+    return model, model.encode(texts)
+
+
+def _sentence_model(name: str) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise DataError(
+            f'the text encoder {name!r} needs sentence-transformers: pip install "gensar_lite[text]", or use "tfidf", which needs nothing'
+        ) from error
+    try:
+        return SentenceTransformer(name, device="cpu")
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f'the text encoder {name!r} cannot be loaded ({reason}); give the name of a sentence-transformers model, the path of a downloaded one, an .npy file, or "tfidf"'
+        ) from error
