@@ -69,12 +69,12 @@ $(READY): pyproject.toml constraints.txt
 	    "install one (Debian: python3-venv; macOS: brew install python@3.13) or name it: make PYTHON=/path/to/python3." >&2; \
 	  exit 1; }
 	@echo "Installing $(TORCH) for $(if $(filter yes,$(CUDA)),the GPU,the CPU)"
-	@$(PIP) install --quiet --retries 0 --timeout 20 --no-deps --index-url $(TORCH_INDEX) $(TORCH) || { \
+	@$(PIP) install -qq --retries 0 --timeout 20 --no-deps --index-url $(TORCH_INDEX) $(TORCH) || { \
 	  echo "$(TORCH_INDEX) gave no $(TORCH); asking pip's own index."; \
-	  $(PIP) install --quiet --no-deps $(TORCH); }
-	@$(if $(filter yes,$(CUDA)),true,$(BIN)/python .ci/check_torch.py) || { $(PIP) uninstall --quiet --yes torch; exit 1; }
+	  $(PIP) install -qq --no-deps $(TORCH); }
+	@$(if $(filter yes,$(CUDA)),true,$(BIN)/python .ci/check_torch.py) || { $(PIP) uninstall -qq --yes torch; exit 1; }
 	@echo "Installing the rest (a few minutes)"
-	@$(PIP) install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
+	@$(PIP) install -qq -c constraints.txt -e ".[$(EXTRAS)]"
 	@$(if $(filter yes,$(CUDA)),true,$(BIN)/python .ci/check_torch.py)
 	@touch $(READY)
 	@echo "Ready: $(VENV)"

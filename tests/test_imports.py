@@ -26,7 +26,7 @@ ROWS = [
     "(explore)",
     "(cli) : (__main__)",
 ]
-DRAWING = ("matplotlib", "seaborn", "umap", "numba", "ipywidgets", "IPython", "jupyterlab")
+DRAWING = ("matplotlib", "seaborn", "umap", "ipywidgets", "IPython", "jupyterlab")
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
