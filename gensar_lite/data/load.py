@@ -1,0 +1,31 @@
+"""Finding a data set by its name or folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gensar_lite.data.bazaar import BazaarConfig, simulate
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.storage import DataError
+
+EMBEDDED = Path(__file__).parents[2] / "data" / "bazaar"
+BAZAAR_FINGERPRINT = "25ed1ac036a75300c643815d38cbd171ac46608d0de4e057b0a7a1a42a56eab9"
+
+
+def load_dataset(name_or_folder: str | Path) -> Dataset:
+    """"bazaar", the embedded simulated store, or a folder made by `gensar-lite data import` or `data simulate`.
+
+    Outside a clone of the repository, where there is no embedded data set, "bazaar" is simulated again
+    and its fingerprint checked. Raises `DataError` where there is no such data set or it is damaged.
+    """
+    folder = Path(name_or_folder)
+    if str(name_or_folder) != "bazaar" or (folder / "dataset.json").is_file():
+        if not folder.is_dir():
+            raise DataError(f"There is no data set {str(name_or_folder)!r}: give 'bazaar' or a folder made by `gensar-lite data import` or `data simulate`")
+        return Dataset.load(folder)
+    if (EMBEDDED / "dataset.json").is_file():
+        return Dataset.load(EMBEDDED)
+    data = simulate(BazaarConfig())
+    if data.info["fingerprint"] != BAZAAR_FINGERPRINT:
+        raise DataError("The simulated store came out different from the embedded one (another version of numpy?); take data/bazaar from the repository and give its folder")
+    return data
