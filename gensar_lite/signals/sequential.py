@@ -117,14 +117,14 @@ def clicks_between(log: EventLog, start: np.ndarray, stop: np.ndarray, length: i
 
 
 def training_histories(log: EventLog, train_mask: np.ndarray, length: int) -> np.ndarray:
-    """(H, S) clicked items of the training part, one row per user; longer histories are cut into rows of `length`, from the end."""
+    """(H, S) clicked items of the training part, one row per user, in time order; longer histories are cut into rows of `length`, from the end."""
     rows = np.flatnonzero(train_mask & (log.item >= 0))
     user = log.user[rows]
     count = np.bincount(user, minlength=log.num_users)
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
     from_end = count[user] - 1 - (np.arange(len(rows)) - first[user])
     chunk = from_end // length
-    _, row = np.unique(user.astype(np.int64) * (len(log) + 1) + chunk, return_inverse=True)
+    _, row = np.unique(user.astype(np.int64) * (len(log) + 1) + count[user] - chunk, return_inverse=True)
     size = np.bincount(row)
     place = size[row] - 1 - from_end % length
     table = np.full((len(size), int(size.max(initial=0))), -1, np.int64)
