@@ -17,6 +17,7 @@ from bm25s.stopwords import STOPWORDS_EN
 from scipy import sparse
 
 STOP_WORDS = frozenset(STOPWORDS_EN)
+_CELLS = 4_000_000  # entries of one (B, N) block of scores: bounds the memory to about 50 MB
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
 _ACCENT = re.compile("[\u0300-\u036f]")
 # Sizes such as 1/2 and 1.5 stay one token; scripts written without spaces give one token a character.
@@ -87,16 +88,27 @@ class LexicalIndex:
         Only items with a score above zero are hits; where there are fewer than k, the rest of the row
         is item −1 with score 0. Ties are broken at random with `seed`, never by the order of the catalogue.
         """
-        hits = self.match(queries)
-        num = hits.shape[0]
-        row = np.repeat(np.arange(num), np.diff(hits.indptr))
-        tie_break = np.random.default_rng(seed).random(hits.nnz)
-        order = np.lexsort((tie_break, -hits.data, row))
-        rank = np.arange(hits.nnz) - hits.indptr[row]
+        if not len(queries) or not self.num_items:
+            return np.full((len(queries), k), -1, np.int64), np.zeros((len(queries), k), np.float32)
+        rows_at_once = max(1, _CELLS // self.num_items)
+        rng = np.random.default_rng(seed)
+        parts = [self._top(queries[b : b + rows_at_once], k, rng) for b in range(0, len(queries), rows_at_once)]
+        return np.concatenate([items for items, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+    def _top(self, queries: Sequence[str], k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        scores = self.scores(queries)
+        if k < self.num_items:
+            # Only what reaches the k-th best score is sorted: a common word hits most of a catalogue.
+            least = np.partition(scores, self.num_items - k, axis=1)[:, self.num_items - k, None]
+            row, item = np.nonzero((scores >= least) & (scores > 0))
+        else:
+            row, item = np.nonzero(scores > 0)
+        score = scores[row, item]
+        order = np.lexsort((rng.random(len(row)), -score, row))
+        rank = np.arange(len(row)) - np.searchsorted(row, row)
         order, rank = order[rank < k], rank[rank < k]
-        order, rank = order[hits.data[order] > 0], rank[hits.data[order] > 0]
-        items = np.full((num, k), -1, np.int64)
-        scores = np.zeros((num, k), np.float32)
-        items[row[order], rank] = hits.indices[order]
-        scores[row[order], rank] = hits.data[order]
-        return items, scores
+        items = np.full((len(queries), k), -1, np.int64)
+        best = np.zeros((len(queries), k), np.float32)
+        items[row[order], rank] = item[order]
+        best[row[order], rank] = score[order]
+        return items, best
