@@ -162,6 +162,8 @@ def parse_timestamps(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     count as UTC. Numbers keep their unit; where some have fractions all are multiplied by 1,000 (or
     1,000,000). Where numbers and dates are mixed, the rarer kind is marked as bad.
     """
+    if pd.api.types.is_integer_dtype(values.dtype):
+        return values.to_numpy(np.int64), np.zeros(len(values), dtype=bool)
     text = values.astype(str).str.strip()
     number = pd.to_numeric(text, errors="coerce")
     is_number = np.isfinite(number.to_numpy(np.float64)) & (np.abs(number.to_numpy(np.float64)) < 9e18)

@@ -1,0 +1,203 @@
+"""Download public data sets: progress, resume after a break, size and hash checks, whole files or none.
+
+A download grows in `NAME.part`; only when it is complete and its checks pass does it become `NAME`.
+Run again after a break, it goes on where it stopped, provided that the server still has the same file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from tqdm import tqdm
+
+from gensar_lite.data.amazon import import_amazon
+from gensar_lite.data.cleaning import ImportReport
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.kuaisar import import_kuaisar
+from gensar_lite.data.storage import DataError, read_json, write_json
+
+_BLOCK = 1 << 20
+_SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
+_UCSD = "https://mcauleylab.ucsd.edu/public_datasets/data"
+_SHARED = (
+    "Automotive", "Books", "CDs_and_Vinyl", "Cell_Phones_and_Accessories", "Clothing_Shoes_and_Jewelry", "Digital_Music",
+    "Electronics", "Grocery_and_Gourmet_Food", "Home_and_Kitchen", "Kindle_Store", "Movies_and_TV", "Musical_Instruments",
+    "Office_Products", "Patio_Lawn_and_Garden", "Pet_Supplies", "Sports_and_Outdoors", "Tools_and_Home_Improvement",
+    "Toys_and_Games", "Video_Games",
+)  # fmt: skip
+_LATER = ("All_Beauty", "Appliances", "Arts_Crafts_and_Sewing", "Gift_Cards", "Industrial_and_Scientific", "Magazine_Subscriptions", "Software")
+CATEGORIES = {
+    "2014": (*_SHARED, "Amazon_Instant_Video", "Apps_for_Android", "Baby", "Beauty", "Health_and_Personal_Care"),
+    "2018": (*_SHARED, *_LATER, "AMAZON_FASHION", "Luxury_Beauty", "Prime_Pantry"),
+    "2023": (*_SHARED, *_LATER, "Amazon_Fashion", "Baby_Products", "Beauty_and_Personal_Care", "Handmade_Products", "Health_and_Household", "Health_and_Personal_Care", "Subscription_Boxes"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file on a server. `size` in bytes, `sha256` and `md5` in hexadecimal where they are known."""
+
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+
+    @property
+    def name(self) -> str:
+        return urlsplit(self.url).path.rsplit("/", 1)[-1]
+
+
+def known_sources() -> dict[str, tuple[RemoteFile, ...]]:
+    """Names of public data sets and their files: `amazon-EDITION/CATEGORY` (reviews, metadata), `kuaisar`, `kuaisar-small`."""
+    sources: dict[str, tuple[RemoteFile, ...]] = {}
+    patterns = {
+        "2014": (f"{_SNAP}/reviews_{{}}_5.json.gz", f"{_SNAP}/meta_{{}}.json.gz"),
+        "2018": (f"{_UCSD}/amazon_v2/categoryFilesSmall/{{}}_5.json.gz", f"{_UCSD}/amazon_v2/metaFiles2/meta_{{}}.json.gz"),
+        "2023": (f"{_UCSD}/amazon_2023/raw/review_categories/{{}}.jsonl.gz", f"{_UCSD}/amazon_2023/raw/meta_categories/meta_{{}}.jsonl.gz"),
+    }
+    for edition, categories in CATEGORIES.items():
+        for category in sorted(categories):
+            sources[f"amazon-{edition}/{category}"] = tuple(RemoteFile(p.format(category)) for p in patterns[edition])
+    zenodo = "https://zenodo.org/records/8181109/files"
+    sources["kuaisar"] = (RemoteFile(f"{zenodo}/KuaiSAR_v2.zip"),)
+    sources["kuaisar-small"] = (RemoteFile(f"{zenodo}/KuaiSAR.zip", md5="daea8cbf605db6bd5841740f0e4a12d9"),)
+    return sources
+
+
+def find_source(name: str) -> tuple[RemoteFile, ...]:
+    """The files of a public data set; an unknown name gets the closest known ones as a hint."""
+    sources = known_sources()
+    by_lower = {known.lower(): known for known in sources}
+    if name.lower() not in by_lower:
+        close = [by_lower[c] for c in difflib.get_close_matches(name.lower(), by_lower, 3, 0.4)]
+        hint = f"did you mean {' or '.join(close)}?" if close else "known are amazon-2014/…, amazon-2018/…, amazon-2023/…, kuaisar and kuaisar-small"
+        raise DataError(f"The public data set {name!r} is unknown; {hint}")
+    return sources[by_lower[name.lower()]]
+
+
+def download_source(name: str, folder: str | Path) -> list[Path]:
+    """Download all files of a public data set (see `known_sources`) into a folder; files already there are kept."""
+    return [download_file(file, Path(folder) / file.name) for file in find_source(name)]
+
+
+def import_source(name: str, folder: str | Path, **options) -> tuple[Dataset, ImportReport]:
+    """Download where needed and import; `options` go to `import_amazon` or `import_kuaisar`."""
+    paths = download_source(name, folder)
+    options.setdefault("name", name.replace("/", "-").lower())
+    return import_amazon(paths[0], paths[1], **options) if len(paths) == 2 else import_kuaisar(paths[0], **options)
+
+
+def download_file(file: RemoteFile, path: str | Path, *, attempts: int = 5, wait: float = 2.0, timeout: float = 60.0) -> Path:
+    """Download one file to `path`, in several attempts if the connection breaks, and check it.
+
+    `wait` seconds before the second attempt, twice as long before each further one. Raises `DataError`
+    when the server cannot be reached or refuses, when the disk is full, and when size or hash differ
+    (the broken download is then removed).
+    """
+    path = Path(path)
+    if path.is_file():
+        _check(file, path, path)
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    host = urlsplit(file.url).netloc
+    problem: Exception | None = None
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(wait * 2 ** (attempt - 1))
+        try:
+            expected = _transfer(file, part, timeout)
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            if status < 500 and status not in (408, 429):
+                raise DataError(f"{host} answers {status} {error.response.reason} for {file.url}; the file may have moved, look for it on the data set's page and put it at {path}") from error
+            problem = error
+            continue
+        except requests.RequestException as error:
+            problem = error
+            continue
+        except OSError as error:
+            kept = "the part that arrived is kept"
+            if error.errno == errno.ENOSPC:
+                raise DataError(f"The disk of {path.parent} is full; {kept}, free some room and run this again") from error
+            raise DataError(f"{part} cannot be written ({error}); {kept}") from error
+        if expected is not None and part.stat().st_size != expected:
+            problem = DataError(f"{part.stat().st_size} of {expected} bytes arrived")
+            continue
+        _check(file, part, path)
+        part.replace(path)
+        _state(part).unlink(missing_ok=True)
+        return path
+    arrived = part.stat().st_size if part.exists() else 0
+    reason = "the connection cannot be made; are you offline?" if isinstance(problem, requests.ConnectionError) and not arrived else f"{type(problem).__name__}: {problem}"
+    raise DataError(f"{file.url} could not be downloaded in {attempts} attempts ({reason}) {arrived} bytes are kept in {part}; run this again to go on, or put the file at {path} yourself")
+
+
+def _state(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _transfer(file: RemoteFile, part: Path, timeout: float) -> int | None:
+    """Append what is missing to `part`; returns the size that the whole file should have, where the server says it."""
+    have = part.stat().st_size if part.exists() else 0
+    # identity: the bytes of the file itself are counted, never a compressed transfer of them
+    headers = {"Accept-Encoding": "identity"}
+    mark = None
+    if have:
+        with contextlib.suppress(DataError):
+            mark = read_json(_state(part)).get("mark")
+        headers["Range"] = f"bytes={have}-"
+        if mark:
+            headers["If-Range"] = mark  # another version of the file is sent from its beginning
+    with requests.get(file.url, headers=headers, stream=True, timeout=timeout) as answer:
+        if answer.status_code == 416:
+            total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+            if total.isdigit() and int(total) == have:
+                return have
+            part.unlink()
+            raise requests.ConnectionError("the partial download does not fit the file on the server and was removed")
+        answer.raise_for_status()
+        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        if not resumed:
+            have = 0
+        length = answer.headers.get("Content-Length")
+        expected = have + int(length) if length and length.isdigit() else None
+        etag = answer.headers.get("ETag", "")
+        mark = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
+        write_json(_state(part), {"url": file.url, "mark": mark})
+        with (
+            open(part, "ab" if resumed else "wb") as out,
+            tqdm(total=expected, initial=have, unit="B", unit_scale=True, desc=file.name, disable=None) as bar,
+        ):
+            for block in answer.iter_content(_BLOCK):
+                out.write(block)
+                bar.update(len(block))
+    return expected
+
+
+def _check(file: RemoteFile, found: Path, path: Path) -> None:
+    """Size and hash of `found`; a download that fails is removed, a file that people put there is left alone."""
+    problem = None
+    size = found.stat().st_size
+    if file.size is not None and size != file.size:
+        problem = f"has {size} bytes instead of {file.size}"
+    for algorithm, wanted in (("sha256", file.sha256), ("md5", file.md5)):
+        if wanted and not problem:
+            with open(found, "rb") as handle:
+                digest = hashlib.file_digest(handle, algorithm).hexdigest()
+            if digest != wanted.lower():
+                problem = f"has {algorithm} {digest} instead of {wanted}"
+    if problem and found != path:
+        found.unlink()
+        _state(found).unlink(missing_ok=True)
+        raise DataError(f"{file.url} {problem}; what arrived was removed, try again or check the source")
+    if problem:
+        raise DataError(f"{path} {problem}; it is not the file of {file.url}, move it away and try again")
