@@ -1,0 +1,8 @@
+"""Identifiers: from two vectors per item to unique tuples of codes, one for search and one for recommendation."""
+
+from gensar_lite.identifiers.health import describe
+from gensar_lite.identifiers.rqvae import RQVAEConfig
+from gensar_lite.identifiers.strategies import assign_new, learn_identifiers, list_strategies, register_strategy
+from gensar_lite.identifiers.table import VIEWS, IdentifierTable
+
+__all__ = ["VIEWS", "IdentifierTable", "RQVAEConfig", "assign_new", "describe", "learn_identifiers", "list_strategies", "register_strategy"]

@@ -1,0 +1,166 @@
+"""Vector quantisers: k-means, residual quantisation over spans of a latent vector, balanced assignment.
+
+Every identifier strategy is the same residual quantiser with other *spans*. An item has one latent
+vector of D numbers; codebook p quantises the numbers `spans[p] = (start, stop)` of what earlier
+codebooks left over. In GenSAR the latent vector is `[z_s ; z_c]`: shared codebooks span all of it,
+semantic ones its first half, collaborative ones its second half (arXiv 2504.05730, section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+Span = tuple[int, int]
+
+# FAISS's rule of thumb: more rows than this per code do not move the centres of k-means
+ROWS_PER_CODE = 256
+
+
+def nearest_codes(vectors: torch.Tensor, codebook: torch.Tensor, chunk: int = 1 << 14) -> tuple[torch.Tensor, torch.Tensor]:
+    """The nearest code of each vector, and how far it is.
+
+    Args: vectors (N, D), codebook (K, D), both float32; `chunk` rows are compared at a time.
+    Returns: codes (N,) int64 and squared Euclidean distances (N,).
+    """
+    half_norms = codebook.square().sum(1) / 2
+    codes = torch.empty(len(vectors), dtype=torch.int64, device=vectors.device)
+    distances = torch.empty(len(vectors), dtype=vectors.dtype, device=vectors.device)
+    for start in range(0, len(vectors), chunk):
+        block = vectors[start : start + chunk]
+        best = torch.addmm(half_norms, block, codebook.T, alpha=-1).min(1)
+        codes[start : start + chunk] = best.indices
+        distances[start : start + chunk] = best.values * 2 + block.square().sum(1)
+    return codes, distances.clamp_(min=0)
+
+
+def _spread(vectors: torch.Tensor, distances: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw `count` vectors, each with a chance proportional to its squared distance from all before (k-means++).
+
+    `distances` (N,) to the centres that exist already is updated in place.
+    Once all vectors lie on a centre (fewer distinct vectors than codes), the rest are drawn uniformly.
+    """
+    norms = vectors.square().sum(1)
+    # distances come from a matrix product: what is below its rounding error is zero
+    floor = 1e-6 * (norms.max() + 1e-30)
+    picks = torch.empty(count, dtype=torch.int64, device=vectors.device)
+    for k, draw in enumerate(torch.rand(count, generator=generator, dtype=torch.float64).tolist()):
+        mass = torch.where(distances > floor, distances, 0).double().cumsum(0)
+        if mass[-1] > 0:
+            pick = torch.searchsorted(mass, mass[-1] * draw, right=True).clamp_(max=len(vectors) - 1)
+        else:
+            pick = torch.tensor(int(draw * len(vectors)))
+        picks[k] = pick
+        centre = vectors[pick]
+        torch.minimum(distances, (norms - 2 * (vectors @ centre) + norms[pick]).clamp_(min=0), out=distances)
+    return vectors[picks]
+
+
+def kmeans(
+    vectors: torch.Tensor,
+    num_codes: int,
+    seed: int = 0,
+    iterations: int = 25,
+    start: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Centres of k-means: k-means++ start, Lloyd's iterations, empty clusters drawn again.
+
+    Every centre is the nearest of at least one vector wherever there are `num_codes` distinct vectors.
+    At most 256 rows per code are looked at, drawn without replacement.
+
+    Args: vectors (N, D) float32; `start` (K, D) continues from given centres.
+    Returns: centres (K, D) float32.
+    Source: Lloyd 1982; Arthur and Vassilvitskii 2007.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if len(vectors) > ROWS_PER_CODE * num_codes:
+        rows = torch.randperm(len(vectors), generator=generator)[: ROWS_PER_CODE * num_codes]
+        vectors = vectors[rows.to(vectors.device)]
+    # distances by matrix product lose digits far from the origin
+    shift = vectors.mean(0)
+    vectors = vectors - shift
+    if start is None:
+        centres = _spread(vectors, torch.ones(len(vectors), device=vectors.device), num_codes, generator) if len(vectors) else None
+        if centres is None:
+            raise ValueError("k-means needs at least one vector")
+    else:
+        centres = start - shift
+    before = float("inf")
+    for step in range(iterations + 10):
+        codes, distances = nearest_codes(vectors, centres)
+        counts = torch.bincount(codes, minlength=num_codes)
+        empty = torch.nonzero(counts == 0)[:, 0]
+        after = float(distances.double().sum())
+        settled = step >= iterations or after >= before * (1 - 1e-4)
+        if settled and not len(empty):
+            break
+        before = after
+        if not settled:
+            sums = torch.zeros_like(centres).index_add_(0, codes, vectors)
+            centres = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres)
+        if len(empty):
+            centres[empty] = _spread(vectors, distances, len(empty), generator)
+    return centres + shift
+
+
+def fit_codebooks(
+    latents: torch.Tensor,
+    spans: Sequence[Span],
+    sizes: Sequence[int],
+    seed: int = 0,
+    iterations: int = 25,
+    start: Sequence[torch.Tensor] | None = None,
+) -> list[torch.Tensor]:
+    """Residual k-means: each codebook is fitted to what the ones before it left of its span.
+
+    Args: latents (N, D); spans and sizes of the P codebooks, in the order in which they quantise.
+    Returns: P codebooks, (sizes[p], stop - start) each.
+    """
+    residual = latents.clone()
+    codebooks = []
+    for p, ((a, b), size) in enumerate(zip(spans, sizes, strict=True)):
+        part = residual[:, a:b]
+        codebook = kmeans(part.contiguous(), size, seed + p, iterations, None if start is None else start[p])
+        part -= codebook[nearest_codes(part, codebook)[0]]
+        codebooks.append(codebook)
+    return codebooks
+
+
+def encode(latents: torch.Tensor, spans: Sequence[Span], codebooks: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Greedy residual quantisation: the nearest code of every codebook in turn.
+
+    Args: latents (N, D). Returns: codes (N, P) int64; duplicates are possible (see `assignment`).
+    """
+    residual = latents.clone()
+    codes = torch.empty((len(latents), len(codebooks)), dtype=torch.int64, device=latents.device)
+    for p, ((a, b), codebook) in enumerate(zip(spans, codebooks, strict=True)):
+        part = residual[:, a:b]
+        codes[:, p] = nearest_codes(part, codebook)[0]
+        part -= codebook[codes[:, p]]
+    return codes
+
+
+def decode(codes: torch.Tensor, spans: Sequence[Span], codebooks: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
+    """Latent vectors of codes: the sum of the code vectors, each on its span. codes (N, P) -> (N, D)."""
+    latents = torch.zeros((len(codes), dim), device=codes.device)
+    for p, ((a, b), codebook) in enumerate(zip(spans, codebooks, strict=True)):
+        latents[:, a:b] += codebook[codes[:, p]]
+    return latents
+
+
+def balanced_codes(distances: torch.Tensor, epsilon: float = 0.003, iterations: int = 50) -> torch.Tensor:
+    """Codes that use the codebook evenly: entropic optimal transport between a batch and its codes.
+
+    Sinkhorn's iterations in the log domain, so that no epsilon over- or underflows. Distances are
+    centred and scaled to [-1, 1] first, which gives epsilon a meaning of its own.
+
+    Args: distances (B, K) squared distances. Returns: codes (B,) int64, about B / K of each.
+    Source: Cuturi 2013; used at the last level in arXiv 2311.09049, section 3.1.2.
+    """
+    low, high = distances.min(), distances.max()
+    logits = -(distances.double() - (high + low) / 2) / ((high - low) / 2 + 1e-12) / epsilon
+    for _ in range(iterations):
+        logits = logits - torch.logsumexp(logits, 0, keepdim=True)
+        logits = logits - torch.logsumexp(logits, 1, keepdim=True)
+    return logits.argmax(1)
