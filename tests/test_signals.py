@@ -71,14 +71,20 @@ def test_full_width_svd_keeps_the_cosines_of_tfidf() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     texts = ["red red kettle x200", "green kettle 3", "tent 3 x200", "mug"]
-    mine = TfidfEncoder.fit(texts, dim=256, min_df=1).encode(texts)
-    tfidf = TfidfVectorizer(token_pattern=r"(?u)\w+", sublinear_tf=True).fit_transform(texts).toarray()
+    mine = TfidfEncoder.fit(texts, dim=256).encode(texts)
+    tfidf = TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True).fit_transform(texts).toarray()
     np.testing.assert_allclose(mine @ mine.T, tfidf @ tfidf.T, atol=1e-5)
 
 
 def test_model_numbers_and_single_digits_are_words() -> None:
-    encoder = TfidfEncoder.fit(["drill TRA708T 5", "saw TRA708T 5"], min_df=2)
-    assert set(encoder.vocabulary) == {"tra708t", "5"}
+    texts = ["the drill TRA708T 5", "the drill TRA709T 6"]
+    encoder = TfidfEncoder.fit(texts)
+    assert set(encoder.vocabulary) == {"drill", "tra708t", "tra709t", "5", "6"}
+    assert (encoder.encode(["tra709t", "5"]) @ encoder.encode(texts).T).argmax(1).tolist() == [1, 0]
+
+
+def test_rarest_words_go_first_where_there_are_too_many() -> None:
+    assert TfidfEncoder.fit(["drill red", "drill blue"], max_words=1).vocabulary == ["drill"]
 
 
 def test_unknown_words_give_zeros_and_no_nan(signals: Signals) -> None:

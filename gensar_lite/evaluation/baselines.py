@@ -8,10 +8,10 @@ held-out part. Items of the history keep their scores: people buy again. Hyper-p
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from scipy import sparse
@@ -21,6 +21,7 @@ from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.events import EventLog
 from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.storage import read_json
+from gensar_lite.evaluation.protocols import Ranker
 from gensar_lite.signals.collaborative import click_matrix
 from gensar_lite.signals.sequential import SequentialConfig, clicks_between, fit_sequential, next_item_states
 from gensar_lite.signals.signals import Signals
@@ -28,17 +29,6 @@ from gensar_lite.signals.text import normalise
 
 NAMES = ("popularity", "item-knn", "als", "sasrec", "sasrec-text", "bm25", "dense")
 RECORDED = Path(__file__).with_name("baselines.json")
-
-
-class Baseline(Protocol):
-    """A ranker with a name (see `evaluation.protocols.Ranker`)."""
-
-    name: str
-    tasks: tuple[str, ...]
-
-    def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
-        """(C, n) scores of `candidates` (C, n), or (C, N) of the whole catalogue; higher is better."""
-        ...
 
 
 def history_matrix(log: EventLog, cases: Cases, num_items: int, decay: float = 1.0) -> sparse.csr_matrix:
@@ -63,7 +53,7 @@ class Popularity:
     """Clicks in training, whoever asks."""
 
     name = "popularity"
-    tasks = ("recommendation",)
+    tasks: tuple[str, ...] = ("recommendation",)
 
     def __init__(self, data: Dataset):
         self.counts = data.popularity.astype(np.float32)
@@ -82,14 +72,16 @@ class ItemKNN:
     """
 
     name = "item-knn"
-    tasks = ("recommendation",)
+    tasks: tuple[str, ...] = ("recommendation",)
 
     def __init__(self, data: Dataset, neighbours: int = 100, weighting: str = "cosine", decay: float = 1.0, own: float = 1.0):
         from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 
         kinds = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}
         model = kinds[weighting](K=min(neighbours, data.num_items), num_threads=1)
-        model.fit(click_matrix(data), show_progress=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # implicit warns of a conversion that it brings about itself
+            model.fit(click_matrix(data), show_progress=False)
         similarity = sparse.csr_matrix(model.similarity, dtype=np.float32)
         row = np.repeat(np.arange(similarity.shape[0]), np.diff(similarity.indptr))
         similarity.data *= np.where(row == similarity.indices, np.float32(own), np.float32(1))
@@ -105,7 +97,7 @@ class ALS:
     """Implicit matrix factorisation (Hu, Koren & Volinsky, ICDM 2008); a case's user vector is solved from its history."""
 
     name = "als"
-    tasks = ("recommendation",)
+    tasks: tuple[str, ...] = ("recommendation",)
 
     def __init__(self, data: Dataset, factors: int = 64, regularization: float = 0.05, alpha: float = 10.0, iterations: int = 15, seed: int = 0):
         from implicit.cpu.als import AlternatingLeastSquares
@@ -143,7 +135,7 @@ class ALS:
 class SASRec:
     """`signals.sequential` as a ranker; with `vectors` (N, D_v) its item vectors start from text ("sasrec-text")."""
 
-    tasks = ("recommendation",)
+    tasks: tuple[str, ...] = ("recommendation",)
 
     def __init__(self, data: Dataset, config: SequentialConfig, vectors: np.ndarray | None = None, seed: int = 0):
         self.name = "sasrec" if vectors is None else "sasrec-text"
@@ -161,7 +153,7 @@ class BM25:
     """Words of the query in the text of the item (`data.lexical.LexicalIndex`)."""
 
     name = "bm25"
-    tasks = ("search",)
+    tasks: tuple[str, ...] = ("search",)
 
     def __init__(self, data: Dataset):
         self.index = LexicalIndex(data.item_texts)
@@ -178,7 +170,7 @@ class Dense:
     """
 
     name = "dense"
-    tasks = ("search", "recommendation")
+    tasks: tuple[str, ...] = ("search", "recommendation")
 
     def __init__(self, data: Dataset, signals: Signals):
         self.signals, self.log = signals, data.log
@@ -198,7 +190,7 @@ def recorded_parameters(data: Dataset) -> dict[str, dict]:
     return {**recorded["default"]["parameters"], **recorded.get(data.name, {}).get("parameters", {})}
 
 
-def fit_baseline(name: str, data: Dataset, signals: Signals, seed: int = 0, **parameters: object) -> Baseline:
+def fit_baseline(name: str, data: Dataset, signals: Signals, seed: int = 0, **parameters: object) -> Ranker:
     """One baseline by its name, fitted with the given hyper-parameters (those left out have the class's values)."""
     given: dict = parameters
     if name == "popularity":
@@ -217,7 +209,7 @@ def fit_baseline(name: str, data: Dataset, signals: Signals, seed: int = 0, **pa
     raise ValueError(f"unknown baseline {name!r}; known are {', '.join(NAMES)}")
 
 
-def build_baselines(data: Dataset, signals: Signals, seed: int = 0, names: Iterable[str] | None = None) -> list[Baseline]:
+def build_baselines(data: Dataset, signals: Signals, seed: int = 0, names: Iterable[str] | None = None) -> list[Ranker]:
     """Fit the named baselines (default: all of `NAMES`) with their recorded hyper-parameters."""
     parameters = recorded_parameters(data)
     return [fit_baseline(name, data, signals, seed, **parameters.get(name, {})) for name in (NAMES if names is None else names)]

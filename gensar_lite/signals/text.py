@@ -15,10 +15,8 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from gensar_lite.data.lexical import index_terms
 from gensar_lite.data.storage import DataError, read_json, write_json
-
-# Any run of letters and digits: model numbers and single digits are what people look for in a shop.
-WORD = r"(?u)\w+"
 
 
 class TextEncoder(Protocol):
@@ -44,7 +42,8 @@ def normalise(vectors: np.ndarray) -> np.ndarray:
 class TfidfEncoder:
     """Latent semantic analysis: sublinear TF-IDF, then a truncated SVD (Deerwester et al. 1990).
 
-    `vocabulary` maps V words to columns; `idf` is (V,), `components` is (D, V).
+    Words are those of the lexical index: stemmed, without stop words, with digits and model numbers.
+    `vocabulary` lists the V words in the order of the columns; `idf` is (V,), `components` is (D, V).
     """
 
     name = "tfidf"
@@ -55,27 +54,24 @@ class TfidfEncoder:
         self.components = np.asarray(components, np.float32)
         self._vectoriser = TfidfVectorizer(
             vocabulary={word: column for column, word in enumerate(vocabulary)},
-            token_pattern=WORD,
+            analyzer=index_terms,
             sublinear_tf=True,
             dtype=np.float32,
         )
         self._vectoriser.idf_ = self.idf
 
     @classmethod
-    def fit(cls, texts: list[str], dim: int = 256, min_df: int = 2, seed: int = 0) -> TfidfEncoder:
+    def fit(cls, texts: list[str], dim: int = 256, max_words: int = 100_000, seed: int = 0) -> TfidfEncoder:
         """Learn words, weights and D = `dim` axes (fewer where the texts don't span so many) from N texts.
 
-        Words in fewer than `min_df` texts are left out unless that leaves no word. Raises `DataError` where
-        no text has a word at all.
+        Every word counts, also one of a single text (a model number, most often); above `max_words` words the
+        rarest are left out. Raises `DataError` where no text has a word at all.
         """
-        vectoriser = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, min_df=min_df, dtype=np.float32)
+        vectoriser = TfidfVectorizer(analyzer=index_terms, sublinear_tf=True, max_features=max_words, dtype=np.float32)
         try:
             matrix = vectoriser.fit_transform(texts)
-        except ValueError:  # scikit-learn's answer to a vocabulary that is empty after min_df
-            try:
-                matrix = vectoriser.set_params(min_df=1).fit_transform(texts)
-            except ValueError as error:
-                raise DataError("no item has a word in its title, brand, categories or description; give the items titles") from error
+        except ValueError as error:
+            raise DataError("no item has a word in its title, brand, categories or description; give the items titles") from error
         dim = min(dim, *matrix.shape)
         if dim == min(matrix.shape):
             components = np.linalg.svd(matrix.toarray(), full_matrices=False)[2]
