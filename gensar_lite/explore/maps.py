@@ -1,0 +1,112 @@
+"""Maps: items as points in the plane, near where their vectors are alike.
+
+Explained in notebook 02. UMAP: McInnes, Healy & Melville 2018. PCA is the fast alternative; it keeps
+directions and loses neighbourhoods, UMAP the other way round.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from gensar_lite.explore.style import GROUPS, INK, MARKERS, OTHER, PAPER, new_axes, shorten, style
+
+METHODS = ("pca", "umap")
+NO_CATEGORY = "(none)"
+
+
+def category_of(items: pd.DataFrame, level: int = 0) -> np.ndarray:
+    """The category (N,) of every item at one level of its first path ("Kitchen > Coffee Makers": level 0 is Kitchen)."""
+    paths = items["categories"].astype(str).str.split(" | ", regex=False).str[0].str.split(" > ", regex=False)
+    return paths.str[level].fillna("").str.strip().replace("", NO_CATEGORY).to_numpy(object)
+
+
+def map_vectors(vectors: np.ndarray, method: str = "umap", seed: int = 0, num_neighbours: int = 30) -> np.ndarray:
+    """Places (N, 2) for vectors (N, D). The same seed gives the same map to the last bit.
+
+    `method` "umap" (neighbours by cosine) or "pca". Fewer than six items always take PCA.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {METHODS}, not {method!r}")
+    vectors = np.asarray(vectors, np.float32)
+    if method == "pca" or len(vectors) < 6:
+        size = min(2, *vectors.shape)
+        places = PCA(size, random_state=seed).fit_transform(vectors) if len(vectors) > 1 else np.zeros((len(vectors), size))
+        return np.pad(places, ((0, 0), (0, 2 - size)))
+    from umap import UMAP  # imported here: it compiles for seconds, and most figures do without
+
+    k = min(num_neighbours, len(vectors) - 1)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(length > 0, length, 1)
+    # Exact neighbours, found faster than UMAP's own search is compiled. It expects every point as its own first one.
+    distance, near = NearestNeighbors(n_neighbors=k).fit(unit).kneighbors()
+    own = np.arange(len(unit), dtype=near.dtype)[:, None]
+    known = np.hstack([own, near]), np.hstack([np.zeros((len(unit), 1)), distance]).astype(np.float32), None
+    start = PCA(2, random_state=seed).fit_transform(unit)
+    start = (start / np.abs(start).max() * 10).astype(np.float32)
+    mapper = UMAP(n_neighbors=k + 1, precomputed_knn=known, init=start, random_state=seed, n_jobs=1, min_dist=0.8, spread=2.5)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)  # says that new points cannot join the map; none do
+        return mapper.fit_transform(unit)
+
+
+def plot_map(
+    vectors: np.ndarray,
+    labels: Sequence[str],
+    *,
+    method: str = "umap",
+    title: str = "Items by their vectors",
+    highlight: Mapping[int, str] | None = None,
+    seed: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw items as points, coloured and marked by group, each group named where most of it lies.
+
+    `vectors` (N, D), or places (N, 2) from `map_vectors`. `labels` (N,) are group names, such as
+    `category_of` gives; the twelve largest groups are told apart, the others are grey. `highlight` names
+    single items: item number -> text.
+    """
+    vectors, groups = np.asarray(vectors), np.asarray(labels, dtype=object)
+    if len(vectors) != len(groups):
+        raise ValueError(f"{len(vectors)} vectors and {len(groups)} labels; give one label per vector")
+    places = vectors if vectors.shape[1] == 2 else map_vectors(vectors, method, seed)
+    counts = pd.Series(groups).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    shown = [g for g in counts.index if g != NO_CATEGORY][: len(MARKERS)]
+    size = float(np.clip(16_000 / max(len(places), 1), 5, 40))
+    halo = [patheffects.withStroke(linewidth=3, foreground=PAPER)]
+    with style():
+        ax = new_axes(ax, 7.6, 6.0)
+        rest = ~np.isin(groups.astype(str), [str(g) for g in shown])
+        if rest.any():
+            ax.scatter(places[rest, 0], places[rest, 1], s=size * 0.7, color=OTHER, linewidths=0, alpha=0.7, label=f"other ({rest.sum():,})")
+        for group, colour, marker in zip(shown, cycle(GROUPS), MARKERS, strict=False):
+            own = places[groups == group]
+            ax.scatter(own[:, 0], own[:, 1], s=size, color=colour, marker=marker, edgecolors=PAPER, linewidths=0.25, alpha=0.85, label=f"{shorten(group, 28)} ({len(own):,})")
+        for group in shown if len(shown) > 1 else ():
+            at = _densest(places[groups == group], 0.06 * float(np.ptp(places, axis=0).max()))
+            ax.annotate(shorten(group, 28), at, xytext=(0, 7), textcoords="offset points", ha="center", va="bottom", fontsize=9, fontweight="bold", color=INK, path_effects=halo, zorder=5)
+        for item, text in (highlight or {}).items():
+            ax.scatter(places[item, 0], places[item, 1], s=90, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=6)
+            ax.annotate(shorten(text, 40), places[item], xytext=(9, -9), textcoords="offset points", va="top", fontsize=8.5, path_effects=halo, zorder=7)
+        name = "PCA" if method == "pca" else "UMAP"
+        ax.set(title=title, xticks=[], yticks=[], xlabel=f"{name} axis 1 (no unit)", ylabel=f"{name} axis 2 (no unit)")
+        for side in ("left", "bottom"):
+            ax.spines[side].set_color(OTHER)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0, title="items", alignment="left", markerscale=max(1.0, 4.5 / size**0.5))
+    return ax
+
+
+def _densest(places: np.ndarray, radius: float) -> tuple[float, float]:
+    """The point of a group with most of the group around it: a mean could lie between two parts of it."""
+    some = places[:: -(-len(places) // 2000)]
+    near = NearestNeighbors(radius=max(radius, 1e-9)).fit(some).radius_neighbors(some, return_distance=False)
+    x, y = some[np.argmax([len(n) for n in near])]
+    return float(x), float(y)

@@ -1,0 +1,101 @@
+"""How the figures look: one palette that holds for colour-blind readers and in greyscale, one set of fonts and lines.
+
+Colours are those of Okabe & Ito, "Color Universal Design" (2008). The three roles differ in lightness as
+well as in hue, and groups on a map differ in their marker as well, so that a grey print can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+
+INK = "#1f2430"
+MUTED = "#6a7080"
+FAINT = "#d9dce3"
+PAPER = "#ffffff"
+
+ROLES = {"shared": "#33363d", "semantic": "#0072b2", "collaborative": "#e69f00"}
+TASK_COLOURS = {"search": ROLES["semantic"], "recommendation": ROLES["collaborative"]}
+
+GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#5b4b8a", "#b8a800")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "X", "v", "o", "s")  # from the ninth on a colour comes again, with another marker
+OTHER = "#c3c7d0"
+
+SEQUENTIAL = sns.light_palette("#0b3358", as_cmap=True)  # lightness falls steadily from paper: equal steps in greyscale too
+
+_SETTINGS: Any = {
+    "figure.facecolor": PAPER,
+    "figure.dpi": 110,
+    "savefig.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.titlecolor": INK,
+    "axes.labelsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "text.color": INK,
+    "text.parse_math": False,  # titles of items may hold dollar signs
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure on every machine
+    "font.size": 9.5,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style of the package inside this block, and leave the caller's settings as they were."""
+    with mpl.rc_context(_SETTINGS):
+        yield
+
+
+def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """The given axes, or those of a new figure of this size in inches."""
+    if ax is not None:
+        return ax
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def role_of(codebook: str) -> str:
+    """Role of a codebook by its name: "s2" is semantic, "c1" collaborative, everything else shared."""
+    return {"s": "semantic", "c": "collaborative"}.get(codebook[:1], "shared")
+
+
+def shorten(text: str, width: int) -> str:
+    """A text of at most `width` characters, cut at a word."""
+    text = " ".join(str(text).split())
+    if len(text) <= width:
+        return text
+    cut = text[: width - 1].rsplit(" ", 1)[0]
+    return (cut if len(cut) > width // 2 else text[: width - 1]).rstrip(" ,;:-") + "…"
+
+
+def text_colour(colour: Any) -> str:
+    """Ink or paper, whichever is easier to read on this colour (WCAG relative luminance)."""
+    channels = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in mpl.colors.to_rgb(colour)]
+    luminance = 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+    return INK if luminance > 0.3 else PAPER
