@@ -28,12 +28,15 @@ demo: $(READY) ## run the whole line on the embedded store: identifiers, model, 
 	$(BIN)/gensar-lite run --data bazaar --preset tiny --strategy gensar --seed 0 --out runs/demo --examples 3
 	@echo "The report: runs/demo/report.html"
 
-test: lint ## ruff, mypy and all tests (at most 10 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+test: $(READY) ## ruff, mypy and all tests (at most 10 minutes on 2 cores)
+	@$(MAKE) --no-print-directory lint; linted=$$?; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS); tested=$$?; \
+	if test $$linted != 0; then echo "ruff or mypy found something: see above, or make lint" >&2; fi; \
+	exit $$((linted || tested))
 
 lint: $(READY) ## ruff and mypy only
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check --output-format concise .
 	$(BIN)/mypy
 
 format: $(READY) ## lay the code out and repair what ruff can repair
@@ -44,9 +47,8 @@ lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_ARGS)
 
 bench: $(READY) ## measure speed and quality against the references (minutes to hours)
-	@for file in benchmarks/*.py; do \
-	  if test -e "$$file"; then echo "== $$file" && $(BIN)/python "$$file" || exit 1; \
-	  else echo "There are no benchmarks yet."; fi; \
+	@for file in $$(ls benchmarks/*.py | grep -v /tune_); do \
+	  echo "== $$file" && $(BIN)/python "$$file" || exit 1; \
 	done
 
 bazaar: $(READY) ## simulate the embedded store again into data/bazaar

@@ -168,6 +168,33 @@ def test_make_alone_lists_every_target():
     assert re.findall(r"^  make (\w+) +\S", run_make().stdout, re.MULTILINE) == targets[1].split()
 
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_starts_with_the_two_commands():
+    assert re.findall(r"^make (\w+)", README, re.MULTILINE)[:2] == ["demo", "test"]
+    assert README.index("make demo") < 60
+
+
+def test_the_readme_names_existing_targets_and_files():
+    targets = re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"^make (\w+)|`make (\w+)", README, re.MULTILINE)) <= {
+        pair for target in targets for pair in ((target, ""), ("", target))
+    }
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_shell_command_has_the_verbs_of_the_readme():
+    verbs = set(re.findall(r"^gensar-lite (\w[\w-]*)", README, re.MULTILINE))
+    assert {"run", "search", "recommend"} <= verbs
+    done = subprocess.run(
+        [sys.executable, "-m", "gensar_lite.cli", "--help"], capture_output=True, text=True, check=True
+    )
+    assert not [verb for verb in verbs if not re.search(rf"\b{verb}\b", done.stdout)]
+
+
 def test_the_hooks_of_pre_commit_are_those_of_make_lint():
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
