@@ -92,8 +92,10 @@ def draw_candidates(data: Dataset) -> pd.DataFrame:
         "uniform99": (recommended, draw_untouched(log, user[recommended], item[recommended], np.ones(data.num_items), streams[0])),
         "popular99": (recommended, draw_untouched(log, user[recommended], item[recommended], data.popularity, streams[1])),
     }
-    index = LexicalIndex(data.item_texts) if len(searched) else LexicalIndex([])
-    lists["bm25_99"] = (searched, draw_bm25(index, cases["query"].iloc[searched].to_list(), item[searched], streams[2]))
+    hits = np.zeros((0, 0), np.int64)
+    if len(searched):
+        hits = draw_bm25(LexicalIndex(data.item_texts), cases["query"].iloc[searched].to_list(), item[searched], streams[2])
+    lists["bm25_99"] = (searched, hits)
     for protocol in (p for task in PROTOCOLS.values() for p in task):
         rows, drawn = lists[protocol]
         column = np.full(len(cases), None, dtype=object)
