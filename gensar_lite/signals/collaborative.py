@@ -7,6 +7,10 @@ both signals in one), or the path of an .npy array.
 An item's raw vector also says how often it was clicked: in factorisations by its length, in softmax models by a
 common direction. Rows are therefore centred, cleared of their covariance with log popularity, and
 normalised, so that neighbours are items of the same users and not items of the same fame.
+
+What few clicks say of an item is mostly chance. Rows are therefore drawn towards what their text lets expect
+(ridge regression from the semantic vectors), as much as `PRIOR_CLICKS` clicks would weigh; an item without
+clicks is all expectation.
 """
 
 from __future__ import annotations
@@ -20,36 +24,35 @@ from gensar_lite.signals.text import apply_ridge, fit_ridge, load_vectors, norma
 
 SOURCES = ("sequential", "als", "sequential-text")
 SEQUENTIAL = SequentialConfig()
+PRIOR_CLICKS = 1.0
 
 
 def collaborative_vectors(data: Dataset, semantic: np.ndarray, source: str = "sequential", seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict]:
     """Vectors of all N items and the map that makes them for items without clicks.
 
     Returns `vectors` (N, D_c) float32 with rows of length 1, the ridge weights (D_s + 1, D_c) from semantic
-    vectors to them, and a report: `num_cold` items nobody clicked in training, `cold_filled` (how),
-    `ridge_cosine` (mean cosine of prediction and vector over clicked items), `popularity_r2` before and after
-    popularity is taken out (share of the variance of log popularity that a linear map of the vectors explains).
+    vectors to them, and a report: `num_cold` items nobody clicked in training; `num_filled` rows that come from
+    text alone, and how; `ridge_cosine`, the mean cosine of expectation and vector over the other rows; and
+    `popularity_r2`, the share of the variance of log popularity that a linear map of the learned vectors
+    explains, `popularity_r2_raw` before it was taken out.
     """
-    popularity = data.popularity
-    warm = popularity > 0
+    warm = data.popularity > 0
     report: dict = {"source": source, "num_cold": int((~warm).sum())}
     if source in SOURCES:
-        raw = _learn(data, semantic, source, seed)
-        vectors = np.zeros(raw.shape, np.float32)
-        if warm.any():
-            report["popularity_r2_raw"] = _popularity_r2(raw[warm], popularity[warm])
-            vectors[warm] = normalise(without_popularity(raw[warm], popularity[warm]))
-            report["popularity_r2"] = _popularity_r2(vectors[warm], popularity[warm])
-        known = warm
+        raw = _learn(data, semantic, source, seed)[warm]
+        learned = normalise(without_popularity(raw, data.popularity[warm])) if len(raw) else raw
+        known, evidence = warm, data.popularity[warm, None] / (data.popularity[warm, None] + PRIOR_CLICKS)
+        report |= {"popularity_r2_raw": _popularity_r2(raw, data.popularity[warm]), "popularity_r2": _popularity_r2(learned, data.popularity[warm])}
+        report["prior_clicks"] = PRIOR_CLICKS
     else:
-        vectors = normalise(load_vectors(source, data.num_items))
-        known = np.abs(vectors).sum(axis=1) > 0  # a row of zeros is how other tools say "unknown"
-    weights = fit_ridge(semantic[known], vectors[known])
-    predicted = normalise(apply_ridge(semantic, weights))
-    report["num_filled"] = int((~known).sum())
-    report["cold_filled"] = "ridge regression from the semantic vectors"
-    report["ridge_cosine"] = round(float((predicted[known] * vectors[known]).sum(axis=1).mean()), 4) if known.any() else None
-    vectors[~known] = predicted[~known]
+        given = normalise(load_vectors(source, data.num_items))
+        known = np.abs(given).sum(axis=1) > 0  # a row of zeros is how other tools say "unknown"
+        learned, evidence = given[known], np.ones((int(known.sum()), 1))
+    weights = fit_ridge(semantic[known], learned)
+    vectors = normalise(apply_ridge(semantic, weights))
+    report["ridge_cosine"] = round(float((vectors[known] * learned).sum(axis=1).mean()), 4) if known.any() else None
+    vectors[known] = normalise(evidence * learned + (1 - evidence) * vectors[known])
+    report |= {"num_filled": int((~known).sum()), "cold_filled": "ridge regression from the semantic vectors"}
     return vectors, weights, report
 
 

@@ -24,14 +24,14 @@ from gensar_lite.data.events import EventLog
 class SequentialConfig:
     """Sizes and training of `SequentialModel`."""
 
-    dim: int = 64  # D, of items and states
+    dim: int = 128  # D, of items and states
     layers: int = 1
     heads: int = 2
     dropout: float = 0.5  # on inputs, attention outputs and feed-forward outputs
     max_length: int = 50  # S, most recent clicks that a state looks at
-    learning_rate: float = 4e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.0
-    epochs: int = 16
+    epochs: int = 12
     batch_positions: int = 1024  # training positions in a batch, padding included
     num_negatives: int = 1024  # catalogues above this size meet a uniform sample in the softmax, not every item
     start_length: float = 0.2  # of an item vector at the start of training; long random ones would drown what rare items learn
