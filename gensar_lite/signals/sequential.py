@@ -8,6 +8,7 @@ an empty one has an answer too. The item vectors of the trained model are the co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -67,9 +68,9 @@ class SequentialModel(nn.Module):
         self.norm = nn.LayerNorm(d)
         self.dropout = nn.Dropout(config.dropout)
 
-    def items(self) -> Tensor:
-        """(N, D) vectors of all items."""
-        return self.own if self.vectors is None else self.vectors @ self.projection + self.own
+    def items(self, rows: Tensor | slice = slice(None)) -> Tensor:
+        """(N, D) vectors of all items, or of some rows."""
+        return self.own[rows] if self.vectors is None else self.vectors[rows] @ self.projection + self.own[rows]
 
     def forward(self, histories: Tensor, items: Tensor) -> Tensor:
         """(B, S + 1, D) states after nothing, the first click, the second …; `histories` (B, S) is padded with -1 at its end."""
@@ -171,11 +172,17 @@ def _train(model: SequentialModel, histories: Tensor, config: SequentialConfig, 
         model.train()
         for rows in _batches(sizes, config.batch_positions, rng):
             batch = histories[torch.from_numpy(rows)][:, : int(sizes[rows].max())]
-            items = model.items()
-            target = batch.flatten()
-            real = target >= 0
-            states = model(batch[:, :-1], items).flatten(0, 1)[real]
-            loss = _softmax_loss(states, target[real], items, model.popularity, min(num_items, config.num_negatives), rng)
+            real = batch >= 0
+            used: Tensor | slice = slice(None)
+            drawn = None
+            if config.num_negatives < num_items:  # then only the items of this batch need vectors
+                sample = torch.from_numpy(rng.choice(num_items, config.num_negatives, replace=False))
+                used, place = torch.unique(torch.cat([batch[real], sample]), return_inverse=True)
+                batch = batch.masked_scatter(real, place[: -len(sample)])
+                drawn = place[-len(sample) :]
+            items = model.items(used)
+            states = model(batch[:, :-1], items)[real]
+            loss = _softmax_loss(states, batch[real], items, model.popularity[used], drawn, num_items)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -184,13 +191,14 @@ def _train(model: SequentialModel, histories: Tensor, config: SequentialConfig, 
             break
 
 
-def _softmax_loss(states: Tensor, target: Tensor, items: Tensor, popularity: Tensor, num_negatives: int, rng: np.random.Generator) -> Tensor:
-    """Mean cross-entropy of the target among all items, or among itself and a uniform sample that stands for the rest."""
-    num_items = len(items)
-    if num_negatives >= num_items:
+def _softmax_loss(states: Tensor, target: Tensor, items: Tensor, popularity: Tensor, drawn: Tensor | None, num_items: int) -> Tensor:
+    """Mean cross-entropy of the target among all items, or among itself and a uniform sample that stands for the rest.
+
+    `target` (B,) and `drawn` (K,) are rows of `items` and `popularity`; `num_items` is the size of the catalogue.
+    """
+    if drawn is None:
         return F.cross_entropy(torch.addmm(popularity, states, items.T), target)
-    drawn = torch.from_numpy(rng.choice(num_items, num_negatives, replace=False))
-    others = torch.addmm(popularity[drawn], states, items[drawn].T) + np.log((num_items - 1) / num_negatives)
+    others = torch.addmm(popularity[drawn], states, items[drawn].T) + math.log((num_items - 1) / len(drawn))
     others = others.masked_fill(drawn[None, :] == target[:, None], -torch.inf)
     own = (states * items[target]).sum(1) + popularity[target]
     return F.cross_entropy(torch.cat([own[:, None], others], dim=1), torch.zeros_like(target))
