@@ -9,6 +9,7 @@ tells; for the others they are drawn without looking at the text.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -31,8 +32,8 @@ STYLE_SHOWN, FAMILY_COLOUR, BRAND_LOYALTY, POPULARITY_EXPONENT, POPULARITY_SHIFT
 class Vocabulary:
     """The word tables as numbered lists. W leaf categories, P products in all, A values of all attributes.
 
-    `slot_values[slot][leaf]` numbers the values of an attribute that items of the leaf may take;
-    `value_words[slot][value]` and `product_words[product]` hold (word in texts, words in searches).
+    `slot_values[slot][product]` numbers the values of an attribute that the product may take;
+    `value_words[slot][value]` and `products[product]` hold (word in texts, words in searches).
     """
 
     leaves: list[str]
@@ -41,7 +42,7 @@ class Vocabulary:
     products: list[tuple[str, list[str]]]
     leaf_products: list[np.ndarray]
     leaf_vague: list[list[str]]
-    leaf_sizes: list[list[str]]
+    sizes: list[list[str]]
     leaf_model: np.ndarray
     slot_values: dict[str, list[np.ndarray]]
     value_words: dict[str, list[tuple[str, list[str]]]]
@@ -77,13 +78,20 @@ def _pairs(text: str, separator: str) -> list[tuple[str, list[str]]]:
     return found
 
 
+def _suited(text: str, number: Callable[[str, list[tuple[str, list[str]]]], np.ndarray], slot: str) -> list[tuple[int, str]]:
+    """Number the values of one line and slot; each with the places of the products that it suits."""
+    pairs = [(word.partition("@"), synonyms) for word, synonyms in _pairs(text, ", ")]
+    numbers = number(slot, [(word, synonyms) for (word, _, _), synonyms in pairs])
+    return [(int(value), places) for value, ((_, _, places), _) in zip(numbers, pairs, strict=True)]
+
+
 @cache
 def vocabulary() -> Vocabulary:
-    """Number the word tables."""
+    """Number the word tables; raises KeyError where a table names a size or category that another lacks."""
     leaves: list[str] = []
     department: list[int] = []
     products: list[tuple[str, list[str]]] = []
-    leaf_products, leaf_vague, leaf_sizes = [], [], []
+    leaf_products, leaf_vague, sizes = [], [], []
     values: dict[str, list[tuple[str, list[str]]]] = {slot: [] for slot in SLOTS}
     slot_values: dict[str, list[np.ndarray]] = {slot: [] for slot in SLOTS}
 
@@ -98,20 +106,25 @@ def vocabulary() -> Vocabulary:
         brands = number("brand", [(b, []) for b in words.BRANDS[name].split(",")])
         uses = number("use", _pairs(words.USES[name], ", "))
         for line in text.strip().splitlines():
-            leaf, size, kinds, materials, features, vague = (part.strip() for part in line.split(" | "))
+            leaf, kinds, materials, features, vague, *own_uses = (part.strip() for part in line.split(" | "))
             leaves.append(leaf)
             department.append(d)
+            leaf_vague.append([word.strip() for word in vague.split(",")])
+            line_uses = number("use", _pairs(own_uses[0], ", ")) if own_uses else uses
+            suits = {slot: _suited(text, number, slot) for slot, text in (("material", materials), ("feature", features))}
             new = _pairs(kinds, ";")
             leaf_products.append(np.arange(len(products), len(products) + len(new)))
-            products += new
-            leaf_vague.append([v.strip() for v in vague.split(",")])
-            leaf_sizes.append(words.SIZES[size].split(","))
-            slot_values["brand"].append(brands)
-            slot_values["style"].append(style_numbers)
-            slot_values["use"].append(uses)
-            slot_values["colour"].append(colour_numbers[:0] if name in words.WITHOUT_COLOUR else colour_numbers)
-            slot_values["material"].append(number("material", _pairs(materials, ", ")))
-            slot_values["feature"].append(number("feature", _pairs(features, ", ")))
+            for place, (kind, synonyms) in enumerate(new, start=1):
+                kind, _, size = kind.partition("#")
+                products.append((kind.removesuffix("!"), synonyms))
+                sizes.append(words.SIZES[size].split(","))
+                slot_values["brand"].append(brands)
+                slot_values["style"].append(style_numbers)
+                slot_values["use"].append(line_uses)
+                colourless = kind.endswith("!") or name in words.WITHOUT_COLOUR
+                slot_values["colour"].append(colour_numbers[:0] if colourless else colour_numbers)
+                for slot, allowed in suits.items():
+                    slot_values[slot].append(np.array([value for value, places in allowed if str(place) in places]))
     where = {leaf: w for w, leaf in enumerate(leaves)}
     departments = list(words.DEPARTMENTS)
     model = [departments[d] in words.WITH_MODEL_NUMBER or leaf in words.WITH_MODEL_NUMBER_TOO for leaf, d in zip(leaves, department, strict=True)]
@@ -122,7 +135,7 @@ def vocabulary() -> Vocabulary:
         products=products,
         leaf_products=leaf_products,
         leaf_vague=leaf_vague,
-        leaf_sizes=leaf_sizes,
+        sizes=sizes,
         leaf_model=np.array(model),
         slot_values=slot_values,
         value_words=values,
@@ -146,23 +159,16 @@ def make_catalogue(config: BazaarConfig) -> Catalogue:
     v = vocabulary()
     n, rng = config.num_items, np.random.default_rng([config.seed, 1])
     leaf = rng.permutation(np.arange(n) % len(v.leaves))
+    product = pick(v.leaf_products, leaf, rng.random(n))
     style = rng.integers(len(v.styles), size=n)
     # A brand leans towards one style, so a name tells something of the taste behind it.
     house_brand = style + len(v.styles) * rng.integers(2, size=n)
     loyal = (rng.random(n) < BRAND_LOYALTY) & (house_brand < 10)
-    brand = np.where(loyal, 10 * v.department[leaf] + house_brand, pick(v.slot_values["brand"], leaf, rng.random(n)))
+    brand = np.where(loyal, 10 * v.department[leaf] + house_brand, pick(v.slot_values["brand"], product, rng.random(n)))
     family = v.style_colours[style, rng.integers(v.style_colours.shape[1], size=n)]
-    colour = pick(v.slot_values["colour"], leaf, rng.random(n))
+    colour = pick(v.slot_values["colour"], product, rng.random(n))
     colour = np.where((colour >= 0) & (rng.random(n) < FAMILY_COLOUR), family, colour)
-    slot = {
-        "brand": brand,
-        "style": style,
-        "use": pick(v.slot_values["use"], leaf, rng.random(n)),
-        "colour": colour,
-        "material": pick(v.slot_values["material"], leaf, rng.random(n)),
-        "feature": pick(v.slot_values["feature"], leaf, rng.random(n)),
-    }
-    product = pick(v.leaf_products, leaf, rng.random(n))
+    slot = {"brand": brand, "style": style, "colour": colour} | {s: pick(v.slot_values[s], product, rng.random(n)) for s in ("material", "feature", "use")}
     letters = np.array(list("ABCDEFGHKLMNPRSTVXZ"))
     serial = rng.permutation(n) + 100
     first, second = letters[rng.integers(len(letters), size=n)], letters[rng.integers(len(letters), size=n)]
@@ -181,27 +187,28 @@ def _write_items(
 ) -> pd.DataFrame:
     """The item table: titles name some of the attributes, descriptions name nearly all."""
     n = len(leaf)
-    text = {name: np.array([w for w, _ in v.value_words[name]] + [""], dtype=object)[slot[name]] for name in SLOTS}
+    names = {name: np.array([_display(w) for w, _ in v.value_words[name]] + [""], dtype=object)[slot[name]] for name in SLOTS}
     shown = np.array([words.STYLES[s][0].split(",") for s in v.styles], dtype=object)
     style = np.where(rng.random(n) < STYLE_SHOWN, shown[slot["style"], rng.integers(shown.shape[1], size=n)], "")
-    kind = np.array([name for name, _ in v.products], dtype=object)[product]
-    size_starts = np.cumsum([0] + [len(s) for s in v.leaf_sizes])
-    flat_sizes = np.array([s for sizes in v.leaf_sizes for s in sizes], dtype=object)
-    size = flat_sizes[pick([np.arange(a, b) for a, b in pairwise(size_starts)], leaf, rng.random(n))]
-    extra = np.array([w for w, _ in v.value_words["feature"]], dtype=object)[pick(v.slot_values["feature"], leaf, rng.random(n))]
-    title_form, opening, middle, closing, care = (rng.integers(k, size=n) for k in (6, len(OPENINGS), len(MIDDLES), len(CLOSINGS), len(CARE)))
+    kind = np.array([_display(name) for name, _ in v.products], dtype=object)[product]
+    ends = np.cumsum([0] + [len(sizes) for sizes in v.sizes])
+    flat_sizes = np.array([s for sizes in v.sizes for s in sizes], dtype=object)
+    size = flat_sizes[pick([np.arange(a, b) for a, b in pairwise(ends)], product, rng.random(n))]
+    extra = np.array([_display(w) for w, _ in v.value_words["feature"]], dtype=object)[pick(v.slot_values["feature"], product, rng.random(n))]
+    used_up = np.isin(np.array(v.leaves)[leaf], words.USED_UP) | np.isin(np.array(v.departments)[v.department[leaf]], words.USED_UP)
+    care = pick([np.arange(len(CARE)), len(CARE) + np.arange(len(CARE_USED_UP))], used_up.astype(int), rng.random(n))
+    title_form, opening, middle, closing = (rng.integers(k, size=n) for k in (len(TITLES), len(OPENINGS), len(MIDDLES), len(CLOSINGS)))
     titles, descriptions = [], []
-    rows = zip(text["brand"], style, text["colour"], text["material"], kind, text["feature"], text["use"], size, model, extra, title_form, opening, middle, closing, care, strict=True)
-    for brand, look, colour, material, product_name, feature, use, measure, number, other, form, o, m, c, k in rows:
-        title = TITLES[form].format(brand=brand, look=look, colour=colour, material=material, kind=product_name, feature=feature, use=use, size=measure, model=number)
-        titles.append(_title_case(title))
-        also = f" and {other}" if other != feature else ""
-        tint = f" in {colour}" if colour else ""
+    columns = (names["brand"], style, names["colour"], names["material"], kind, names["feature"], names["use"], size, model, extra)
+    for row, form, o, m, c, k in zip(zip(*columns, strict=True), title_form, opening, middle, closing, care, strict=True):
+        brand, look, colour, material, product_name, feature, use, measure, number, other = row
+        titles.append(_title_case(TITLES[form].format(brand=brand, look=look, colour=colour, material=material, kind=product_name, feature=feature, use=use, size=measure, model=number)))
+        tint, big = f" in {colour}" if colour else "", f", {measure}" if measure else ""
         sentences = (
-            OPENINGS[o].format(brand=brand, kind=product_name, a=_article(product_name), material=material, tint=tint, size=measure),
-            MIDDLES[m].format(feature=feature, also=also, kind=product_name),
+            OPENINGS[o].format(brand=brand, kind=product_name, a=_article(product_name, k >= len(CARE)), material=material, tint=tint, size=big),
+            MIDDLES[m].format(feature=feature, also=f" and {other}" if other != feature else "", kind=product_name, this="these" if _plural(product_name) else "this"),
             CLOSINGS[c].format(use=use),
-            CARE[k],
+            (*CARE, *CARE_USED_UP)[k],
         )
         descriptions.append(" ".join(s[0].upper() + s[1:] for s in sentences if s))
     departments = np.array(v.departments, dtype=object)[v.department[leaf]]
@@ -211,7 +218,7 @@ def _write_items(
             "title": titles,
             "description": descriptions,
             "categories": departments + " > " + np.array(v.leaves, dtype=object)[leaf],
-            "brand": text["brand"],
+            "brand": names["brand"],
         }
     ).astype(str)
 
@@ -226,30 +233,38 @@ TITLES = (
 )
 OPENINGS = (
     "{a} {kind} made of {material}{tint}.",
-    "This {kind} from {brand} combines {material} with careful workmanship{tint}.",
-    "{material} and nothing superfluous: our {kind}{tint}, size {size}.",
+    "{material}{tint}, made with care by {brand}.",
+    "{material} and nothing superfluous: our {kind}{tint}{size}.",
     "The {kind} our customers keep coming back to, in {material}.",
-    "Designed by {brand}, {material}{tint}.",
-    "A new take on the {kind}: {material}, {size}.",
+    "By {brand}: {material}{tint}{size}.",
+    "A new take on the {kind}: {material}{size}.",
 )
 MIDDLES = (
     "Comes with {feature}{also}.",
-    "Features {feature}{also} for everyday comfort.",
+    "Features {feature}{also}.",
     "With {feature}{also}, it does one job and does it well.",
     "Thanks to {feature}{also} you will reach for it again and again.",
-    "What sets this {kind} apart: {feature}{also}.",
+    "What sets {this} {kind} apart: {feature}{also}.",
 )
-CLOSINGS = ("Great for {use}.", "Made with {use} in mind.", "A favourite for {use}.", "", "Ideal for {use}.")
+CLOSINGS = ("Great for {use}.", "Made with {use} in mind.", "Good for {use}, too.", "", "Ideal for {use}.")
 CARE = ("Two-year warranty.", "Ships in plastic-free packaging.", "Free returns within 30 days.", "", "Tested by our own team.", "", "Designed to be repaired, not replaced.")
-SMALL_WORDS = {"with", "for", "by", "and", "of", "to", "l", "kg", "g", "cm", "m", "mm", "ml", "h", "mAh"}
+CARE_USED_UP = ("Made in small batches.", "Packed in recyclable paper.", "", "Best before date on the pack.", "Free returns of unopened packs.")
+SMALL_WORDS = {"x", "with", "for", "by", "and", "of", "to", "l", "kg", "g", "cm", "m", "mm", "ml", "h", "mAh"}
 
 
-def _article(kind: str) -> str:
-    plural = kind.endswith("s") and not kind.endswith(("ss", "us"))
-    return "Our" if plural else "An" if kind[0] in "aeiou" else "A"
+def _display(word: str) -> str:
+    return " ".join(words.ACRONYMS.get(part, part) for part in word.split())
+
+
+def _plural(kind: str) -> bool:
+    return kind.endswith("s") and not kind.endswith(("ss", "us"))
+
+
+def _article(kind: str, used_up: bool) -> str:
+    return "Our" if used_up or _plural(kind) else "An" if kind[0] in "aeio" else "A"
 
 
 def _title_case(title: str) -> str:
     """Capital letters, and no gaps or commas where an attribute is missing."""
-    title = re.sub(r"(, )+(?=,)|,$", "", " ".join(title.split()).replace(" ,", ",").strip(" ,"))
+    title = re.sub(r",[, ]*,", ",", " ".join(title.split()).replace(" ,", ",").strip(" ,"))
     return " ".join(w if w.rstrip(",") in SMALL_WORDS or not w[0].islower() else w[0].upper() + w[1:] for w in title.split())

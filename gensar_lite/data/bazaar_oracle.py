@@ -14,7 +14,7 @@ from gensar_lite.data import bazaar_log
 from gensar_lite.data.bazaar import BazaarConfig, simulate_tables
 from gensar_lite.data.bazaar_catalogue import vocabulary
 from gensar_lite.data.bazaar_log import FIRST_STAGE, NEW_VISIT, NEXT_STAGE, TRIES, Shelves
-from gensar_lite.data.bazaar_queries import fits
+from gensar_lite.data.bazaar_queries import likelihood
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.storage import DataError
 
@@ -56,7 +56,7 @@ class BazaarOracle:
         anonymous = (cases.start == cases.stop)[:, None]
         probability = np.where(anonymous, self._of_anyone(candidates), self._of_user(cases, candidates))
         if cases.query is not None:
-            probability = probability * np.where(fits(self.truth.catalogue, self.truth.queries, self.query_row[cases.stop], candidates), 1.0, UNFIT)
+            probability = probability * np.maximum(likelihood(self.truth.catalogue, self.truth.queries, self.query_row[cases.stop], candidates), UNFIT)
         return np.log(np.maximum(probability, 1e-300))
 
     def _communities(self, user: np.ndarray, event: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ class BazaarOracle:
         own = c.community[touched]
         np.add.at(seen, (row, own), signal[row, own] * scale[row, own] * tastes[row, c.taste[touched]] * c.popularity[touched])
         again = seen ** (TRIES - 1)
-        unseen = sum(seen**k for k in range(TRIES))
+        unseen = np.sum([seen**k for k in range(TRIES)], axis=0)
         is_seen = np.isin(np.arange(len(cases))[:, None] * len(c.leaf) + items, pairs)
         rows, community = np.arange(len(cases))[:, None], c.community[items]
         noise = np.where(is_seen, (chance * (1 - signal) * again).sum(1)[:, None], (chance * (1 - signal) * unseen).sum(1)[:, None])

@@ -2,8 +2,8 @@
 
 Explained in notebook 01. A query names the product (by its name in titles or by what people call it), the
 category in vague words, or a model number, and up to two attributes. Everything in it fits the item that
-the shopper is after, and the chance of a query is the same for all items that it fits: so, given the query, the
-click is distributed as the shopper's own preference among the fitting items (Bayes), which `BazaarOracle` uses.
+the shopper is after. So, given the query, the click is distributed as the shopper's own preference times
+the likelihood of the query (Bayes), which `BazaarOracle` uses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PRODUCT, VAGUE, MODEL = 0, 1, 2
 CHUNK = 200_000
-SYNONYM_SHARE = 0.5
+SYNONYM_SHARE = 0.4
 MODEL_SHARE = 0.12
 SLOT_WEIGHTS = {"brand": 0.08, "style": 0.12, "colour": 0.15, "material": 0.22, "feature": 0.26, "use": 0.17}
 KEYBOARD = dict(zip("qwertyuiopasdfghjklzxcvbnm", "wertyuioioasdfghjkkzxcvbn", strict=False))
@@ -44,15 +44,18 @@ def write_queries(config: BazaarConfig, catalogue: Catalogue, target: np.ndarray
     return Queries(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in Queries.__dataclass_fields__})
 
 
-def fits(catalogue: Catalogue, queries: Queries, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """(B, n) bool: whether the items (B, n) are such as queries `rows` (B,) ask for."""
+def likelihood(catalogue: Catalogue, queries: Queries, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """(B, n) chance of queries `rows` (B,) given the items (B, n), up to a factor per query; 0 where an item does not fit."""
     target, level = queries.target[rows][:, None], queries.level[rows][:, None]
     fit = np.where(level == PRODUCT, catalogue.product[items] == catalogue.product[target], catalogue.leaf[items] == catalogue.leaf[target])
     fit = np.where(level == MODEL, items == target, fit)
     for s, slot in enumerate(SLOTS):
         value = queries.slots[rows, s][:, None]
         fit &= (value < 0) | (catalogue.slot[slot][items] == value)
-    return fit
+    # In a category where only some products come in colours, the others name their remaining attributes more often.
+    weight = SLOT_WEIGHTS["colour"] / sum(SLOT_WEIGHTS.values())
+    named = (queries.slots[rows] >= 0).any(axis=1)[:, None]
+    return fit * np.where((level == VAGUE) & named & (catalogue.slot["colour"][items] < 0), 1 / (1 - weight), 1.0)
 
 
 def _write(config: BazaarConfig, catalogue: Catalogue, target: np.ndarray, rng: np.random.Generator) -> Queries:
@@ -74,26 +77,26 @@ def _write(config: BazaarConfig, catalogue: Catalogue, target: np.ndarray, rng: 
     synonym, which = rng.random(num) < SYNONYM_SHARE, rng.random((num, len(SLOTS) + 1))
     misspelt = rng.random(num) < config.typo_share
     slip = rng.random((num, 3))
-    noun = [_noun(level_, name, synonyms, vague_words, s, w) for level_, (name, synonyms), vague_words, s, w in zip(
-        level, (v.products[p] for p in product), (v.leaf_vague[w] for w in leaf), synonym, which[:, -1], strict=True)]  # fmt: skip
+    noun = [_noun(v.products[p], v.leaf_vague[w] if lv == VAGUE else [], s, u) for p, w, lv, s, u in zip(product, leaf, level, synonym, which[:, -1], strict=True)]
     text = []
-    for row, (words, said, w) in enumerate(zip(noun, slots, which, strict=True)):
+    for row, (name, said, w) in enumerate(zip(noun, slots.tolist(), which.tolist(), strict=True)):
         if level[row] == MODEL:
             brand = v.value_words["brand"][values[row, 0]][0]
             text.append(f"{brand if w[0] < 0.6 else v.products[product[row]][0]} {catalogue.model_number[target[row]]}".lower())
             continue
         spoken = [_say(slot, v.value_words[slot][said[s]], w[s]) if said[s] >= 0 else "" for s, slot in enumerate(SLOTS)]
-        text.append(" ".join(part for part in (*spoken[:4], words, *spoken[4:]) if part).lower())
+        text.append(" ".join(part for part in (*spoken[:4], name, *spoken[4:]) if part).lower())
     typo = np.zeros(num, bool)
-    for row in np.flatnonzero(misspelt):
+    for row in map(int, np.flatnonzero(misspelt)):
         wrong = _misspell(text[row], slip[row])
         typo[row], text[row] = wrong != text[row], wrong
     return Queries(np.array(text, dtype=object), level, slots, target, typo)
 
 
-def _noun(level: int, name: str, synonyms: list[str], vague_words: list[str], use_synonym: bool, uniform: float) -> str:
-    if level == VAGUE:
-        return vague_words[int(uniform * len(vague_words))]
+def _noun(product: tuple[str, list[str]], vague: list[str], use_synonym: bool, uniform: float) -> str:
+    name, synonyms = product
+    if vague:
+        return vague[int(uniform * len(vague))]
     return synonyms[int(uniform * len(synonyms))] if use_synonym else name
 
 

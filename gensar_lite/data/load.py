@@ -9,7 +9,7 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError
 
 EMBEDDED = Path(__file__).parents[2] / "data" / "bazaar"
-BAZAAR_FINGERPRINT = "25ed1ac036a75300c643815d38cbd171ac46608d0de4e057b0a7a1a42a56eab9"
+BAZAAR_FINGERPRINT = "d02564070bf4dcece24465dbfd048d530ac91f188d1beaae81ada3934f585904"
 
 
 def load_dataset(name_or_folder: str | Path) -> Dataset:
@@ -18,11 +18,10 @@ def load_dataset(name_or_folder: str | Path) -> Dataset:
     Outside a clone of the repository, where there is no embedded data set, "bazaar" is simulated again
     and its fingerprint checked. Raises `DataError` where there is no such data set or it is damaged.
     """
-    folder = Path(name_or_folder)
-    if str(name_or_folder) != "bazaar" or (folder / "dataset.json").is_file():
-        if not folder.is_dir():
+    if str(name_or_folder) != "bazaar":
+        if not Path(name_or_folder).is_dir():
             raise DataError(f"There is no data set {str(name_or_folder)!r}: give 'bazaar' or a folder made by `gensar-lite data import` or `data simulate`")
-        return Dataset.load(folder)
+        return Dataset.load(name_or_folder)
     if (EMBEDDED / "dataset.json").is_file():
         return Dataset.load(EMBEDDED)
     data = simulate(BazaarConfig())
