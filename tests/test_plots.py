@@ -148,7 +148,7 @@ def test_plot_code_tree_accounts_for_every_item(table):
 def test_plot_code_tree_below_a_prefix(table):
     code = int(table.codes["collaborative"][0, 0])
     ax = plots.plot_code_tree(table, ["t"] * N, view="collaborative", prefix=(code,))
-    assert f"below m1:{code}, {(table.codes['collaborative'][:, 0] == code).sum()} items" in ax.get_xlabel()
+    assert f"below <m1_{code}>, {(table.codes['collaborative'][:, 0] == code).sum()} items" in ax.get_xlabel()
     with pytest.raises(ValueError, match="no semantic identifier starts with"):
         plots.plot_code_tree(table, ["t"] * N, prefix=(99,))
 

@@ -36,10 +36,17 @@ from gensar_lite.explore.style import (
 class Identifiers(Protocol):
     """What the figures need of an identifier table."""
 
-    codes: Mapping[str, np.ndarray]
-    codebooks_of: Mapping[str, np.ndarray]
-    codebook_names: Sequence[str]
-    codebook_sizes: Sequence[int] | np.ndarray
+    @property
+    def codes(self) -> Mapping[str, np.ndarray]: ...
+
+    @property
+    def codebooks_of(self) -> Mapping[str, np.ndarray]: ...
+
+    @property
+    def codebook_names(self) -> Sequence[str]: ...
+
+    @property
+    def codebook_sizes(self) -> np.ndarray: ...
 
 
 def codes_of(table: Identifiers, codebook: str) -> np.ndarray:
@@ -156,7 +163,7 @@ def plot_code_tree(
             top, slot = len(rows), len(boxes)
             boxes.append((depth, top, 0, "", False))
             height = branch(members[codes[members, level] == values[o]], depth + 1)
-            boxes[slot] = (depth, top, height, f"{names[level]}:{values[o]}\n{counts[o]:,} item{'s' if counts[o] > 1 else ''}", False)
+            boxes[slot] = (depth, top, height, f"<{names[level]}_{values[o]}>\n{counts[o]:,} item{'s' if counts[o] > 1 else ''}", False)
             taken += height
         if len(keep) < len(order):
             rest = counts[order[len(keep) :]]
@@ -181,7 +188,7 @@ def plot_code_tree(
         ax.xaxis.tick_top()
         ax.tick_params(length=0, labelsize=8.5)
         ax.xaxis.set_label_position("bottom")
-        below = " below " + " ".join(f"{n}:{c}" for n, c in zip(names, prefix, strict=False)) if len(prefix) else ""
+        below = " below " + " ".join(f"<{n}_{c}>" for n, c in zip(names, prefix, strict=False)) if len(prefix) else ""
         ax.set_xlabel(f"levels of the {view} identifier{below}, {len(inside):,} items; the most common codes of each level, all rows equally high", fontsize=8.5, color=MUTED)
         ax.set_ylabel("identifier prefixes")
         ax.set_title(f"The {view} identifiers as a tree")

@@ -20,7 +20,7 @@ MUTED = "#6a7080"
 FAINT = "#d9dce3"
 PAPER = "#ffffff"
 
-ROLES = {"shared": "#33363d", "semantic": "#0072b2", "collaborative": "#e69f00"}
+ROLES = {"shared": "#33363d", "semantic": "#0072b2", "collaborative": "#e69f00", "repair": "#7d7d7d"}
 TASK_COLOURS = {"search": ROLES["semantic"], "recommendation": ROLES["collaborative"]}
 
 GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#5b4b8a", "#b8a800")
@@ -81,8 +81,8 @@ def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def role_of(codebook: str) -> str:
-    """Role of a codebook by its name: "s2" is semantic, "c1" collaborative, everything else shared."""
-    return {"s": "semantic", "c": "collaborative"}.get(codebook[:1], "shared")
+    """Role of a codebook by its name: "s2" is semantic, "c1" collaborative, "r1" repairs duplicates, "m1" is shared."""
+    return {"s": "semantic", "c": "collaborative", "r": "repair"}.get(codebook[:1], "shared")
 
 
 def shorten(text: str, width: int) -> str:
