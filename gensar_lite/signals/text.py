@@ -7,6 +7,7 @@ a known word gives a row of zeros). `TfidfEncoder` learns from the catalogue alo
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,7 +103,7 @@ class SentenceEncoder:
         """(B, D) float32 with rows of length 1. Raises `DataError` where the library or the model is missing."""
         if self._model is None:
             self._model = _sentence_model(self.name)
-        vectors = self._model.encode(list(texts), batch_size=64, show_progress_bar=False, convert_to_numpy=True)
+        vectors = self._model.encode(list(texts), batch_size=64, show_progress_bar=len(texts) > 1000 and sys.stderr.isatty(), convert_to_numpy=True)
         return normalise(np.asarray(vectors, np.float32).reshape(len(texts), -1))
 
     def save(self, folder: Path) -> None:
