@@ -76,6 +76,8 @@ def clean_items(raw: pd.DataFrame, file: str, report: ImportReport) -> pd.DataFr
         items.index[again].to_numpy(),
     )
     items = items[~again]
+    if len(items) < 2:
+        raise DataError(f"{file} has {len(items)} usable item(s); ranking needs at least two, add items to the catalogue")
     marked = {}
     for column in ITEM_COLUMNS[1:]:
         cleaned = [clean_text(text) for text in items[column]]
@@ -102,9 +104,7 @@ def clean_items(raw: pd.DataFrame, file: str, report: ImportReport) -> pd.DataFr
     texts = items[list(ITEM_COLUMNS[1:])].agg("\x1f".join, axis=1)
     size = texts.groupby(texts).transform("size")
     alike = (size > 1).to_numpy()
-    report.say("items_with_shared_text", alike.sum(), f"{file}: {alike.sum()} items have the same text as another one (largest group {size.max() if len(size) else 0}); no text search can tell them apart")
-    if len(items) < 2:
-        raise DataError(f"{file} has {len(items)} usable item(s); ranking needs at least two, add items to the catalogue")
+    report.say("items_with_shared_text", alike.sum(), f"{file}: {alike.sum()} items have the same text as another one (largest group {size.max()}); no text search can tell them apart")
     report.counts["items"] = len(items)
     return items.reset_index(drop=True)
 
