@@ -35,9 +35,11 @@ test: $(READY) ## ruff, mypy and all tests (at most 10 minutes on 2 cores)
 	exit $$((linted || tested))
 
 lint: $(READY) ## ruff and mypy only
-	$(BIN)/ruff check --output-format concise .
-	$(BIN)/ruff format --check --output-format concise .
-	$(BIN)/mypy
+	@failed=0; \
+	$(BIN)/ruff check --output-format concise . || failed=1; \
+	$(BIN)/ruff format --check --output-format concise . || failed=1; \
+	$(BIN)/mypy || failed=1; \
+	exit $$failed
 
 format: $(READY) ## lay the code out and repair what ruff can repair
 	$(BIN)/ruff check --fix .
