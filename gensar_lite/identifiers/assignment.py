@@ -8,8 +8,10 @@ assignment inside each prefix. Items in groups without overflow or collision kee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -37,12 +39,12 @@ class Layout:
 
     def capacity(self) -> int:
         """How many items can have an identifier of their own in every view."""
-        return min(int(np.prod([self.sizes[p] for p in path], dtype=object)) for path in self.paths())
+        return min(math.prod(self.sizes[p] for p in path) for path in self.paths())
 
     def check(self, num_items: int) -> None:
         """Raises DataError where there are more items than identifiers."""
         if num_items > self.capacity():
-            path = min(self.paths(), key=lambda path: np.prod([self.sizes[p] for p in path], dtype=object))
+            path = min(self.paths(), key=lambda path: math.prod(self.sizes[p] for p in path))
             sizes = " x ".join(str(self.sizes[p]) for p in path)
             raise DataError(f"{num_items} items cannot all have identifiers of their own with {sizes} = {self.capacity()} codes; raise num_codes or the number of levels")
 
@@ -124,7 +126,7 @@ def _match(residual: np.ndarray, codebook: np.ndarray, codes: np.ndarray, group:
     rows = np.flatnonzero((held > 1).any(1)[group])
     rows = rows[np.argsort(group[rows], kind="stable")]
     bounds = np.flatnonzero(np.diff(group[rows], prepend=-1, append=-1))
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds.tolist()):
         members = rows[start:stop]
         cost = _distances(residual[members], codebook)
         cost[:, taken[group[members[0]]] > 0] = np.inf
@@ -176,14 +178,15 @@ def assign_unique(
 
 
 def _room_below(layout: Layout, path: tuple[int, ...], depth: int) -> int:
-    return int(np.prod([layout.sizes[p] for p in path[depth + 1 :]], dtype=object))
+    # no catalogue comes near 2^62, and numpy counts in 64 bits
+    return min(math.prod(layout.sizes[p] for p in path[depth + 1 :]), 1 << 62)
 
 
 def _settle(part: np.ndarray, codebook: np.ndarray, codes: np.ndarray, group: np.ndarray, group_old: np.ndarray, codes_old: np.ndarray, capacity: int) -> np.ndarray:
     """Repair one level, looking only at groups with a cell above its capacity."""
     num_codes = len(codebook)
     cell = np.concatenate([group_old * num_codes + codes_old, group * num_codes + codes])
-    cells, cell_number, held = np.unique(cell, return_inverse=True, return_counts=True)
+    cells, held = np.unique(cell, return_counts=True)
     crowded = np.unique(cells[held > capacity] // num_codes)
     rows = np.flatnonzero(np.isin(group, crowded))
     if not len(rows):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,20 +23,23 @@ from gensar_lite.identifiers.quantise import Span, balanced_codes, decode, encod
 
 @dataclass(frozen=True)
 class RQVAEConfig:
-    """Sizes and training of the RQ-VAE. `paper` hidden sizes are (512, 256, 128, 64), 500 epochs."""
+    """Sizes and training of the RQ-VAE.
+
+    The paper: hidden (512, 256, 128, 64), lr 1e-3, 500 epochs. A smaller network and a larger step
+    reach the same reconstruction in a tenth of the steps.
+    """
 
     latent_dim: int = 32  # numbers per signal
     hidden: tuple[int, ...] = (256, 128)  # widths between input and latent vector; mirrored in the decoder
     commitment: float = 0.25  # alpha: weight of the pull of latents towards their codes
-    lr: float = 1e-3
+    lr: float = 5e-3  # at the start; falls to zero along a cosine
     weight_decay: float = 1e-5
     clip: float = 1.0  # gradient norm
     batch_size: int = 1024
-    warmup_steps: int = 200  # plain auto-encoder, before the codebooks are set by k-means
-    max_epochs: int = 200
-    max_steps: int = 4000
-    patience: int = 5  # epochs without `tolerance` relative gain in reconstruction
-    tolerance: float = 2e-3
+    warmup_steps: int = 100  # plain auto-encoder, before the codebooks are set by k-means
+    max_steps: int = 300  # of joint training; at least two passes over the items
+    patience: int = 10  # epochs without `tolerance` relative gain in reconstruction
+    tolerance: float = 1e-3
     balance: bool = True  # Sinkhorn at the last codebook of each signal's own
     sinkhorn_epsilon: float = 0.003
     sinkhorn_iterations: int = 50
@@ -43,7 +47,7 @@ class RQVAEConfig:
 
 def _mlp(sizes: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for width_in, width_out in pairwise(sizes):
         layers += [nn.Linear(width_in, width_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -57,7 +61,7 @@ class RQVAE(nn.Module):
 
     def __init__(self, widths: Sequence[int], spans: Sequence[Span], sizes: Sequence[int], config: RQVAEConfig, balanced: Sequence[int] = ()) -> None:
         super().__init__()
-        self.config, self.spans, self.balanced = config, list(spans), set(balanced)
+        self.config, self.spans, self.balanced = config, list(spans), set(balanced) if config.balance else set()
         d = config.latent_dim
         self.encoders = nn.ModuleList(_mlp([w, *config.hidden, d]) for w in widths)
         self.decoders = nn.ModuleList(_mlp([d, *reversed(config.hidden), w]) for w in widths)
@@ -136,9 +140,10 @@ def train_rqvae(
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     num_items = len(tables[0])
     per_epoch = math.ceil(num_items / config.batch_size)
+    max_steps = max(config.max_steps, 2 * per_epoch)
 
-    def epoch(limit: int, quantised: bool) -> tuple[float, torch.Tensor | None]:
-        """One pass over the items (at most `limit` steps); returns the mean loss and the code counts."""
+    def epoch(limit: int, quantised: bool) -> tuple[float, int]:
+        """One pass over the items (at most `limit` steps); gives the mean loss and the number of unused codes."""
         order = torch.randperm(num_items, generator=generator).to(device)
         total, seen = 0.0, 0
         counts = [torch.zeros(k, device=device) for k in sizes]
@@ -155,9 +160,10 @@ def train_rqvae(
             (loss + extra).backward()
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimiser.step()
+            schedule.step()
             total += float(loss.detach()) * len(rows)
             seen += len(rows)
-        return total / seen, torch.stack([(c == 0).sum() for c in counts]) if quantised else None
+        return total / seen, sum(int((count == 0).sum()) for count in counts) if quantised else 0
 
     def set_codebooks(start: bool, iterations: int) -> None:
         latents = model.encode_all(tables)
@@ -165,26 +171,31 @@ def train_rqvae(
         for codebook, values in zip(model.codebooks, fitted, strict=True):
             codebook.data.copy_(values)
 
+    def cosine(step: int) -> float:
+        done = min(step / (config.warmup_steps + max_steps), 1)
+        return (1 + math.cos(math.pi * done)) / 2
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine)
     steps = 0
     with tqdm(total=config.warmup_steps, desc="auto-encoder", unit="step", disable=None) as bar:
         while steps < config.warmup_steps:
-            loss, _ = epoch(config.warmup_steps - steps, quantised=False)
-            bar.update(min(per_epoch, config.warmup_steps - steps))
-            steps += per_epoch
+            limit = min(per_epoch, config.warmup_steps - steps)
+            loss, _ = epoch(limit, quantised=False)
+            steps += limit
+            bar.update(limit)
             bar.set_postfix(loss=f"{loss:.4f}")
     set_codebooks(start=False, iterations=25)
     best, waited, steps = float("inf"), 0, 0
-    with tqdm(total=config.max_epochs, desc="RQ-VAE", unit="epoch", disable=None) as bar:
-        for _ in range(config.max_epochs):
-            loss, unused = epoch(config.max_steps - steps, quantised=True)
-            steps += per_epoch
-            bar.update()
+    with tqdm(total=max_steps, desc="RQ-VAE", unit="step", disable=None) as bar:
+        while steps < max_steps and waited < config.patience:
+            limit = min(per_epoch, max_steps - steps)
+            loss, unused = epoch(limit, quantised=True)
+            steps += limit
+            bar.update(limit)
             bar.set_postfix(loss=f"{loss:.4f}")
             waited = 0 if loss < best * (1 - config.tolerance) else waited + 1
             best = min(best, loss)
-            if waited >= config.patience or steps >= config.max_steps:
-                break
-            if unused is not None and int(unused.sum()):
+            if limit == per_epoch and unused and steps < max_steps:
                 set_codebooks(start=True, iterations=1)
     set_codebooks(start=True, iterations=10)
     return model.eval()

@@ -173,11 +173,14 @@ def learn_identifiers(
     else:
         for name in used:
             encoder |= fit_scaling(name, tables[name])
+            if quantiser == "kmeans":
+                # without an encoder of its own, a wider signal would outweigh the other in shared codes
+                encoder[f"{name}.scale"] = encoder[f"{name}.scale"] * np.float32(np.sqrt(widths[name]))
         scaled = [standardise(encoder, name, tables[name]) for name in used]
         if quantiser == "rqvae":
             model = train_rqvae(scaled, layout.spans, layout.sizes, config, _last_specific(layout), seed, device)
             for name, network in zip(used, model.encoders, strict=True):
-                linear = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
+                linear = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
                 for i, layer in enumerate(linear):
                     encoder[f"{name}.{i}.weight"] = layer.weight.detach().cpu().numpy()
                     encoder[f"{name}.{i}.bias"] = layer.bias.detach().cpu().numpy()
@@ -190,7 +193,7 @@ def learn_identifiers(
         if quantiser == "kmeans":
             rest = (torch.from_numpy(latents) - decode(before_codes, layout.spans, codebooks, latents.shape[1])).square().mean(0).numpy()
             edges = np.cumsum([widths[name] for name in used])[:-1]
-            lost = {name: float(part.mean()) for name, part in zip(used, np.split(rest, edges), strict=True)}
+            lost = {name: float(part.sum()) for name, part in zip(used, np.split(rest, edges), strict=True)}
         before = before_codes.numpy()
         vectors = [c.numpy() for c in codebooks]
         after = assign_unique(latents, layout, vectors)
