@@ -49,17 +49,15 @@ def import_amazon(
     """
     report = ImportReport()
     interactions = read_reviews(reviews_path, report)
-    interactions = interactions[core_filter(interactions, k_core)]
+    interactions = _core(interactions, k_core, reviews_path)
     raw = read_metadata(metadata_path, set(interactions["item_id"]), report)
     if not len(raw):
         raise DataError(f"{metadata_path} describes none of the {interactions['item_id'].nunique()} items with {k_core} or more reviews in {reviews_path}; give the metadata of the same edition and category")
     missing = ~interactions["item_id"].isin(raw["item_id"]).to_numpy()
     report.say("reviews_without_metadata", missing.sum(), f"{Path(metadata_path).name}: {missing.sum()} reviews are of items without metadata and were dropped")
     interactions = interactions[~missing]
-    interactions = interactions[core_filter(interactions, k_core)].reset_index(drop=True)
+    interactions = _core(interactions, k_core, reviews_path)
     report.counts["reviews_in_core"] = len(interactions)
-    if not len(interactions):
-        raise DataError(f"{reviews_path}: no user and item have {k_core} or more reviews each; choose a smaller k-core")
     raw = raw[raw["item_id"].isin(interactions["item_id"])].reset_index(drop=True)
     items = clean_items(raw, Path(metadata_path).name, report)
     return finish_import(
@@ -75,6 +73,13 @@ def import_amazon(
         timestamps="clock",
         case_users=case_users,
     )
+
+
+def _core(interactions: pd.DataFrame, k_core: int, path: str | Path) -> pd.DataFrame:
+    left = interactions[core_filter(interactions, k_core)].reset_index(drop=True)
+    if not len(left):
+        raise DataError(f"{path}: there are no users and items with {k_core} or more reviews each; choose a smaller k-core")
+    return left
 
 
 def read_reviews(path: str | Path, report: ImportReport) -> pd.DataFrame:

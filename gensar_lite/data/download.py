@@ -24,7 +24,7 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.kuaisar import import_kuaisar
 from gensar_lite.data.storage import DataError, read_json, write_json
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16  # bytes; a broken connection loses at most one block
 _SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 _UCSD = "https://mcauleylab.ucsd.edu/public_datasets/data"
 _SHARED = (

@@ -47,12 +47,12 @@ def import_kuaisar(
     clicked = searches[searches["item_id"] != ""]
     both = pd.concat([clicks, clicked[["user_id", "item_id", "timestamp"]]], ignore_index=True)
     keep = core_filter(both, k_core)
+    if not keep[: len(clicks)].any():
+        raise DataError(f"{path}: there are no users and items with {k_core} or more clicks each; choose a smaller k-core")
     users, wanted = set(both["user_id"][keep]), set(both["item_id"][keep])
     items = clean_items(read_items(path, wanted), "item_features.csv", report)
     clicks = clicks[keep[: len(clicks)]].reset_index(drop=True)
     searches = searches[searches["user_id"].isin(users)].reset_index(drop=True)
-    if not len(clicks) or not len(searches):
-        raise DataError(f"{path}: no users and items have {k_core} or more clicks each; choose a smaller k-core")
     return finish_import(
         items,
         clean_interactions(clicks, items, "rec_inter.csv", report),
