@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from gensar_lite.data.events import EventLog
+from gensar_lite.data.events import NO_QUERY, EventLog
 
 TASKS = ("recommendation", "search")
 SPLITS = ("valid", "test")
@@ -56,5 +56,5 @@ def hold_out(log: EventLog, num_users: int | None = None, seed: int = 0) -> tupl
     event = cases["event"].to_numpy()
     cases["item"] = log.item[event]
     text = np.array([*log.queries, None], dtype=object)
-    cases["query"] = np.where(cases["task"] == "search", text[log.query[event]], None)
+    cases["query"] = text[np.where(cases["task"].to_numpy() == "search", log.query[event], NO_QUERY)]
     return cases, position < limit[log.user]
