@@ -35,6 +35,11 @@ def data() -> Dataset:
 
 
 @pytest.fixture(scope="module")
+def again() -> Dataset:
+    return simulate(BazaarConfig())
+
+
+@pytest.fixture(scope="module")
 def oracle(data: Dataset) -> BazaarOracle:
     return BazaarOracle(data)
 
@@ -266,6 +271,15 @@ def test_oracle_scores_candidates_as_the_whole_catalogue(data, oracle):
     np.testing.assert_allclose(np.exp(oracle.score(adhoc, None)).sum(1), 1, atol=1e-6)
 
 
+def test_where_the_mission_stands_tells_what_comes_next(data, oracle):
+    cases = data.cases("recommendation", "test")
+    forgetful = BazaarOracle(data)
+    events = forgetful.truth.events
+    forgetful.truth = forgetful.truth._replace(events=replace(events, last_mission=np.full_like(events.last_mission, -1)))
+    lists = np.concatenate([cases.item[:, None], cases.candidates["uniform99"]], axis=1)
+    assert ndcg(oracle.score(cases, lists)) > ndcg(forgetful.score(cases, lists)) + 0.03
+
+
 def test_what_can_be_learned(data, oracle):
     """Co-clicks beat popularity by far, BM25 finds much but not all, knowing the shopper helps search."""
     log, train = data.log, data.train_mask & (data.log.item >= 0)
@@ -298,13 +312,13 @@ def test_what_can_be_learned(data, oracle):
 # --- loading ---
 
 
-def test_embedded_store_is_what_the_code_makes(data):
-    again = simulate(BazaarConfig())
+def test_embedded_store_is_what_the_code_makes(data, again):
     assert again.info["fingerprint"] == data.info["fingerprint"] == load.BAZAAR_FINGERPRINT
 
 
-def test_loading_outside_a_clone(monkeypatch, tmp_path, data):
+def test_loading_outside_a_clone(monkeypatch, tmp_path, data, again):
     monkeypatch.setattr(load, "EMBEDDED", tmp_path / "absent")
+    monkeypatch.setattr(load, "simulate", lambda config: again if config == BazaarConfig() else None)
     assert load_dataset("bazaar").info == data.info
     monkeypatch.setattr(load, "BAZAAR_FINGERPRINT", "0" * 64)
     with pytest.raises(DataError, match="came out different"):
@@ -328,3 +342,14 @@ def test_oracle_refuses_other_data(data):
     other = Dataset(data.items, data.interactions, data.searches, data.candidates, data.info | {"bazaar": data.info["bazaar"] | {"seed": 9}})
     with pytest.raises(DataError, match="does not come out again"):
         BazaarOracle(other)
+    strange = Dataset(data.items, data.interactions, data.searches, data.candidates, data.info | {"bazaar": {"shelves": 3}})
+    with pytest.raises(DataError, match="shelves"):
+        BazaarOracle(strange)
+
+
+def test_wrong_parameters_on_the_command_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--out", str(tmp_path / "store"), "--alignment", "2"])
+    assert stop.value.code == 2
+    assert "alignment must lie between 0 and 1" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()

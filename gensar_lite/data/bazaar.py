@@ -131,7 +131,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default, help=f"default {field.default}")
     chosen = vars(parser.parse_args(arguments))
     out = chosen.pop("out")
-    data = simulate(BazaarConfig(**chosen))
+    try:
+        data = simulate(BazaarConfig(**chosen))
+    except DataError as error:
+        parser.error(str(error))
     data.save(out)
     print(f"{out}: {data.info['counts']}, fingerprint {data.info['fingerprint'][:16]}")
 

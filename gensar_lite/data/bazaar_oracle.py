@@ -33,7 +33,10 @@ class BazaarOracle:
     def __init__(self, data: Dataset) -> None:
         if "bazaar" not in data.info:
             raise DataError(f"The data set {data.name!r} was not simulated (no `bazaar` in dataset.json), so nobody knows its truth; use the oracle with `load_dataset('bazaar')`")
-        self.config = BazaarConfig(**data.info["bazaar"])
+        try:
+            self.config = BazaarConfig(**data.info["bazaar"])
+        except TypeError as error:
+            raise DataError(f"`bazaar` in dataset.json does not hold the parameters of a simulated store ({error}); simulate it again") from error
         _, _, _, truth = simulate_tables(self.config)
         self.truth, self.log = truth, data.log
         same = len(data.log) == len(truth.events.user) and np.array_equal(data.log.timestamp, truth.events.timestamp) and data.num_items == len(truth.catalogue.leaf)
