@@ -192,8 +192,10 @@ def test_odd_stores_are_stores(config):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_overlap_of_neighbourhoods_grows_with_alignment(seed):
     small = BazaarConfig(num_items=500, num_users=700, mean_events=20)
-    overlap = overlap_by_alignment(small, ALIGNMENTS, (seed,))["overlap"].to_numpy()
+    table = overlap_by_alignment(small, ALIGNMENTS, (seed,))
+    overlap = table["overlap"].to_numpy()
     assert (np.diff(overlap) > 0).all()
+    assert (np.diff(table["same_category"]) > 0).all()
     chance = 10 / (small.num_items - 1)
     assert overlap[0] < 1.5 * chance, "at 0 the two signals are unrelated"
     assert overlap[-1] > 4 * chance
@@ -206,7 +208,8 @@ def test_overlap_by_hand():
     differ = pd.DataFrame({"user_id": ["u", "u", "v", "v"], "item_id": ["a", "c", "b", "d"]})
     assert neighbourhood_overlap(items, agree, asked, k=1, min_users=1) == 1.0
     assert neighbourhood_overlap(items, differ, asked, k=1, min_users=1) == 0.0
-    assert np.isnan(neighbourhood_overlap(items, agree, asked, k=1, min_users=5))
+    with pytest.raises(DataError, match="Only 0 items"):
+        neighbourhood_overlap(items, agree, asked, k=1, min_users=5)
 
 
 def test_gini_by_hand():

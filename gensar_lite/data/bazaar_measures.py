@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from sklearn.preprocessing import normalize
 from gensar_lite.data.bazaar import BazaarConfig, Tables, simulate_tables
 from gensar_lite.data.bazaar_queries import MODEL, VAGUE
 from gensar_lite.data.lexical import index_terms
+from gensar_lite.data.storage import DataError
 
 ALIGNMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -36,37 +38,63 @@ def neighbours(vectors: sparse.csr_matrix, rows: np.ndarray, k: int, seed: int =
     return found
 
 
-def neighbourhood_overlap(items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, k: int = 10, min_users: int = 5, max_items: int = 2000, seed: int = 0) -> float:
-    """Mean share of an item's k nearest items by text that are also among its k nearest by co-clicks.
+class Neighbourhoods(NamedTuple):
+    """Numbers of the R items asked (R,), and their k nearest by text and by co-clicks (R, k)."""
+
+    asked: np.ndarray
+    by_text: np.ndarray
+    by_clicks: np.ndarray
+
+    @property
+    def overlap(self) -> float:
+        """Mean share of an item's nearest by text that are among its nearest by co-clicks."""
+        return float((self.by_text[:, :, None] == self.by_clicks[:, None, :]).any(axis=2).mean())
+
+
+def neighbourhoods(
+    items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, k: int = 10, min_users: int = 5, max_items: int = 2000, seed: int = 0
+) -> Neighbourhoods:
+    """The nearest items by text and by co-clicks.
 
     By text: cosine of TF-IDF over title and description. By co-clicks: cosine between the sets of
     users who clicked (in recommendations and searches). Only items that `min_users` users clicked are
-    asked and offered, at most `max_items` of them asked; by chance the share would be k / (number of
-    such items - 1). Returns NaN where no more than k items have enough users.
+    asked and offered, at most `max_items` of them asked.
+
+    Raises `DataError` where no more than k items have enough users.
     """
     clicks = pd.concat([interactions[["user_id", "item_id"]], searches[["user_id", "item_id"]].dropna()], ignore_index=True).drop_duplicates()
     number = pd.Series(np.arange(len(items)), index=items["item_id"].to_numpy())
-    user, _ = pd.factorize(clicks["user_id"])
+    user, user_ids = pd.factorize(clicks["user_id"])
     item = clicks["item_id"].map(number).to_numpy()
-    who = sparse.csr_matrix((np.ones(len(item)), (item, user)), shape=(len(items), user.max() + 1 if len(user) else 1))
+    who = sparse.csr_matrix((np.ones(len(item)), (item, user)), shape=(len(items), max(len(user_ids), 1)))
     known = np.flatnonzero(np.bincount(item, minlength=len(items)) >= min_users)
     if len(known) <= k:
-        return float("nan")
+        raise DataError(f"Only {len(known)} items were clicked by {min_users} users or more, too few for {k} neighbours; ask for fewer neighbours or take a longer log")
     text = TfidfVectorizer(tokenizer=index_terms, lowercase=False, token_pattern=None).fit_transform((items["title"] + " " + items["description"]).iloc[known])
     asked = np.arange(len(known))
     if len(known) > max_items:
         asked = np.sort(np.random.default_rng(seed).choice(len(known), max_items, replace=False))
-    by_text, by_clicks = neighbours(text, asked, k, seed), neighbours(who[known], asked, k, seed)
-    return float((by_text[:, :, None] == by_clicks[:, None, :]).any(axis=2).mean())
+    return Neighbourhoods(known[asked], known[neighbours(text, asked, k, seed)], known[neighbours(who[known], asked, k, seed)])
+
+
+def neighbourhood_overlap(items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, k: int = 10, **options: int) -> float:
+    """Mean share of an item's k nearest items by text that are also among its k nearest by co-clicks (see `neighbourhoods`).
+
+    By chance the share would be k / (number of items with enough users - 1).
+    """
+    return neighbourhoods(items, interactions, searches, k, **options).overlap
 
 
 def overlap_by_alignment(config: BazaarConfig, alignments: tuple[float, ...] = ALIGNMENTS, seeds: tuple[int, ...] = (0, 1, 2)) -> pd.DataFrame:
-    """Columns alignment, seed, overlap: the same store built with each alignment."""
+    """The same store built with each alignment: columns alignment, seed, overlap, and same_category, the share of
+    an item's nearest by co-clicks that are of its own category (by chance about 1 / 72)."""
     rows = []
     for seed in seeds:
         for alignment in alignments:
             tables = simulate_tables(replace(config, alignment=alignment, seed=seed))
-            rows.append({"alignment": alignment, "seed": seed, "overlap": neighbourhood_overlap(*tables[:3])})
+            near, leaf = neighbourhoods(*tables[:3]), tables.truth.catalogue.leaf
+            same = float((leaf[near.by_clicks] == leaf[near.asked][:, None]).mean())
+            rows.append({"alignment": alignment, "seed": seed, "overlap": near.overlap, "same_category": same})
     return pd.DataFrame(rows)
 
 
@@ -115,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gensar_lite.data.bazaar_measures", description="Statistics of the default store and overlap of neighbourhoods by alignment.")
     parser.parse_args()
     print(json.dumps(statistics(simulate_tables(BazaarConfig())), indent=2))
-    print(overlap_by_alignment(BazaarConfig()).pivot(index="alignment", columns="seed", values="overlap").round(3).to_string())
+    print(overlap_by_alignment(BazaarConfig()).pivot(index="alignment", columns="seed").round(3).to_string())
 
 
 if __name__ == "__main__":
