@@ -162,8 +162,10 @@ def balanced_codes(distances: torch.Tensor, epsilon: float = 0.003, iterations: 
     nearest = distances.min(1, keepdim=True).values.double()
     scale = ((distances.max() - distances.min()) / 2).double().clamp(min=1e-12)
     kernel = torch.exp((nearest - distances) / (scale * epsilon))
+    # both sides must carry the same mass, or the scalings drift out of range
+    share = kernel.shape[0] / kernel.shape[1]
     per_code = torch.ones(kernel.shape[1], dtype=torch.float64, device=kernel.device)
     for _ in range(iterations):
         per_item = 1 / (kernel @ per_code).clamp(min=1e-300)
-        per_code = 1 / (per_item @ kernel).clamp(min=1e-300)
+        per_code = share / (per_item @ kernel).clamp(min=1e-300)
     return (kernel * per_code).argmax(1)

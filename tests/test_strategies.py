@@ -1,0 +1,171 @@
+"""Every strategy and quantiser: unique, same budget, reproducible, open to new items; bad requests in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gensar_lite.data.storage import DataError
+from gensar_lite.identifiers import (
+    IdentifierTable,
+    RQVAEConfig,
+    assign_new,
+    learn_identifiers,
+    list_strategies,
+    register_strategy,
+)
+from gensar_lite.identifiers import strategies as module
+
+NUM_ITEMS, NUM_CODES = 200, 8
+FAST = RQVAEConfig(latent_dim=8, hidden=(16,), batch_size=100, warmup_steps=10, max_steps=10)
+
+
+def _catalogue(n: int = NUM_ITEMS) -> SimpleNamespace:
+    items = pd.DataFrame({"item_id": [f"i{r}" for r in range(n)], "categories": [f"cat {r % 5}" for r in range(n)]})
+    return SimpleNamespace(items=items, info={"fingerprint": "abc"})
+
+
+def _signals(n: int = NUM_ITEMS, seed: int = 0) -> SimpleNamespace:
+    rng = np.random.default_rng(seed)
+    rows = {"semantic": rng.normal(size=(n, 12)) + 3 * rng.normal(size=(5, 12))[np.arange(n) % 5], "collaborative": rng.normal(size=(n, 6))}
+    return SimpleNamespace(**{name: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32) for name, x in rows.items()})
+
+
+def _learn(strategy: str = "gensar", quantiser: str = "kmeans", **changes) -> IdentifierTable:
+    arguments = {"num_codes": NUM_CODES, "config": FAST} | changes
+    return learn_identifiers(_catalogue(), _signals(), strategy=strategy, quantiser=quantiser, **arguments)
+
+
+@pytest.mark.parametrize("quantiser", ["rqvae", "kmeans"])
+@pytest.mark.parametrize("strategy", list_strategies())
+def test_unique_same_budget_reproducible_and_saved_whole(strategy, quantiser, tmp_path):
+    table = _learn(strategy, quantiser)
+    again = _learn(strategy, quantiser)
+    for view in ("semantic", "collaborative"):
+        assert table.codes[view].shape == (NUM_ITEMS, 4)
+        assert len(np.unique(table.codes[view], axis=0)) == NUM_ITEMS
+        assert (table.codes[view] == again.codes[view]).all()
+        assert table.health["views"][view]["collisions_after"] == 0
+    assert set(table.codebook_sizes) == {NUM_CODES}
+    assert all(v.shape == (NUM_CODES, b - a) for v, (a, b) in zip(table.vectors, table.layout.spans, strict=False))
+    table.save(tmp_path / "identifiers")
+    loaded = IdentifierTable.load(tmp_path / "identifiers", _catalogue().items["item_id"])
+    new = _signals(30, seed=9)
+    codes, codes_loaded = (assign_new(t, new.semantic, new.collaborative) for t in (table, loaded))
+    longer = loaded.extend([f"new{r}" for r in range(30)], codes_loaded)
+    for view in ("semantic", "collaborative"):
+        assert (codes[view] == codes_loaded[view]).all()
+        assert (longer.codes[view][:NUM_ITEMS] == table.codes[view]).all()
+        assert len(np.unique(longer.codes[view], axis=0)) == NUM_ITEMS + 30
+
+
+@pytest.mark.parametrize(
+    ("strategy", "semantic", "collaborative"),
+    [
+        ("gensar", "m1 m2 s1 s2", "m1 m2 c1 c2"),
+        ("semantic", "s1 s2 s3 s4", "s1 s2 s3 s4"),
+        ("collaborative", "c1 c2 c3 c4", "c1 c2 c3 c4"),
+        ("fused", "m1 m2 m3 m4", "m1 m2 m3 m4"),
+        ("unshared", "s1 s2 s3 s4", "c1 c2 c3 c4"),
+        ("collaborative-prefix", "c1 s1 s2 s3", "c1 c2 c3 c4"),
+        ("random", "r1 r2 r3 r4", "r1 r2 r3 r4"),
+    ],
+)
+def test_codebooks_of_each_strategy(strategy, semantic, collaborative):
+    table = _learn(strategy)
+    names = np.array(table.codebook_names)
+    assert " ".join(names[table.codebooks_of["semantic"]]) == semantic
+    assert " ".join(names[table.codebooks_of["collaborative"]]) == collaborative
+    assert table.views_agree == (semantic == collaborative)
+
+
+def test_semantic_identifiers_ignore_clicks_and_the_other_way_round():
+    data, ours, other = _catalogue(), _signals(), _signals(seed=1)
+    for strategy, kept in [("semantic", "semantic"), ("collaborative", "collaborative")]:
+        mixed = SimpleNamespace(semantic=other.semantic, collaborative=other.collaborative)
+        setattr(mixed, kept, getattr(ours, kept))
+        for quantiser in ("kmeans", "rqvae"):
+            a, b = (learn_identifiers(data, s, strategy, quantiser, NUM_CODES, config=FAST) for s in (ours, mixed))
+            assert (a.codes["semantic"] == b.codes["semantic"]).all()
+
+
+@pytest.mark.parametrize("quantiser", ["rqvae", "kmeans"])
+def test_an_item_of_the_catalogue_given_as_new_lands_beside_itself(quantiser):
+    table, signals = _learn("gensar", quantiser, num_codes=16), _signals()
+    codes = assign_new(table, signals.semantic, signals.collaborative)
+    for view in ("semantic", "collaborative"):
+        assert ((codes[view] == table.codes[view]).all(1)).sum() == 0
+        assert (codes[view][:, :2] == table.codes[view][:, :2]).all(1).mean() > 0.9
+
+
+def test_five_thousand_items_with_one_text():
+    signals = SimpleNamespace(semantic=np.ones((5000, 12), np.float32), collaborative=np.zeros((5000, 6), np.float32))
+    for quantiser in ("kmeans", "rqvae"):
+        table = learn_identifiers(_catalogue(5000), signals, quantiser=quantiser, num_codes=16, config=FAST)
+        table.check()
+        assert any("shared their semantic identifier before repair" in w for w in table.health["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategy": "gensra"}, "unknown strategy 'gensra'; known are gensar, semantic"),
+        ({"quantiser": "pq"}, "unknown quantiser 'pq'; known are rqvae, kmeans"),
+        ({"num_codes": 3}, "200 items cannot all have identifiers .* 3 x 3 x 3 x 3 = 81"),
+        ({"num_shared": 0, "num_specific": 0}, "at least two codes and one level"),
+    ],
+)
+def test_bad_requests(changes, message):
+    with pytest.raises(DataError, match=message):
+        _learn(**changes)
+
+
+def test_bad_signals():
+    short, broken = _signals(150), _signals()
+    broken.semantic[3, 2] = np.nan
+    with pytest.raises(DataError, match="semantic signal has 150 rows, the catalogue 200"):
+        learn_identifiers(_catalogue(), short, quantiser="kmeans", num_codes=8)
+    with pytest.raises(DataError, match="semantic signal of 1 items is not a number"):
+        learn_identifiers(_catalogue(), broken, quantiser="kmeans", num_codes=8)
+
+
+def test_bad_new_items():
+    table = _learn()
+    with pytest.raises(DataError, match="need collaborative vectors"):
+        assign_new(table, np.ones((2, 12)))
+    with pytest.raises(DataError, match="have 5 numbers, the identifiers were learned from 12"):
+        assign_new(table, np.ones((2, 5)), np.ones((2, 6)))
+    with pytest.raises(DataError, match="4097 items cannot"):
+        assign_new(table, np.ones((3897, 12)), np.ones((3897, 6)))
+
+
+def test_a_registered_strategy_can_be_used_by_name(monkeypatch):
+    monkeypatch.setattr(module, "_STRATEGIES", dict(module._STRATEGIES))
+
+    @register_strategy("semantic-first")
+    def semantic_first(num_shared: int, num_specific: int) -> dict[str, list[str]]:
+        return {"semantic": ["s1", "s2", "s3"], "collaborative": ["s1", "c1", "c2"]}
+
+    table = _learn("semantic-first")
+    assert "semantic-first" in list_strategies()
+    assert (table.codes["semantic"][:, 0] == table.codes["collaborative"][:, 0]).all()
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("num_codes", [64, 256])
+def test_real_catalogue(shared_data, num_codes):
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    items = pd.read_csv(shared_data / "industrial" / "items.csv", dtype=str, keep_default_na=False)
+    semantic = TruncatedSVD(48, random_state=0).fit_transform(TfidfVectorizer(min_df=2).fit_transform(items["title"])).astype(np.float32)
+    collaborative = np.random.default_rng(0).normal(size=(len(items), 16)).astype(np.float32)
+    signals = SimpleNamespace(semantic=semantic, collaborative=collaborative)
+    data = SimpleNamespace(items=items, info={})
+    table = learn_identifiers(data, signals, num_codes=num_codes, config=replace(RQVAEConfig(), hidden=(64,), warmup_steps=40, max_steps=40))
+    table.check()
+    assert all(book["use"] >= 0.99 for book in table.health["codebooks"].values())
