@@ -60,9 +60,7 @@ def test_roles_can_be_told_apart_in_grey():
 
 
 def test_groups_differ_in_colour_and_marker():
-    pairs = [(GROUPS[i % len(GROUPS)], marker) for i, marker in enumerate(MARKERS)]
-    assert len(set(pairs)) == len(MARKERS)
-    assert len(set(GROUPS)) == len(GROUPS)
+    assert len(set(GROUPS)) == len(set(MARKERS)) == len(GROUPS) == len(MARKERS) == 12
 
 
 def test_drawing_leaves_the_settings_alone(table):
@@ -95,14 +93,23 @@ def test_tiny_maps(shape):
 
 
 def test_plot_map_counts_its_groups():
-    labels = ["tea"] * 30 + ["$coffee$"] * 20 + [f"g{i}" for i in range(14)]
+    labels = ["tea"] * 30 + ["$coffee$"] * 22 + [f"g{i}" for i in range(12)]
     ax = plots.plot_map(np.random.default_rng(0).random((64, 5)), labels, method="pca", highlight={3: "a cup"})
     check(ax.figure)
     legend = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert {"tea (30)", "$coffee$ (20)", "other (4)"} <= set(legend)
+    assert {"tea (30)", "$coffee$ (20)", "other (2)"} <= set(legend)
     assert "a cup" in texts_of(ax.figure)
     with pytest.raises(ValueError, match="one label per vector"):
         plots.plot_map(np.zeros((3, 2)), ["a"])
+
+
+def test_only_groups_that_lie_apart_are_named_on_the_map():
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(200, 2))
+    places[:50] += 30
+    ax = plots.plot_map(places, ["apart"] * 50 + [f"mixed {i % 5}" for i in range(150)], legend=False)
+    assert [t.get_text() for t in ax.texts] == ["apart"]
+    assert ax.get_legend() is None
 
 
 def test_codes_of_finds_the_level_of_a_codebook(table):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -65,10 +64,12 @@ def plot_map(
     method: str = "umap",
     title: str = "Items by their vectors",
     highlight: Mapping[int, str] | None = None,
+    legend: bool = True,
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw items as points, coloured and marked by group, each group named where most of it lies.
+    """Draw items as points, coloured and marked by group, each group named where it lies densest and is in
+    the majority; a group that is mixed with others everywhere is named by the legend alone.
 
     `vectors` (N, D), or places (N, 2) from `map_vectors`. `labels` (N,) are group names, such as
     `category_of` gives; the twelve largest groups are told apart, the others are grey. `highlight` names
@@ -87,11 +88,10 @@ def plot_map(
         rest = ~np.isin(groups.astype(str), [str(g) for g in shown])
         if rest.any():
             ax.scatter(places[rest, 0], places[rest, 1], s=size * 0.7, color=OTHER, linewidths=0, alpha=0.7, label=f"other ({rest.sum():,})")
-        for group, colour, marker in zip(shown, cycle(GROUPS), MARKERS, strict=False):
+        for group, colour, marker in zip(shown, GROUPS, MARKERS, strict=False):
             own = places[groups == group]
             ax.scatter(own[:, 0], own[:, 1], s=size, color=colour, marker=marker, edgecolors=PAPER, linewidths=0.25, alpha=0.85, label=f"{shorten(group, 28)} ({len(own):,})")
-        for group in shown if len(shown) > 1 else ():
-            at = _densest(places[groups == group], 0.06 * float(np.ptp(places, axis=0).max()))
+        for group, at in _spots(places, groups, shown if len(shown) > 1 else []).items():
             ax.annotate(shorten(group, 28), at, xytext=(0, 7), textcoords="offset points", ha="center", va="bottom", fontsize=9, fontweight="bold", color=INK, path_effects=halo, zorder=5)
         for item, text in (highlight or {}).items():
             ax.scatter(places[item, 0], places[item, 1], s=90, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=6)
@@ -100,13 +100,21 @@ def plot_map(
         ax.set(title=title, xticks=[], yticks=[], xlabel=f"{name} axis 1 (no unit)", ylabel=f"{name} axis 2 (no unit)")
         for side in ("left", "bottom"):
             ax.spines[side].set_color(OTHER)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0, title="items", alignment="left", markerscale=max(1.0, 4.5 / size**0.5))
+        if legend:
+            ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0, title="items", alignment="left", markerscale=max(1.0, 4.5 / size**0.5))
     return ax
 
 
-def _densest(places: np.ndarray, radius: float) -> tuple[float, float]:
-    """The point of a group with most of the group around it: a mean could lie between two parts of it."""
-    some = places[:: -(-len(places) // 2000)]
-    near = NearestNeighbors(radius=max(radius, 1e-9)).fit(some).radius_neighbors(some, return_distance=False)
-    x, y = some[np.argmax([len(n) for n in near])]
-    return float(x), float(y)
+def _spots(places: np.ndarray, groups: np.ndarray, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Where to write a group's name: its densest point, if half of the points around it are its own."""
+    around = NearestNeighbors(radius=max(0.06 * float(np.ptp(places, axis=0).max()), 1e-9)).fit(places)
+    found = {}
+    for name in names:
+        own = np.flatnonzero(groups == name)
+        own = own[:: -(-len(own) // 500)]
+        near = around.radius_neighbors(places[own], return_distance=False)
+        count = np.array([(groups[n] == name).sum() for n in near])
+        best = int(np.argmax(count))
+        if count[best] >= len(near[best]) / 2:
+            found[name] = (float(places[own[best], 0]), float(places[own[best], 1]))
+    return found

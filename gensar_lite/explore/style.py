@@ -1,6 +1,6 @@
 """How the figures look: one palette that holds for colour-blind readers and in greyscale, one set of fonts and lines.
 
-Colours are those of Okabe & Ito, "Color Universal Design" (2008). The three roles differ in lightness as
+The first colours are those of Okabe & Ito, "Color Universal Design" (2008). The roles differ in lightness as
 well as in hue, and groups on a map differ in their marker as well, so that a grey print can be read.
 """
 
@@ -20,11 +20,11 @@ MUTED = "#6a7080"
 FAINT = "#d9dce3"
 PAPER = "#ffffff"
 
-ROLES = {"shared": "#33363d", "semantic": "#0072b2", "collaborative": "#e69f00", "repair": "#7d7d7d"}
+ROLES = {"shared": "#33363d", "semantic": "#0072b2", "collaborative": "#e69f00", "random": "#7d7d7d"}
 TASK_COLOURS = {"search": ROLES["semantic"], "recommendation": ROLES["collaborative"]}
 
-GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#5b4b8a", "#b8a800")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "X", "v", "o", "s")  # from the ninth on a colour comes again, with another marker
+GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#5b4b8a", "#b8a800", "#33363d", "#8c3b0c", "#8fd6b4", "#c6a6f0")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "h", "<", ">")
 OTHER = "#c3c7d0"
 
 SEQUENTIAL = sns.light_palette("#0b3358", as_cmap=True)  # lightness falls steadily from paper: equal steps in greyscale too
@@ -76,13 +76,14 @@ def style() -> Iterator[None]:
 def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
     """The given axes, or those of a new figure of this size in inches."""
     if ax is not None:
+        ax.spines[["top", "right"]].set_visible(False)  # the caller made it in another style
         return ax
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def role_of(codebook: str) -> str:
-    """Role of a codebook by its name: "s2" is semantic, "c1" collaborative, "r1" repairs duplicates, "m1" is shared."""
-    return {"s": "semantic", "c": "collaborative", "r": "repair"}.get(codebook[:1], "shared")
+    """Role of a codebook by its name: "s2" is semantic, "c1" collaborative, "r1" random, "m1" shared."""
+    return {"s": "semantic", "c": "collaborative", "r": "random"}.get(codebook[:1], "shared")
 
 
 def shorten(text: str, width: int) -> str:
