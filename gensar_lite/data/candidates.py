@@ -43,23 +43,23 @@ def sample_without(weights: np.ndarray, rows: np.ndarray, columns: np.ndarray, l
     positive = weights > 0
     weights = np.where(positive, weights, LAST * 1e10 * max(weights.max(initial=0.0), 1.0))
     cumulative = np.cumsum(weights)
-    forbidden = np.unique(rows.astype(np.int64) * num_items + columns)
+    by_row = np.argsort(rows, kind="stable")
+    starts = np.searchsorted(rows[by_row], np.arange(num_rows + 1))
     draws = 2 * n + 50
     chunk = max(1, _CELLS // max(draws, num_items))
     for begin in range(0, num_rows, chunk):
         size = min(chunk, num_rows - begin)
-        row = np.arange(begin, begin + size)
         picks = np.searchsorted(cumulative, rng.random((size, draws)) * cumulative[-1], side="right").clip(max=num_items - 1)
-        keys = row[:, None] * num_items + picks
-        by_key = np.argsort(keys, axis=1, kind="stable")  # stable: the first of equal draws stays the first
-        in_order = np.take_along_axis(keys, by_key, 1)
-        fresh = np.ones_like(keys, dtype=bool)
+        by_item = np.argsort(picks, axis=1, kind="stable")  # stable: the first of equal draws stays the first
+        in_order = np.take_along_axis(picks, by_item, 1)
+        fresh = np.ones_like(picks, dtype=bool)
         fresh[:, 1:] = in_order[:, 1:] != in_order[:, :-1]
         first = np.empty_like(fresh)
-        np.put_along_axis(first, by_key, fresh, 1)
-        if len(forbidden):
-            place = np.searchsorted(forbidden, keys).clip(max=len(forbidden) - 1)
-            first &= forbidden[place] != keys
+        np.put_along_axis(first, by_item, fresh, 1)
+        forbidden = np.zeros((size, num_items), dtype=bool)
+        pairs = by_row[starts[begin] : starts[begin + size]]
+        forbidden[rows[pairs] - begin, columns[pairs]] = True
+        first &= ~np.take_along_axis(forbidden, picks, 1)
         rank = np.cumsum(first, axis=1) - 1
         first &= rank < n
         r, d = np.nonzero(first)
@@ -68,7 +68,6 @@ def sample_without(weights: np.ndarray, rows: np.ndarray, columns: np.ndarray, l
     left = np.flatnonzero(chosen[:, -1] < 0)
     chunk = max(1, _CELLS // num_items)
     log_weight = np.log(weights)
-    by_row = np.argsort(rows, kind="stable")
     for begin in range(0, len(left), chunk):
         row = left[begin : begin + chunk]
         score = log_weight - np.log(-np.log1p(-rng.random((len(row), num_items))) + 1e-300)
