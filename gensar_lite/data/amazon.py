@@ -47,7 +47,7 @@ def import_amazon(
     items without metadata are dropped. Raises `DataError` for files that are missing, cut off or of
     another layout, and where nothing is left.
     """
-    report = ImportReport()
+    report = ImportReport(with_rows=False)
     interactions = read_reviews(reviews_path, report)
     interactions = _core(interactions, k_core, reviews_path)
     raw = read_metadata(metadata_path, set(interactions["item_id"]), report)
@@ -79,7 +79,7 @@ def _core(interactions: pd.DataFrame, k_core: int, path: str | Path) -> pd.DataF
     left = interactions[core_filter(interactions, k_core)].reset_index(drop=True)
     if not len(left):
         raise DataError(f"{path}: there are no users and items with {k_core} or more reviews each; choose a smaller k-core")
-    return left
+    return left.sort_values(["user_id", "timestamp"], kind="stable", ignore_index=True)
 
 
 def read_reviews(path: str | Path, report: ImportReport) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -21,20 +21,25 @@ _NOTHING = {"nan", "none", "null", "n/a", "na", "-", "untitled", "no title"}
 
 @dataclass
 class ImportReport:
-    """What an import found: `counts` of what was read, repaired and dropped, and the same in `sentences`."""
+    """What an import found: `counts` of what was read, repaired and dropped, and the same in `sentences`.
+
+    `with_rows` is False where a table is no longer as it stood in the file, so that row numbers would mislead.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     sentences: list[str] = field(default_factory=list)
+    with_rows: bool = True
 
     def say(self, key: str, count: int, sentence: str, rows: np.ndarray | None = None) -> None:
         """Count something; where it happened at all, say it, with the first rows (as a spreadsheet numbers them)."""
         self.counts[key] = self.counts.get(key, 0) + int(count)
         if count:
-            where = "" if rows is None or not len(rows) else f" (first in row{'s' * (len(rows) > 1)} {name_rows(rows)})"
+            where = "" if rows is None or not len(rows) or not self.with_rows else f" (first in row{'s' * (len(rows) > 1)} {name_rows(rows)})"
             self.sentences.append(f"{sentence}{where}.")
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        """For JSON."""
+        return {"counts": self.counts, "sentences": self.sentences}
 
     def __str__(self) -> str:
         return "\n".join(self.sentences)

@@ -41,7 +41,7 @@ def import_kuaisar(
     searches too, and a search that ended in an item left out counts as one without a click. Raises
     `DataError` for a missing or broken file and for a missing column.
     """
-    report = ImportReport()
+    report = ImportReport(with_rows=False)
     clicks = read_recommendations(path, report)
     searches = read_searches(path, report)
     clicked = searches[searches["item_id"] != ""]
@@ -51,8 +51,9 @@ def import_kuaisar(
         raise DataError(f"{path}: there are no users and items with {k_core} or more clicks each; choose a smaller k-core")
     users, wanted = set(both["user_id"][keep]), set(both["item_id"][keep])
     items = clean_items(read_items(path, wanted), "item_features.csv", report)
-    clicks = clicks[keep[: len(clicks)]].reset_index(drop=True)
-    searches = searches[searches["user_id"].isin(users)].reset_index(drop=True)
+    order = ["user_id", "timestamp"]
+    clicks = clicks[keep[: len(clicks)]].sort_values(order, kind="stable", ignore_index=True)
+    searches = searches[searches["user_id"].isin(users)].sort_values(order, kind="stable", ignore_index=True)
     return finish_import(
         items,
         clean_interactions(clicks, items, "rec_inter.csv", report),
