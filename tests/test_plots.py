@@ -13,6 +13,7 @@ import pytest
 
 from gensar_lite.explore import plots
 from gensar_lite.explore.codes import codes_of, perplexity
+from gensar_lite.explore.run_pictures import draw_run
 from gensar_lite.explore.style import GROUPS, MARKERS, PAPER, ROLES, shorten, text_colour
 
 N, K = 240, 8
@@ -207,3 +208,25 @@ def test_shorten_cuts_at_words():
 def test_text_is_readable_on_its_colour():
     assert text_colour("white") != text_colour("black")
     assert text_colour(ROLES["shared"]) == PAPER
+
+
+def test_draw_run_tells_in_words_what_it_draws(table):
+    items = pd.DataFrame({"title": [f"title {i}" for i in range(N)], "categories": ["Kitchen > Cups", "Garden"] * (N // 2)})
+    vectors = {"semantic": np.random.default_rng(0).random((N, 5))}
+    history = [{"step": 10, "loss": 2.0, "primary": 0.1}, {"step": 20, "loss": 1.0, "primary": 0.2}]
+    pictures = draw_run(items, table, METRICS, history=history, vectors=vectors, method="pca")
+    texts = [p.alt for p in pictures]
+    assert len(pictures) == 1 + 1 + 1 + 1 + 1 + 3
+    assert "sasrec 0.300, GenSAR 0.250" in texts[0]
+    assert "over 20 training steps; at the end loss 1.000" in texts[1]
+    assert f"Map of {N} items" in texts[2]
+    assert "m2: 3 of 8 codes in use" in texts[4]
+    assert all(p.caption and isinstance(p.figure, mpl.figure.Figure) for p in pictures)
+
+
+def test_draw_run_without_categories_colours_by_the_first_code(table):
+    items = pd.DataFrame({"title": ["t"] * N, "categories": [""] * N})
+    pictures = draw_run(items, table, {}, vectors={"semantic": np.random.default_rng(0).random((N, 5))}, method="pca")
+    assert len(pictures) == 3
+    assert "marked by first code" in pictures[0].alt
+    assert "<m1_0>" in texts_of(pictures[0].figure)

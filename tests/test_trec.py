@@ -61,7 +61,7 @@ class Partial(Shuffled):
 @pytest.fixture(scope="module")
 def folder(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trec") / "out"
-    files = export_trec(folder, [Shuffled(), Partial()], data)
+    files = export_trec(folder, [Shuffled(), Partial()], data, depth=1000)
     assert sorted(p.name for p in folder.iterdir()) == files
     return folder
 

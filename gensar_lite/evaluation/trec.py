@@ -25,13 +25,13 @@ def export_trec(
     data: Dataset,
     split: str = "test",
     protocols: Iterable[str] | None = None,
-    depth: int = 1000,
+    depth: int = 100,
 ) -> list[str]:
     """Write a folder of runs and judgements, and return the names of its files.
 
     `TASK.qrels` holds the judgements, `TASK.topics.tsv` what was asked (case, user, query), and
-    `MODEL.TASK.PROTOCOL.run` the `depth` best items of every case, or all 100 of a candidate protocol.
-    Cases are named by their case_id. Characters of item ids that would break a line (white space) are
+    `MODEL.TASK.PROTOCOL.run` the `depth` best items of every case; measures that look deeper, such as MRR
+    in the whole catalogue, then count the rest as not found. Cases are named by their case_id. Characters of item ids that would break a line (white space) are
     percent-encoded, in runs and judgements alike. Items scored -inf were not retrieved and are left out.
     """
     if depth < 1:

@@ -96,7 +96,7 @@ def plot_code_use(table: Identifiers, title: str = "How evenly codes are used") 
 
 
 def plot_code_categories(
-    table: Identifiers, categories: Sequence[str], codebook: str | None = None, num_categories: int = 12, ax: Axes | None = None
+    table: Identifiers, categories: Sequence[str] | np.ndarray, codebook: str | None = None, num_categories: int = 12, ax: Axes | None = None
 ) -> Axes:
     """A heat map: how the items of each code divide among categories.
 

@@ -59,7 +59,7 @@ def map_vectors(vectors: np.ndarray, method: str = "umap", seed: int = 0, num_ne
 
 def plot_map(
     vectors: np.ndarray,
-    labels: Sequence[str],
+    labels: Sequence[str] | np.ndarray,
     *,
     method: str = "umap",
     title: str = "Items by their vectors",
