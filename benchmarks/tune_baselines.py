@@ -5,14 +5,13 @@
 
 The criterion is the primary metric of recommendation, NDCG@10 among 99 uniformly drawn items, on validation;
 test cases are never looked at. Popularity has nothing to tune; `bm25` and `dense` are fixed by the lexical index
-and the text encoder. The first trial is what is recorded already, the others come from Optuna's TPE sampler.
-Results go to `gensar_lite/evaluation/baselines.json` under the data set's name.
+and the text encoder. The first trial is what is recorded already, the others come from Optuna's TPE sampler; call
+it again with another `--sampler-seed` to search on. Results go to `gensar_lite/evaluation/baselines.json` under the data set's name.
 """
 
 from __future__ import annotations
 
 import argparse
-import warnings
 from pathlib import Path
 
 import optuna
@@ -32,7 +31,7 @@ def suggest(trial: optuna.Trial, name: str) -> dict:
     """One point of a baseline's search space."""
     if name == "item-knn":
         return {
-            "neighbours": trial.suggest_categorical("neighbours", [20, 50, 100, 200, 500]),
+            "neighbours": trial.suggest_categorical("neighbours", [50, 100, 200, 500, 1000, 2000]),
             "weighting": trial.suggest_categorical("weighting", ["cosine", "tfidf", "bm25"]),
             "decay": trial.suggest_categorical("decay", [0.5, 0.7, 0.8, 0.9, 1.0]),
             "own": trial.suggest_categorical("own", [0.0, 0.5, 1.0]),
@@ -45,31 +44,30 @@ def suggest(trial: optuna.Trial, name: str) -> dict:
             "iterations": trial.suggest_categorical("iterations", [10, 20]),
         }
     return {
-        "epochs": trial.suggest_categorical("epochs", [4, 6, 8, 12, 16, 24] if name == "sasrec-text" else [8, 12, 16, 24]),
+        "epochs": trial.suggest_categorical("epochs", [4, 8, 12, 16]),
         "learning_rate": trial.suggest_float("learning_rate", 5e-4, 8e-3, log=True),
-        "dropout": trial.suggest_categorical("dropout", [0.2, 0.3, 0.5, 0.6]),
-        "start_length": trial.suggest_categorical("start_length", [0.05, 0.2, 0.5, 1.0]),
+        "dropout": trial.suggest_categorical("dropout", [0.2, 0.35, 0.5, 0.65]),
+        "start_length": trial.suggest_categorical("start_length", [0.1, 0.2, 0.4, 1.0]),
         "layers": trial.suggest_categorical("layers", [1, 2]),
         "dim": trial.suggest_categorical("dim", [64, 128]),
-        "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 0.05, 0.2]),
+        "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 0.1, 0.3]),
+        "batch_positions": trial.suggest_categorical("batch_positions", [512, 1024]),
     }
 
 
-def tune(name: str, data: Dataset, signals: Signals, trials: int, seed: int) -> tuple[dict, float]:
+def tune(name: str, data: Dataset, signals: Signals, trials: int, seed: int, sampler_seed: int) -> tuple[dict, float]:
     """The best hyper-parameters of `trials` trials and their validation NDCG@10 (uniform99)."""
 
     def objective(trial: optuna.Trial) -> float:
-        parameters = suggest(trial, name)
+        parameters = {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in suggest(trial, name).items()}
         trial.set_user_attr("parameters", parameters)
         ranker = fit_baseline(name, data, signals, seed, **parameters)
         ranks = evaluate_ranker(ranker, data, "valid", tasks=["recommendation"], protocols=["uniform99"])
         return metrics_of(ranks)["recommendation"]["uniform99"]["NDCG@10"]
 
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(5, trials // 3)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # recorded values outside of the space are moved into it, as meant
-        study.enqueue_trial(recorded_parameters(data).get(name, {}), skip_if_exists=True)
-        study.optimize(objective, n_trials=trials, show_progress_bar=False, callbacks=[report])
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=sampler_seed, n_startup_trials=max(5, trials // 3)))
+    study.enqueue_trial(recorded_parameters(data).get(name, {}))
+    study.optimize(objective, n_trials=trials, callbacks=[report])
     return study.best_trial.user_attrs["parameters"], float(study.best_value)
 
 
@@ -83,7 +81,8 @@ def main() -> None:
     parser.add_argument("--baselines", nargs="+", choices=TUNED, default=list(TUNED))
     parser.add_argument("--trials", type=int, default=12, help="per baseline")
     parser.add_argument("--text-encoder", default="tfidf")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the models")
+    parser.add_argument("--sampler-seed", type=int, default=0, help="of the search")
     parser.add_argument("--out", type=Path, default=RECORDED)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -91,12 +90,12 @@ def main() -> None:
     signals = embed(data, arguments.text_encoder, collaborative="als", seed=arguments.seed)  # only its text is used here
     for name in arguments.baselines:
         print(f"{name} on {data.name}")
-        parameters, value = tune(name, data, signals, arguments.trials, arguments.seed)
+        parameters, value = tune(name, data, signals, arguments.trials, arguments.seed, arguments.sampler_seed)
         recorded = read_json(arguments.out) if arguments.out.exists() else {}
         entry = recorded.setdefault(data.name, {"parameters": {}, "validation": {}, "trials": {}})
         entry.update({"fingerprint": data.info["fingerprint"], "text_encoder": arguments.text_encoder, "metric": "NDCG@10 uniform99, valid"})
         entry["parameters"][name], entry["validation"][name] = parameters, round(value, 4)
-        entry["trials"][name] = arguments.trials
+        entry["trials"][name] = entry["trials"].get(name, 0) + arguments.trials  # the search goes on from what is recorded
         write_json(arguments.out, recorded)
 
 
