@@ -115,3 +115,21 @@ def test_compare_refuses_what_cannot_be_compared(ranks):
         compare(pd.concat([ranks, ranks.assign(split="valid")]), "ours")
     with pytest.raises(ValueError, match="different cases"):
         compare(pd.concat([ranks, ranks_of("short", 0, np.ones(30))]), "ours", ["short"])
+
+
+def test_seeds_are_paired_with_seeds():
+    random = np.random.default_rng(6)
+    base = random.integers(1, 9, (3, 50))
+    ranks = pd.concat([ranks_of("a", s, base[s]) for s in range(3)] + [ranks_of("b", s, base[s] + s) for s in range(3)], ignore_index=True)
+    found = compare(ranks, "a", ["b"], metrics=("MRR",)).iloc[0]
+    by_seed = [np.mean(1 / base[s] - 1 / (base[s] + s)) for s in range(3)]
+    assert (found["seed_low"], found["seed_high"]) == pytest.approx((min(by_seed), max(by_seed)))
+    assert found["seed_low"] == pytest.approx(0)
+    assert found["difference"] == pytest.approx(np.mean(by_seed))
+
+
+def test_a_model_of_one_seed_stands_beside_all_seeds_of_the_other(ranks):
+    backward = compare(ranks, "bm25", ["ours"]).iloc[0]
+    forward = compare(ranks, "ours", ["bm25"]).iloc[0]
+    assert backward["difference"] == pytest.approx(-forward["difference"])
+    assert backward["num_seeds"] == 3

@@ -29,7 +29,8 @@ def category_of(items: pd.DataFrame, level: int = 0) -> np.ndarray:
 
 
 def map_vectors(vectors: np.ndarray, method: str = "umap", seed: int = 0, num_neighbours: int = 30) -> np.ndarray:
-    """Places (N, 2) for vectors (N, D). The same seed gives the same map to the last bit.
+    """Places (N, 2) for vectors (N, D). The same seed gives the same map (to the last bit
+    where the number of threads is the same).
 
     `method` "umap" (neighbours by cosine) or "pca". Fewer than six items always take PCA.
     """
