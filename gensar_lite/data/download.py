@@ -137,8 +137,9 @@ def download_file(file: RemoteFile, path: str | Path, *, attempts: int = 5, wait
         _state(part).unlink(missing_ok=True)
         return path
     arrived = part.stat().st_size if part.exists() else 0
-    reason = "the connection cannot be made; are you offline?" if isinstance(problem, requests.ConnectionError) and not arrived else f"{type(problem).__name__}: {problem}"
-    raise DataError(f"{file.url} could not be downloaded in {attempts} attempts ({reason}) {arrived} bytes are kept in {part}; run this again to go on, or put the file at {path} yourself")
+    reason = "the connection cannot be made; are you offline?" if isinstance(problem, requests.ConnectionError) and not arrived else f"{type(problem).__name__}, {problem}."
+    kept = f"{arrived} bytes are kept in {part}; run this again to go on" if arrived else "run this again later"
+    raise DataError(f"{file.url} could not be downloaded in {attempts} attempt(s): {reason} {kept[0].upper()}{kept[1:]}, or put the file at {path} yourself")
 
 
 def _state(part: Path) -> Path:
