@@ -58,7 +58,7 @@ class Doc2Query:
         for matrix in (*documents, places):
             matrix.resize(data.num_items, size)
         lengths = np.bincount([min(max(len(q), 1), 8) for q in queries] or [2, 3, 4], minlength=2)[1:].astype(float)
-        model = cls(list(number), np.array([1.0, 0, 0, 0]), np.full(size, 0.9), sparse.csr_array((size, size)),
+        model = cls(list(number), np.array([1.0, 1e-6, 1e-6, 1e-6]), np.full(size, 0.9), sparse.csr_array((size, size)),
                     lengths / lengths.sum(), documents, places)
         if len(clicked):
             model._maximise(log.item[clicked], queries, num_rounds)
@@ -90,7 +90,7 @@ class Doc2Query:
             total = np.bincount(row, copied + translated, len(target)) + 0.05 * background
             copied, translated = copied / total[row], translated / total[row]
             both = copied + translated
-            weight = np.bincount(field, both, len(FIELDS)) + 1e-9
+            weight = np.bincount(field, both, len(FIELDS)) + 1e-6 * both.sum()  # never zero: matrices keep one pattern
             weight /= weight.sum()
             # a word seen once tells little about itself: its copy rate leans on the average of all words
             by_copy, by_both = np.bincount(source, copied, size), np.bincount(source, both, size)
@@ -98,7 +98,8 @@ class Doc2Query:
             count = np.bincount(pair_of, translated, len(pair))
             translate = count / np.maximum(np.bincount(pair_source, count, size), 1e-9)[pair_source]
         self.field_weight, self.copy = weight, copy
-        keep = translate > 1e-3
+        order = np.lexsort((-translate, pair_source))
+        keep = order[(_places_within(pair_source[order]) < NUM_TRANSLATIONS) & (translate[order] > 1e-3)]
         self.translation = sparse.csr_array((translate[keep], (pair_source[keep], (pair % size)[keep])), shape=(size, size))
 
     def word_weights(self, items: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:
@@ -140,22 +141,28 @@ def _read_documents(data: Dataset, number: dict[str, int]) -> tuple[list[sparse.
     return documents, sparse.coo_array((place[first].astype(float), (row[first], column[first])), shape=shape).tocsr()
 
 
+def _places_within(group: np.ndarray) -> np.ndarray:
+    """Counts 0, 1, 2 ... within each run of equal values of an ascending array."""
+    start = np.flatnonzero(np.diff(group, prepend=-1))
+    return np.arange(len(group)) - np.repeat(start, np.diff(start, append=len(group)))
+
+
 def _draw(weights: sparse.csr_array, places: sparse.csr_array, lengths: np.ndarray, num_queries: int,
           words: Sequence[str], rng: np.random.Generator) -> list[str]:
     """Gumbel top-k over the words of each row: sampling without replacement, all rows at once."""
     num = weights.shape[0] * num_queries
     copies = np.repeat(np.arange(weights.shape[0]), num_queries)
     weights.sort_indices()
+    places.sort_indices()  # the same words as in `weights`, in the same order
     count = np.diff(weights.indptr)[copies]
     query = np.repeat(np.arange(num), count)
     entry = np.repeat(weights.indptr[:-1][copies] - (np.cumsum(count) - count), count) + np.arange(len(query))
     key = np.log(np.maximum(weights.data[entry], 1e-30)) + rng.gumbel(size=len(entry))
     order = np.lexsort((-key, query))
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
+    rank = _places_within(query)
     length = 1 + rng.choice(len(lengths), size=num, p=lengths)
     chosen = order[rank < length[query]]
-    column, row = weights.indices[entry[chosen]], copies[query[chosen]]
-    place = np.asarray(places[row, column]).ravel() / weights.data[entry[chosen]]
+    place = places.data[entry[chosen]] / weights.data[entry[chosen]]
     chosen = chosen[np.lexsort((place, query[chosen]))]
     written: list[list[str]] = [[] for _ in range(num)]
     for q, w in zip(query[chosen].tolist(), weights.indices[entry[chosen]].tolist(), strict=True):

@@ -20,6 +20,7 @@ from gensar_lite.training.settings import TrainingConfig
 from gensar_lite.training.vocabulary import Sequences
 
 VIEWS = ("semantic", "collaborative")
+LENGTH_RATIO = 1.5  # inputs of one chunk differ in length by no more than this, which bounds the padding
 
 
 class CodeChunk(NamedTuple):
@@ -129,10 +130,10 @@ class Examples:
             if not parts:
                 continue
             table = np.concatenate(parts, axis=1)
-            table = table[:, np.argsort(self._length(table), kind="stable")]
-            for piece in np.array_split(table, config.num_chunks if kind == 0 else 1, axis=1):
-                if piece.shape[1]:
-                    chunks.append(self._text_chunk(piece) if kind else self._code_chunk(piece))
+            width = np.floor(np.log(np.maximum(self._length(table), 8)) / np.log(LENGTH_RATIO))
+            for length in np.unique(width):
+                piece = table[:, width == length]
+                chunks.append(self._text_chunk(piece) if kind else self._code_chunk(piece))
         return chunks
 
     def _length(self, table: np.ndarray) -> np.ndarray:

@@ -85,7 +85,7 @@ def fit_generator(backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, 
     """
     accelerator = Accelerator()
     objective = Objective(backbone, vocabulary, config)
-    optimiser = torch.optim.AdamW(backbone.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(backbone.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True)
     run = _Run(backbone, optimiser, checkpoint)
     run.resume()
     wrapped, prepared = accelerator.prepare(objective, optimiser)

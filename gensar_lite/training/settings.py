@@ -22,12 +22,12 @@ class TrainingConfig:
     d_ff: int = 128
     dropout: float = 0.0
     backbone: str | None = None  # name or path of a T5-family checkpoint; None: from scratch
-    vocab_size: int = 16_000  # text tokens when the tokenizer is trained here
+    vocab_size: int = 8_000  # text tokens when the tokenizer is trained here
 
     history: str = "pooled"  # "pooled": one position per event; "tokens": every token a position, as in the paper
     max_events: int = 20
-    max_text: int = 40  # tokens of an item text or query that the encoder reads
-    max_target_text: int = 20  # tokens of a text that the decoder is taught to write
+    max_text: int = 32  # tokens of an item text or query that the encoder reads
+    max_target_text: int = 12  # tokens of a text that the decoder is taught to write
 
     softmax: str = "codebook"
     mix: float = 0.35
@@ -36,9 +36,12 @@ class TrainingConfig:
     pseudo_queries_per_item: int = 10
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
+    embedding_scale: float = 1.0  # root mean square of the embeddings that start from item vectors
+    embedding_noise: float = 0.1  # deviation of the noise added to them
+    collaborative_weight: float = 0.5  # of the collaborative vectors beside the semantic ones in that start
+
     steps: int = 2_000
     batch_size: int = 384
-    num_chunks: int = 3  # a batch is computed in this many pieces of like length, to waste less on padding
     learning_rate: float = 4e-3
     warmup: float = 0.05
     weight_decay: float = 0.0

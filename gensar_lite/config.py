@@ -1,0 +1,84 @@
+"""Everything that can be chosen about a run, and the three presets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from gensar_lite.data.storage import DataError
+from gensar_lite.training.settings import TrainingConfig
+
+
+@dataclass(frozen=True)
+class IdentifierConfig:
+    """Which identifiers are learned. The paper: 2 shared and 2 specific levels of 256 codes."""
+
+    strategy: str = "gensar"
+    quantiser: str = "rqvae"
+    num_codes: int = 64
+    num_shared: int = 2
+    num_specific: int = 2
+
+
+@dataclass(frozen=True)
+class SignalConfig:
+    """Where the two signals come from: a method, a model name, or the path of a pre-computed (N, D) array."""
+
+    text_encoder: str = "tfidf"
+    collaborative: str = "sequential"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: signals, identifiers, training, and the model's seed."""
+
+    preset: str = "tiny"
+    seed: int = 0
+    signals: SignalConfig = field(default_factory=SignalConfig)
+    identifiers: IdentifierConfig = field(default_factory=IdentifierConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict) -> RunConfig:
+        """Read what `to_json` wrote; raises DataError for entries that this version does not know."""
+        parts = {"signals": SignalConfig, "identifiers": IdentifierConfig, "training": TrainingConfig}
+        try:
+            return cls(**{key: parts[key](**value) if key in parts else value for key, value in content.items()})
+        except TypeError as error:
+            raise DataError(f"the run's config.json was written by another version of gensar_lite ({error}); run it again with this one") from error
+
+
+PRESETS = {
+    "tiny": RunConfig("tiny"),
+    "small": RunConfig(
+        "small",
+        identifiers=IdentifierConfig(num_codes=128),
+        training=TrainingConfig(d_model=128, num_layers=1, d_ff=256, vocab_size=16_000, steps=4_000),
+    ),
+    "paper": RunConfig(
+        "paper",
+        identifiers=IdentifierConfig(num_codes=256),
+        training=TrainingConfig(
+            d_model=512, num_layers=6, num_heads=8, d_ff=2048, dropout=0.1, vocab_size=32_000, history="tokens", max_events=10,
+            softmax="full", learning_rate=1e-3, steps=50_000, batch_size=1_024, shorten_history=0.0,
+        ),
+    ),
+}
+"""Sizes by name: `tiny` for minutes on a laptop, `small` for real tables, `paper` for t5-small's sizes on a GPU."""
+
+
+def preset(name: str, seed: int = 0, **changes: object) -> RunConfig:
+    """A preset with some entries changed; each name of `changes` belongs to signals, identifiers or training."""
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+    config = replace(PRESETS[name], seed=seed)
+    for part in ("signals", "identifiers", "training"):
+        section = getattr(config, part)
+        known = {f.name for f in fields(section)}
+        config = replace(config, **{part: replace(section, **{k: v for k, v in changes.items() if k in known})})
+        changes = {k: v for k, v in changes.items() if k not in known}
+    if changes:
+        raise ValueError(f"unknown settings: {', '.join(changes)}")
+    return config

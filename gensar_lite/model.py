@@ -1,0 +1,316 @@
+"""The model a user holds: one set of weights that searches, recommends and suggests queries.
+
+Explained in notebook 00. A `GenSAR` carries what it needs to answer: the catalogue and the log (its store), the
+identifiers, the vocabulary and the weights.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, T5ForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
+
+from gensar_lite.config import RunConfig, preset as preset_config
+from gensar_lite.data.dataset import Cases, Dataset
+from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.decoding.beam import Beams, beam_search
+from gensar_lite.decoding.scoring import score_items
+from gensar_lite.decoding.trie import IdentifierTrie
+from gensar_lite.evaluation.metrics import case_metrics
+from gensar_lite.evaluation.protocols import PRIMARY, rank_cases
+from gensar_lite.identifiers.table import IdentifierTable
+from gensar_lite.signals.signals import Signals
+from gensar_lite.training import t5
+from gensar_lite.training.doc2query import Doc2Query
+from gensar_lite.training.examples import Examples
+from gensar_lite.training.initialise import initial_vectors, initialise_embeddings
+from gensar_lite.training.inputs import InputEncoder, Inputs
+from gensar_lite.training.loop import fit_generator
+from gensar_lite.training.prompts import TASK_PROMPT
+from gensar_lite.training.vocabulary import TASK_VIEW, Sequences, Vocabulary, train_tokenizer
+
+CASES_AT_ONCE = 64
+ITEMS_AT_ONCE = 512
+
+
+class GenSAR:
+    """A trained model together with its store. Make one with `fit` or `load`."""
+
+    name = "gensar"
+    tasks = ("recommendation", "search")
+
+    def __init__(self, data: Dataset, signals: Signals, table: IdentifierTable, tokenizer: PreTrainedTokenizerBase,
+                 backbone: T5ForConditionalGeneration | None, config: RunConfig) -> None:
+        self.data = data
+        self.signals = signals
+        self.table = table
+        self.config = config
+        self.vocabulary = Vocabulary(tokenizer, table)
+        training = config.training
+        self.encoder = InputEncoder(self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text)
+        self.tries = {view: IdentifierTrie.build(codes) for view, codes in table.codes.items()}
+        if backbone is None:
+            backbone = new_weights(self.vocabulary, config)
+        self.backbone = backbone.eval()
+        self.training_history: list[dict] = []
+
+    # making one ---------------------------------------------------------------------------------
+
+    @classmethod
+    def fit(cls, data: Dataset, signals: Signals, identifiers: IdentifierTable, preset: str = "tiny", seed: int = 0,
+            config: RunConfig | None = None, checkpoint: str | Path | None = None, progress: bool = True, **changes: object) -> GenSAR:
+        """Train a model on the training part of a data set.
+
+        `preset` and `changes` (any field of `TrainingConfig`) choose the sizes and the schedule, or `config` gives
+        them whole. `checkpoint` names a folder from which a training that was killed goes on.
+        """
+        config = config or preset_config(preset, seed, **changes)
+        log = data.log
+        typed = sorted({log.queries[q] for q in np.unique(log.query[data.train_mask & log.searched])})
+        tokenizer = load_or_train_tokenizer([*data.item_texts, *typed], config)
+        model = cls(data, signals, identifiers, tokenizer, None, config)
+        space = np.hstack([signals.semantic, signals.collaborative * config.training.collaborative_weight])
+        start = initial_vectors(model.vocabulary, model.encoder.texts, space, config.training.d_model)
+        if config.training.backbone is None:
+            initialise_embeddings(model.backbone, start, config.training.embedding_scale, config.training.embedding_noise)
+        every = np.arange(data.num_items)
+        num = config.training.pseudo_queries_per_item
+        written = Doc2Query.fit(data, seed=config.seed).sample(every, num, config.seed)
+        examples = Examples(data, model.encoder, (written, np.repeat(every, num)), config.training, config.seed)
+        model.training_history = fit_generator(
+            model.backbone, model.vocabulary, examples, config.training,
+            validate=model.validator(data), checkpoint=Path(checkpoint) if checkpoint else None, progress=progress,
+        )
+        return model
+
+    def validator(self, data: Dataset, num_cases: int = 500) -> Callable[[T5ForConditionalGeneration], dict[str, float]]:
+        """A function that measures both tasks on some validation cases; "primary" is the mean of their primary metrics."""
+        asked = {task: data.cases(task, "valid") for task in self.tasks}
+        rng = np.random.default_rng(0)
+        asked = {task: cases.take(np.sort(rng.permutation(len(cases))[:num_cases])) for task, cases in asked.items() if len(cases)}
+
+        def validate(backbone: T5ForConditionalGeneration) -> dict[str, float]:
+            backbone.eval()
+            values = {}
+            for task, cases in asked.items():
+                protocol, metric = PRIMARY[task]
+                place = rank_cases(self, cases, protocol, data.num_items)
+                values[task] = float(case_metrics(*place, (metric,))[metric].mean())
+            return {**values, "primary": float(np.mean(list(values.values())))} if values else {}
+
+        return validate
+
+    # scoring: what evaluation asks ----------------------------------------------------------------
+
+    @torch.inference_mode()
+    def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
+        """Exact log-probabilities (C, n) of candidates (C, n), or (C, N) of the whole catalogue."""
+        parts = []
+        for first in range(0, len(cases), CASES_AT_ONCE):
+            rows = slice(first, first + CASES_AT_ONCE)
+            chunk = cases.take(rows)
+            inputs = self.inputs_of(chunk)
+            parts.append(self._score_all(inputs, cases.task) if candidates is None else self._score(inputs, cases.task, candidates[rows]))
+        num = self.data.num_items if candidates is None else candidates.shape[1]
+        return np.concatenate(parts) if parts else np.zeros((0, num), np.float32)
+
+    def _score(self, inputs: Inputs, task: str, items: np.ndarray) -> np.ndarray:
+        return score_items(self.backbone, self.vocabulary, inputs, TASK_VIEW[task], items, self.config.training.softmax)
+
+    def _score_all(self, inputs: Inputs, task: str) -> np.ndarray:
+        # neighbours in identifier order share prefixes: their tree is small
+        order = np.argsort(self.vocabulary.rank[TASK_VIEW[task]])
+        scores = np.empty((len(inputs.mask), len(order)), np.float32)
+        for part in np.array_split(order, -(-len(order) // ITEMS_AT_ONCE)):
+            scores[:, part] = self._score(inputs, task, part[None])
+        return scores
+
+    def inputs_of(self, cases: Cases) -> Inputs:
+        """Encoder inputs of held-out cases."""
+        example, event = self.encoder.history_rows(cases.start, cases.stop)
+        count = np.bincount(example, minlength=len(cases))
+        return self.encoder.ask(TASK_PROMPT[cases.task], self.encoder.event_segments.take(event), count, cases.query)
+
+    # answering ------------------------------------------------------------------------------------
+
+    def search(self, query: str | Sequence[str], user: str | None = None, history: Sequence[str] | None = None, k: int = 10,
+               **options: object) -> pd.DataFrame:
+        """The `k` best items for a query, personalised where a user or a history of item ids is given.
+
+        Gives a DataFrame with item_id, title, score (log-probability) and identifier, best first; a list of
+        queries gives one table with the query in front. `options` as in `recommend`.
+        """
+        queries = [query] if isinstance(query, str) else list(query)
+        return self._answer("search", queries, [user] * len(queries), history, k, None if isinstance(query, str) else ("query", queries), **options)
+
+    def recommend(self, user: str | Sequence[str] | None = None, history: Sequence[str] | None = None, k: int = 10,
+                  **options: object) -> pd.DataFrame:
+        """The `k` items that a user, or somebody with this history of item ids, will most probably click next.
+
+        Options: `num_beams` (default: the larger of 30 and k), `exclude_seen` (leave out items of the history),
+        `items` (choose among these item ids only), `category` (among items whose categories contain this text).
+        A user the log has never seen gets what suits a new user, with a warning.
+        """
+        users = [user] if user is None or isinstance(user, str) else list(user)
+        return self._answer("recommendation", None, users, history, k, None if user is None or isinstance(user, str) else ("user", users), **options)
+
+    def _answer(self, task: str, queries: list[str] | None, users: Sequence[str | None], history: Sequence[str] | None, k: int,
+                label: tuple[str, list[str]] | None, *, num_beams: int = 30, exclude_seen: bool = False,
+                items: Sequence[str] | None = None, category: str | None = None) -> pd.DataFrame:
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        if queries is not None and not all(isinstance(q, str) and q.strip() for q in queries):
+            raise ValueError("the query is empty; type at least one word")
+        segments, count, seen = self._histories(users, history)
+        inputs = self.encoder.ask(TASK_PROMPT[task], segments, count, queries)
+        trie = self._allowed(TASK_VIEW[task], items, category)
+        beams = beam_search(self.backbone, self.vocabulary, inputs, trie, TASK_VIEW[task], min(max(num_beams, k), len(trie.items)),
+                            self.config.training.softmax, seen if exclude_seen else None)
+        return self._table(beams, TASK_VIEW[task], k, label)
+
+    def _histories(self, users: Sequence[str | None], history: Sequence[str] | None) -> tuple[Sequences, np.ndarray, list[np.ndarray]]:
+        """Segments of each asker's latest events, how many each, and all items each has clicked."""
+        if history is not None:
+            unknown = [item for item in history if item not in self.data.item_number]
+            if unknown:
+                raise DataError(f"the history names items that are not in the catalogue: {', '.join(map(str, unknown[:5]))}")
+            clicked = np.array([self.data.item_number[item] for item in history], np.int64)
+            latest = np.tile(clicked[-self.encoder.max_events :], len(users))
+            segments = self.encoder.identifier_segments(latest, "collaborative")
+            return segments, np.full(len(users), min(len(clicked), self.encoder.max_events)), [clicked] * len(users)
+        strangers = [user for user in users if user is not None and user not in self.data.user_number]
+        if strangers:
+            warnings.warn(f"the log has no user {', '.join(map(repr, strangers[:5]))}; answered as for a new user", stacklevel=4)
+        numbers = [self.data.user_number.get(user, -1) if user is not None else -1 for user in users]
+        ptr = self.data.log.user_ptr
+        start = np.array([ptr[u] if u >= 0 else 0 for u in numbers])
+        stop = np.array([ptr[u + 1] if u >= 0 else 0 for u in numbers])
+        example, event = self.encoder.history_rows(start, stop)
+        seen = [self.data.log.item[a:b] for a, b in zip(start, stop, strict=True)]
+        return self.encoder.event_segments.take(event), np.bincount(example, minlength=len(users)), seen
+
+    def _allowed(self, view: str, items: Sequence[str] | None, category: str | None) -> IdentifierTrie:
+        if items is None and category is None:
+            return self.tries[view]
+        allowed = np.ones(self.data.num_items, bool)
+        if category is not None:
+            allowed &= self.data.items["categories"].str.contains(category, case=False, regex=False).to_numpy()
+            if not allowed.any():
+                raise DataError(f"no item has a category that contains {category!r}")
+        if items is not None:
+            unknown = [item for item in items if item not in self.data.item_number]
+            if unknown:
+                raise DataError(f"the items to choose from are not all in the catalogue: {', '.join(map(str, unknown[:5]))}")
+            chosen = np.zeros_like(allowed)
+            chosen[[self.data.item_number[item] for item in items]] = True
+            allowed &= chosen
+        return self.tries[view].restrict(np.flatnonzero(allowed))
+
+    def _table(self, beams: Beams, view: str, k: int, label: tuple[str, list[str]] | None) -> pd.DataFrame:
+        row, column = np.nonzero(beams.items[:, :k] >= 0)
+        items = beams.items[row, column]
+        table = pd.DataFrame({
+            "item_id": self.data.items["item_id"].to_numpy()[items],
+            "title": self.data.items["title"].to_numpy()[items],
+            "score": beams.scores[row, column],
+            "identifier": [self.table.text(item, view) for item in items],
+        })
+        if label is not None:
+            table.insert(0, label[0], np.array(label[1], dtype=object)[row])
+        return table
+
+    @cached_property
+    def _known_queries(self) -> dict[tuple[int, ...], list[int]]:
+        """Prefix of a query's tokens to the tokens that may follow: suggestions are queries that somebody typed."""
+        follow: dict[tuple[int, ...], set[int]] = {}
+        queries = self.encoder.queries
+        for row in range(len(queries)):
+            tokens = [self.vocabulary.behaviours["<S_Q>"], *queries[row].tolist(), self.vocabulary.eos]
+            for i in range(len(tokens)):
+                follow.setdefault(tuple(tokens[:i]), set()).add(tokens[i])
+        return {prefix: sorted(tokens) for prefix, tokens in follow.items()}
+
+    @torch.inference_mode()
+    def suggest_queries(self, user: str | None = None, history: Sequence[str] | None = None, k: int = 5) -> pd.DataFrame:
+        """The `k` queries that this user will most probably type next, among all that the log holds: query and score."""
+        if not len(self.encoder.queries):
+            raise DataError("the log holds no searches, so there are no queries to suggest")
+        segments, count, _ = self._histories([user], history)
+        inputs = self.encoder.ask("next_query", segments, count)
+        follow, end = self._known_queries, [self.vocabulary.eos]
+        longest = int(self.encoder.queries.lengths.max()) + 2
+        found = self.backbone.generate(
+            encoder_outputs=BaseModelOutput(t5.encode(self.backbone, inputs)), attention_mask=inputs.mask.long(),
+            num_beams=max(k, 5), num_return_sequences=k, max_new_tokens=longest, length_penalty=0.0, return_dict_in_generate=True,
+            output_scores=True, prefix_allowed_tokens_fn=lambda _, tokens: follow.get(tuple(tokens[1:].tolist()), end),
+        )
+        texts = [self.vocabulary.decode(row.tolist()) for row in found.sequences]
+        return pd.DataFrame({"query": texts, "score": found.sequences_scores.numpy()})
+
+    # on disk --------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write a self-contained run folder: it appears complete or not at all."""
+        with new_folder(folder) as temporary:
+            self.write(temporary)
+
+    def write(self, folder: Path) -> None:
+        """Write store, signals, identifiers and weights into an existing folder."""
+        self.data.save(folder / "store")
+        self.signals.save(folder / "signals")
+        self.table.save(folder / "identifiers")
+        write_model(folder, self)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> GenSAR:
+        """Read a run folder. Raises DataError where a part is missing, broken, or was made from another catalogue."""
+        folder = Path(folder)
+        if not (folder / "config.json").is_file():
+            raise DataError(f"{folder} is not a run folder (no config.json); make one with `gensar-lite run` or `GenSAR.save`")
+        config = RunConfig.from_json(read_json(folder / "config.json"))
+        data = Dataset.load(folder / "store")
+        signals = Signals.load(folder / "signals")
+        signals.check(data)
+        table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
+        try:
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "model")
+            backbone = T5ForConditionalGeneration.from_pretrained(folder / "model")
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise DataError(f"{folder / 'model'} cannot be read ({error}); train again with `gensar-lite run`") from error
+        model = cls(data, signals, table, tokenizer, backbone, config)
+        if len(model.backbone.shared.weight) != model.vocabulary.size:
+            raise DataError(f"{folder}: the model's vocabulary ({len(model.backbone.shared.weight)} tokens) is not that of its identifiers ({model.vocabulary.size}); train again")
+        return model
+
+
+def write_model(folder: Path, model: GenSAR) -> None:
+    """The model in Hugging Face layout, and the run's configuration."""
+    model.backbone.save_pretrained(folder / "model")
+    model.vocabulary.tokenizer.save_pretrained(folder / "model")
+    write_json(folder / "config.json", model.config.to_json())
+
+
+def load_or_train_tokenizer(texts: list[str], config: RunConfig) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer, or one trained on the data."""
+    backbone = config.training.backbone
+    if backbone is None:
+        return train_tokenizer(texts, config.training.vocab_size)
+    return AutoTokenizer.from_pretrained(backbone)
+
+
+def new_weights(vocabulary: Vocabulary, config: RunConfig) -> T5ForConditionalGeneration:
+    """A T5 from scratch, or a checkpoint with rows added for behaviours and codes."""
+    training = config.training
+    if training.backbone is None:
+        return t5.new_backbone(vocabulary.size, training.d_model, training.num_layers, training.num_heads, training.d_ff, training.dropout, config.seed)
+    backbone = T5ForConditionalGeneration.from_pretrained(training.backbone)
+    backbone.resize_token_embeddings(vocabulary.size)
+    return backbone
