@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers import (
@@ -169,3 +170,16 @@ def test_real_catalogue(shared_data, num_codes):
     table = learn_identifiers(data, signals, num_codes=num_codes, config=replace(RQVAEConfig(), hidden=(64,), warmup_steps=40, max_steps=40))
     table.check()
     assert all(book["use"] >= 0.99 for book in table.health["codebooks"].values())
+
+
+def test_threads_change_neither_the_identifiers_nor_the_setting():
+    before = torch.get_num_threads()
+    tables = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            tables.append(_learn("gensar", "rqvae"))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert (tables[0].codes_by_codebook == tables[1].codes_by_codebook).all()

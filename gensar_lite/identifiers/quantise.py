@@ -8,7 +8,8 @@ semantic ones its first half, collaborative ones its second half (arXiv 2504.057
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -16,6 +17,21 @@ Span = tuple[int, int]
 
 # FAISS's rule of thumb: more rows than this per code do not move the centres of k-means
 ROWS_PER_CODE = 256
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread inside the block.
+
+    The matrices here are small: threads spend their time waiting for one another (ten times slower on
+    shared cores), and the order of their sums changes from run to run, which changes identifiers.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def nearest_codes(vectors: torch.Tensor, codebook: torch.Tensor, chunk: int = 1 << 14) -> tuple[torch.Tensor, torch.Tensor]:

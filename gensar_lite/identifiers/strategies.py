@@ -18,7 +18,7 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers.assignment import Layout, assign_unique
 from gensar_lite.identifiers.encoder import encode_signals, fit_scaling, standardise
 from gensar_lite.identifiers.health import measure_health
-from gensar_lite.identifiers.quantise import decode, encode, fit_codebooks
+from gensar_lite.identifiers.quantise import decode, encode, fit_codebooks, one_thread
 from gensar_lite.identifiers.rqvae import RQVAEConfig, reconstruction_error, train_rqvae
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 
@@ -128,6 +128,7 @@ def _plan(views: dict[str, list[str]], widths: dict[str, int], num_codes: int) -
     return layout, signals
 
 
+@one_thread()
 def learn_identifiers(
     data: Dataset,
     signals: Signals,
