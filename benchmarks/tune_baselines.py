@@ -6,7 +6,8 @@
 The criterion is the primary metric of recommendation, NDCG@10 among 99 uniformly drawn items, on validation;
 test cases are never looked at. Popularity has nothing to tune; `bm25` and `dense` are fixed by the lexical index
 and the text encoder. The first trial is what is recorded already, the others come from Optuna's TPE sampler; call
-it again with another `--sampler-seed` to search on. Results go to `gensar_lite/evaluation/baselines.json` under the data set's name.
+it again with another `--sampler-seed` to search on. Results go to `gensar_lite/evaluation/baselines.json` under
+the data set's name.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def suggest(trial: optuna.Trial, name: str) -> dict:
         }
     return {
         "epochs": trial.suggest_categorical("epochs", [4, 8, 12, 16]),
-        "learning_rate": trial.suggest_float("learning_rate", 5e-4, 8e-3, log=True),
-        "dropout": trial.suggest_categorical("dropout", [0.2, 0.35, 0.5, 0.65]),
+        "learning_rate": trial.suggest_float("learning_rate", 1.5e-3, 8e-3, log=True),
+        "dropout": trial.suggest_categorical("dropout", [0.2, 0.35, 0.5, 0.6]),
         "start_length": trial.suggest_categorical("start_length", [0.1, 0.2, 0.4, 1.0]),
         "layers": trial.suggest_categorical("layers", [1, 2]),
         "dim": trial.suggest_categorical("dim", [64, 128]),
@@ -65,7 +66,7 @@ def tune(name: str, data: Dataset, signals: Signals, trials: int, seed: int, sam
         ranks = evaluate_ranker(ranker, data, "valid", tasks=["recommendation"], protocols=["uniform99"])
         return metrics_of(ranks)["recommendation"]["uniform99"]["NDCG@10"]
 
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=sampler_seed, n_startup_trials=max(5, trials // 3)))
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=sampler_seed, n_startup_trials=max(3, trials // 3)))
     study.enqueue_trial(recorded_parameters(data).get(name, {}))
     study.optimize(objective, n_trials=trials, callbacks=[report])
     return study.best_trial.user_attrs["parameters"], float(study.best_value)
