@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,8 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from gensar_lite.config import RunConfig, preset as preset_config
+from gensar_lite.config import RunConfig
+from gensar_lite.config import preset as preset_config
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
 from gensar_lite.decoding.beam import Beams, beam_search
@@ -45,7 +47,7 @@ class GenSAR:
     """A trained model together with its store. Make one with `fit` or `load`."""
 
     name = "gensar"
-    tasks = ("recommendation", "search")
+    tasks: tuple[str, ...] = ("recommendation", "search")
 
     def __init__(self, data: Dataset, signals: Signals, table: IdentifierTable, tokenizer: PreTrainedTokenizerBase,
                  backbone: T5ForConditionalGeneration | None, config: RunConfig) -> None:
@@ -142,7 +144,7 @@ class GenSAR:
     # answering ------------------------------------------------------------------------------------
 
     def search(self, query: str | Sequence[str], user: str | None = None, history: Sequence[str] | None = None, k: int = 10,
-               **options: object) -> pd.DataFrame:
+               **options: Any) -> pd.DataFrame:
         """The `k` best items for a query, personalised where a user or a history of item ids is given.
 
         Gives a DataFrame with item_id, title, score (log-probability) and identifier, best first; a list of
@@ -152,7 +154,7 @@ class GenSAR:
         return self._answer("search", queries, [user] * len(queries), history, k, None if isinstance(query, str) else ("query", queries), **options)
 
     def recommend(self, user: str | Sequence[str] | None = None, history: Sequence[str] | None = None, k: int = 10,
-                  **options: object) -> pd.DataFrame:
+                  **options: Any) -> pd.DataFrame:
         """The `k` items that a user, or somebody with this history of item ids, will most probably click next.
 
         Options: `num_beams` (default: the larger of 30 and k), `exclude_seen` (leave out items of the history),
@@ -163,7 +165,7 @@ class GenSAR:
         return self._answer("recommendation", None, users, history, k, None if user is None or isinstance(user, str) else ("user", users), **options)
 
     def _answer(self, task: str, queries: list[str] | None, users: Sequence[str | None], history: Sequence[str] | None, k: int,
-                label: tuple[str, list[str]] | None, *, num_beams: int = 30, exclude_seen: bool = False,
+                label: tuple[str, Sequence[str | None]] | None, *, num_beams: int = 30, exclude_seen: bool = False,
                 items: Sequence[str] | None = None, category: str | None = None) -> pd.DataFrame:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
@@ -214,7 +216,7 @@ class GenSAR:
             allowed &= chosen
         return self.tries[view].restrict(np.flatnonzero(allowed))
 
-    def _table(self, beams: Beams, view: str, k: int, label: tuple[str, list[str]] | None) -> pd.DataFrame:
+    def _table(self, beams: Beams, view: str, k: int, label: tuple[str, Sequence[str | None]] | None) -> pd.DataFrame:
         row, column = np.nonzero(beams.items[:, :k] >= 0)
         items = beams.items[row, column]
         table = pd.DataFrame({

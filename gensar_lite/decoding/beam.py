@@ -21,6 +21,7 @@ from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.vocabulary import Vocabulary
 
+
 class Beams(NamedTuple):
     """The best items of B queries, best first: `items` (B, M) item numbers, -1 where fewer than M exist; `scores` (B, M),
     sums of log-probabilities (of behaviour, codes and end token with softmax "full"; of codes with "codebook")."""

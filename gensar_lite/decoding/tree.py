@@ -28,15 +28,12 @@ class TreeDecoder:
         self.model = model
         encoded = t5.encode(model, inputs)
         self.cross_bias = t5.mask_bias(inputs.mask, encoded.dtype)
-        self.cross = []
-        self.keys: list[Tensor | None] = []
-        self.values: list[Tensor | None] = []
+        self.cross: list[tuple[Tensor, Tensor]] = []
+        self.past: list[tuple[Tensor, Tensor] | None] = [None] * len(model.decoder.block)
         for block in model.decoder.block:
             attention = block.layer[1].EncDecAttention
-            both = F.linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
-            self.cross.append([t5.heads(part, attention.n_heads).contiguous() for part in both])
-            self.keys.append(None)
-            self.values.append(None)
+            key, value = F.linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
+            self.cross.append((t5.heads(key, attention.n_heads).contiguous(), t5.heads(value, attention.n_heads).contiguous()))
         # (H, depth): bias of a key that lies `distance` levels above the query
         bias = model.decoder.block[0].layer[0].SelfAttention.compute_bias(max_depth, max_depth)
         self.distance_bias = bias[0, :, -1].flip(-1)
@@ -52,8 +49,10 @@ class TreeDecoder:
             weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
             parts = F.linear(t5.norm(x, block.layer[0].layer_norm), weight).chunk(3, dim=-1)
             query, key, value = (t5.heads(part, attention.n_heads) for part in parts)
-            self.keys[i] = key = key if self.keys[i] is None else torch.cat([self.keys[i], key], dim=2)
-            self.values[i] = value = value if self.values[i] is None else torch.cat([self.values[i], value], dim=2)
+            past = self.past[i]
+            if past is not None:
+                key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+            self.past[i] = key, value
             x = x + F.linear(t5.attend(query, key, value, bias), attention.o.weight)
             attention = block.layer[1].EncDecAttention
             query = t5.heads(F.linear(t5.norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)

@@ -8,6 +8,7 @@ a million items with 256 codes a level. (STATIC, arXiv 2602.22647, stores the sa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class IdentifierTrie:
         codes = [column[start] for column, start in zip(columns, starts[1:], strict=True)]
         children = [
             np.append(np.searchsorted(below, above), len(below)).astype(np.int32)
-            for above, below in zip(starts[:-2], starts[1:-1], strict=True)
+            for above, below in pairwise(starts[:-1])
         ]
         children.append(np.append(starts[-2], len(items)).astype(np.int32))
         return cls(codes, children, items)
@@ -69,7 +70,7 @@ class IdentifierTrie:
     def restrict(self, items: np.ndarray) -> IdentifierTrie:
         """The trie of a set of item numbers alone."""
         allowed = np.zeros(int(self.items.max()) + 1, bool)
-        items = np.asarray(items)
+        items = np.asarray(items, np.int64)
         allowed[items[(items >= 0) & (items < len(allowed))]] = True
         keep = np.flatnonzero(allowed[self.items])
         if not len(keep):
@@ -103,8 +104,6 @@ def _sort_rows(codes: np.ndarray, size: int) -> np.ndarray:
     levels = codes.shape[1]
     if bits * levels > 64:
         return np.lexsort(codes.T[::-1])
-    kind = np.uint32 if bits * levels <= 32 else np.uint64
-    key = np.zeros(len(codes), kind)
-    for level in range(levels):
-        key = (key << kind(bits)) | codes[:, level].astype(kind)
-    return np.argsort(key)
+    kind = np.dtype(np.uint32 if bits * levels <= 32 else np.uint64)
+    shifts = np.arange(levels - 1, -1, -1, dtype=kind) * kind.type(bits)
+    return np.argsort(np.bitwise_or.reduce(codes.astype(kind) << shifts, axis=1))

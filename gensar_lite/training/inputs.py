@@ -82,7 +82,7 @@ class InputEncoder:
     def assemble(self, example: np.ndarray, segment: np.ndarray, pooled: np.ndarray, num_examples: int,
                  store: Sequences | None = None) -> Inputs:
         """Lay G segments out as B inputs. `example` (G,) ascending, `segment` (G,) rows of the store, `pooled` (G,)."""
-        store = store or self.store
+        store = self.store if store is None else store
         length = store.lengths[segment]
         total = int(length.sum())
         owner = np.repeat(np.arange(len(segment)), length)

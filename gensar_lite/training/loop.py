@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -124,8 +125,10 @@ def fit_generator(backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, 
 def _move(chunk: CodeChunk | TextChunk, device: torch.device) -> CodeChunk | TextChunk:
     if device.type == "cpu":
         return chunk
-    def move(part):  # noqa: ANN001, ANN202
+
+    def move(part: Any) -> Any:
         return {k: v.to(device) for k, v in part.items()} if isinstance(part, dict) else part.to(device)
+
     return type(chunk)(*(move(part) for part in chunk))
 
 

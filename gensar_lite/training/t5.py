@@ -10,6 +10,8 @@ every self-attention layer; a tied output head is scaled by d_model^-0.5.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,7 +30,7 @@ def new_backbone(vocab_size: int, d_model: int, num_layers: int, num_heads: int,
         return T5ForConditionalGeneration(config)
 
 
-def norm(x: Tensor, layer_norm: torch.nn.Module) -> Tensor:
+def norm(x: Tensor, layer_norm: Any) -> Tensor:
     """T5's layer norm: scale by the root mean square, no shift."""
     return F.rms_norm(x, (x.shape[-1],), layer_norm.weight, layer_norm.variance_epsilon)
 
@@ -46,7 +48,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Te
     return (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
 
 
-def feed_forward(x: Tensor, layer: torch.nn.Module, dropout: float = 0.0) -> Tensor:
+def feed_forward(x: Tensor, layer: Any, dropout: float = 0.0) -> Tensor:
     """The feed-forward sublayer with its residual, plain (T5) or gated (T5 1.1)."""
     dense = layer.DenseReluDense
     h = norm(x, layer.layer_norm)
@@ -55,7 +57,7 @@ def feed_forward(x: Tensor, layer: torch.nn.Module, dropout: float = 0.0) -> Ten
     return x + F.dropout(h, dropout, dropout > 0)
 
 
-def self_attention(x: Tensor, layer: torch.nn.Module, bias: Tensor, dropout: float) -> Tensor:
+def self_attention(x: Tensor, layer: Any, bias: Tensor, dropout: float) -> Tensor:
     """A self-attention sublayer over all positions with its residual."""
     attention = layer.SelfAttention
     weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
