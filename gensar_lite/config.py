@@ -47,7 +47,9 @@ class RunConfig:
         try:
             return cls(**{key: parts[key](**value) if key in parts else value for key, value in content.items()})
         except TypeError as error:
-            raise DataError(f"the run's config.json was written by another version of gensar_lite ({error}); run it again with this one") from error
+            raise DataError(
+                f"the run's config.json was written by another version of gensar_lite ({error}); run it again with this one"
+            ) from error
 
 
 PRESETS = {
@@ -61,8 +63,19 @@ PRESETS = {
         "paper",
         identifiers=IdentifierConfig(num_codes=256),
         training=TrainingConfig(
-            d_model=512, num_layers=6, num_heads=8, d_ff=2048, dropout=0.1, vocab_size=32_000, history="tokens", max_events=10,
-            softmax="full", learning_rate=1e-3, steps=50_000, batch_size=1_024, shorten_history=0.0,
+            d_model=512,
+            num_layers=6,
+            num_heads=8,
+            d_ff=2048,
+            dropout=0.1,
+            vocab_size=32_000,
+            history="tokens",
+            max_events=10,
+            softmax="full",
+            learning_rate=1e-3,
+            steps=50_000,
+            batch_size=1_024,
+            shorten_history=0.0,
         ),
     ),
 }

@@ -31,8 +31,16 @@ class Beams(NamedTuple):
 
 
 @torch.inference_mode()
-def beam_search(model: T5ForConditionalGeneration, vocabulary: Vocabulary, inputs: Inputs, trie: IdentifierTrie, view: str,
-                num_beams: int = 30, softmax: str = "codebook", exclude: list[np.ndarray] | None = None) -> Beams:
+def beam_search(
+    model: T5ForConditionalGeneration,
+    vocabulary: Vocabulary,
+    inputs: Inputs,
+    trie: IdentifierTrie,
+    view: str,
+    num_beams: int = 30,
+    softmax: str = "codebook",
+    exclude: list[np.ndarray] | None = None,
+) -> Beams:
     """The `num_beams` most probable identifiers of a view for each of B queries.
 
     `exclude` lists, per query, item numbers that must not come back. Raises ValueError for fewer than one beam
@@ -41,7 +49,9 @@ def beam_search(model: T5ForConditionalGeneration, vocabulary: Vocabulary, input
     if num_beams < 1:
         raise ValueError(f"beam search needs at least one beam, not {num_beams}")
     if trie.num_levels != vocabulary.num_levels:
-        raise ValueError(f"the trie has {trie.num_levels} levels, the vocabulary {vocabulary.num_levels}: they belong to different identifiers")
+        raise ValueError(
+            f"the trie has {trie.num_levels} levels, the vocabulary {vocabulary.num_levels}: they belong to different identifiers"
+        )
     device = model.shared.weight.device
     inputs = inputs.to(device)
     num_queries = len(inputs.mask)
@@ -54,7 +64,10 @@ def beam_search(model: T5ForConditionalGeneration, vocabulary: Vocabulary, input
     distance = torch.tensor([[[1, 0]]], device=device).expand(num_queries, -1, -1)
     scores = states.new_zeros(num_queries, 1)
     if full:
-        scores = (t5.logits(model, states[:, :1], slice(behaviour, behaviour + 1)) - log_normaliser(model, states[:, :1], softmax, slice(0)))[..., 0]
+        scores = (
+            t5.logits(model, states[:, :1], slice(behaviour, behaviour + 1))
+            - log_normaliser(model, states[:, :1], softmax, slice(0))
+        )[..., 0]
     states = states[:, 1:]
     nodes = torch.zeros(num_queries, 1, dtype=torch.long, device=device)
     for depth in range(trie.num_levels):
@@ -76,8 +89,9 @@ def beam_search(model: T5ForConditionalGeneration, vocabulary: Vocabulary, input
     return Beams(found, scores.float().cpu().numpy())
 
 
-def _best_children(trie: IdentifierTrie, depth: int, nodes: Tensor, total: Tensor, num_beams: int,
-                   banned: list[np.ndarray] | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _best_children(
+    trie: IdentifierTrie, depth: int, nodes: Tensor, total: Tensor, num_beams: int, banned: list[np.ndarray] | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The best children of the beams' nodes (B, M) under scores (B, M, K): score, parent beam, node and code, each (B, M')."""
     num_queries, width, size = total.shape
     device = total.device
@@ -108,7 +122,10 @@ def _banned_nodes(trie: IdentifierTrie, exclude: list[np.ndarray] | None) -> lis
     leaf[trie.items] = np.arange(len(trie.items))
     query = np.repeat(np.arange(len(exclude)), [len(items) for items in exclude])
     items = np.concatenate([np.asarray(items, np.int64) for items in exclude])
-    pairs = np.unique(np.stack([query, np.where((items >= 0) & (items < len(leaf)), leaf[np.clip(items, 0, len(leaf) - 1)], -1)]), axis=1)
+    pairs = np.unique(
+        np.stack([query, np.where((items >= 0) & (items < len(leaf)), leaf[np.clip(items, 0, len(leaf) - 1)], -1)]),
+        axis=1,
+    )
     query, leaves = pairs[:, pairs[1] >= 0]
     paths = trie.paths(leaves)
     banned = []

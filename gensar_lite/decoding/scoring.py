@@ -18,8 +18,14 @@ from gensar_lite.training.vocabulary import Vocabulary
 
 
 @torch.inference_mode()
-def score_items(model: T5ForConditionalGeneration, vocabulary: Vocabulary, inputs: Inputs, view: str, items: np.ndarray,
-                softmax: str = "codebook") -> np.ndarray:
+def score_items(
+    model: T5ForConditionalGeneration,
+    vocabulary: Vocabulary,
+    inputs: Inputs,
+    view: str,
+    items: np.ndarray,
+    softmax: str = "codebook",
+) -> np.ndarray:
     """(B, n) log-probabilities of items (B, n), or of the same items (1, n) for every query, given B inputs.
 
     `softmax` as in `beam_search`, whose scores these are. Raises ValueError for an empty list or unknown items.
@@ -29,7 +35,9 @@ def score_items(model: T5ForConditionalGeneration, vocabulary: Vocabulary, input
     if not items.size:
         raise ValueError("there is no candidate to score: give at least one item")
     if items.min() < 0 or items.max() >= len(table):
-        raise ValueError(f"candidates must be item numbers between 0 and {len(table) - 1}, got {items.min()} to {items.max()}")
+        raise ValueError(
+            f"candidates must be item numbers between 0 and {len(table) - 1}, got {items.min()} to {items.max()}"
+        )
     device = model.shared.weight.device
     num_queries = len(inputs.mask)
     order = np.argsort(vocabulary.rank[view][items], axis=1)
@@ -41,7 +49,9 @@ def score_items(model: T5ForConditionalGeneration, vocabulary: Vocabulary, input
     states = decoder.extend(start.expand(num_queries, -1), torch.tensor([[[0, -1], [1, 0]]], device=device))
     total = states.new_zeros(num_queries, items.shape[1])
     if full:
-        total += (t5.logits(model, states[:, :1], behaviour) - log_normaliser(model, states[:, :1], softmax, behaviour))[..., 0]
+        total += (
+            t5.logits(model, states[:, :1], behaviour) - log_normaliser(model, states[:, :1], softmax, behaviour)
+        )[..., 0]
     states, distance = states[:, 1:], torch.tensor([[[1, 0]]], device=device)
     node = np.zeros(items.shape, np.int64)
     fresh = np.zeros(items.shape, bool)
@@ -49,7 +59,9 @@ def score_items(model: T5ForConditionalGeneration, vocabulary: Vocabulary, input
     for depth, (first, last) in enumerate(vocabulary.level_slices[view]):
         level = slice(first, last)
         logprob = t5.logits(model, states, level)
-        logprob = logprob - (log_normaliser(model, states, softmax, level) if full else logprob.logsumexp(-1, keepdim=True))
+        logprob = logprob - (
+            log_normaliser(model, states, softmax, level) if full else logprob.logsumexp(-1, keepdim=True)
+        )
         place = torch.from_numpy(node * (last - first) + tokens[..., depth] - first).to(device)
         total += logprob.flatten(1).gather(1, place.expand(num_queries, -1))
         if depth + 1 == vocabulary.num_levels and not full:

@@ -33,7 +33,9 @@ class TreeDecoder:
         for block in model.decoder.block:
             attention = block.layer[1].EncDecAttention
             key, value = F.linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
-            self.cross.append((t5.heads(key, attention.n_heads).contiguous(), t5.heads(value, attention.n_heads).contiguous()))
+            self.cross.append(
+                (t5.heads(key, attention.n_heads).contiguous(), t5.heads(value, attention.n_heads).contiguous())
+            )
         # (H, depth): bias of a key that lies `distance` levels above the query
         bias = model.decoder.block[0].layer[0].SelfAttention.compute_bias(max_depth, max_depth)
         self.distance_bias = bias[0, :, -1].flip(-1)

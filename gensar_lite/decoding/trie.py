@@ -45,7 +45,9 @@ class IdentifierTrie:
         size = int(codes.max()) + 1
         kind = np.uint8 if size <= 1 << 8 else np.uint16 if size <= 1 << 16 else np.uint32
         order = _sort_rows(codes, size)
-        return cls._from_sorted([codes[:, level].astype(kind)[order] for level in range(codes.shape[1])], order.astype(np.int32))
+        return cls._from_sorted(
+            [codes[:, level].astype(kind)[order] for level in range(codes.shape[1])], order.astype(np.int32)
+        )
 
     @classmethod
     def _from_sorted(cls, columns: list[np.ndarray], items: np.ndarray) -> IdentifierTrie:
@@ -58,7 +60,9 @@ class IdentifierTrie:
             starts.append(np.flatnonzero(new))
         if len(starts[-1]) != len(items):
             twins = items[np.flatnonzero(~new)[0] - 1 :][:2]
-            raise DataError(f"items number {twins[0]} and {twins[1]} share one identifier; make identifiers unique first")
+            raise DataError(
+                f"items number {twins[0]} and {twins[1]} share one identifier; make identifiers unique first"
+            )
         codes = [column[start] for column, start in zip(columns, starts[1:], strict=True)]
         children = [
             np.append(np.searchsorted(below, above), len(below)).astype(np.int32)
@@ -74,7 +78,9 @@ class IdentifierTrie:
         allowed[items[(items >= 0) & (items < len(allowed))]] = True
         keep = np.flatnonzero(allowed[self.items])
         if not len(keep):
-            raise DataError("none of the items to choose from has an identifier; give at least one item of the catalogue")
+            raise DataError(
+                "none of the items to choose from has an identifier; give at least one item of the catalogue"
+            )
         leaf_of = [keep]
         for children in reversed(self.children[1:]):
             leaf_of.append(np.searchsorted(children, leaf_of[-1], side="right") - 1)

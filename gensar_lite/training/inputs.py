@@ -41,8 +41,15 @@ class InputEncoder:
     segment numbers, and a batch is assembled by array arithmetic alone.
     """
 
-    def __init__(self, vocabulary: Vocabulary, log: EventLog, item_texts: list[str], history: str = "pooled",
-                 max_events: int = 20, max_text: int = 40) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        log: EventLog,
+        item_texts: list[str],
+        history: str = "pooled",
+        max_events: int = 20,
+        max_text: int = 40,
+    ) -> None:
         if history not in HISTORY_FORMS:
             raise ValueError(f"history must be one of {HISTORY_FORMS}, not {history!r}")
         self.vocabulary = vocabulary
@@ -70,7 +77,9 @@ class InputEncoder:
         width = tokens.shape[1]
         return Sequences(tokens[there].ravel(), np.concatenate([[0], np.cumsum(there * width)]))
 
-    def describe_events(self, item: np.ndarray, query: np.ndarray, searched: np.ndarray, queries: Sequences) -> Sequences:
+    def describe_events(
+        self, item: np.ndarray, query: np.ndarray, searched: np.ndarray, queries: Sequences
+    ) -> Sequences:
         """One segment per event (E,): a recommended item, or a search with the item clicked after it."""
         clicked = self.identifier_segments(np.where(searched, -1, item), "collaborative")
         asked = self.with_behaviour("<S_Q>", queries)
@@ -79,8 +88,14 @@ class InputEncoder:
         found = self.identifier_segments(np.where(searched, item, -1), "semantic")
         return Sequences.join([clicked, words, found])
 
-    def assemble(self, example: np.ndarray, segment: np.ndarray, pooled: np.ndarray, num_examples: int,
-                 store: Sequences | None = None) -> Inputs:
+    def assemble(
+        self,
+        example: np.ndarray,
+        segment: np.ndarray,
+        pooled: np.ndarray,
+        num_examples: int,
+        store: Sequences | None = None,
+    ) -> Inputs:
         """Lay G segments out as B inputs. `example` (G,) ascending, `segment` (G,) rows of the store, `pooled` (G,)."""
         store = self.store if store is None else store
         length = store.lengths[segment]
@@ -100,8 +115,13 @@ class InputEncoder:
         mask = np.arange(size)[None, :] < positions[:, None]
         return Inputs(*(torch.from_numpy(part) for part in (token, place, weight, mask)))
 
-    def compose(self, prompt: np.ndarray, history: tuple[np.ndarray, np.ndarray] | None = None,
-                tail: tuple[np.ndarray, np.ndarray] | None = None, store: Sequences | None = None) -> Inputs:
+    def compose(
+        self,
+        prompt: np.ndarray,
+        history: tuple[np.ndarray, np.ndarray] | None = None,
+        tail: tuple[np.ndarray, np.ndarray] | None = None,
+        store: Sequences | None = None,
+    ) -> Inputs:
         """Inputs of B examples: a prompt, the events of a history, and a tail (query, text or identifier).
 
         `prompt` (B,) holds rows of the store; `history` and `tail` are pairs (example, row of the store).

@@ -20,11 +20,22 @@ from transformers import T5Config, T5ForConditionalGeneration
 from gensar_lite.training.inputs import Inputs
 
 
-def new_backbone(vocab_size: int, d_model: int, num_layers: int, num_heads: int, d_ff: int, dropout: float,
-                 seed: int) -> T5ForConditionalGeneration:
+def new_backbone(
+    vocab_size: int, d_model: int, num_layers: int, num_heads: int, d_ff: int, dropout: float, seed: int
+) -> T5ForConditionalGeneration:
     """A T5 with random weights. Token 0 is padding and starts the decoder, token 1 ends a text."""
-    config = T5Config(vocab_size=vocab_size, d_model=d_model, d_kv=d_model // num_heads, d_ff=d_ff, num_layers=num_layers,
-                      num_heads=num_heads, dropout_rate=dropout, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1)
+    config = T5Config(
+        vocab_size=vocab_size,
+        d_model=d_model,
+        d_kv=d_model // num_heads,
+        d_ff=d_ff,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        dropout_rate=dropout,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return T5ForConditionalGeneration(config)
@@ -91,7 +102,9 @@ def encode(model: T5ForConditionalGeneration, inputs: Inputs, dropout: float = 0
     return F.dropout(norm(x, model.encoder.final_layer_norm), dropout, dropout > 0)
 
 
-def decode(model: T5ForConditionalGeneration, tokens: Tensor, encoded: Tensor, mask: Tensor, dropout: float = 0.0) -> Tensor:
+def decode(
+    model: T5ForConditionalGeneration, tokens: Tensor, encoded: Tensor, mask: Tensor, dropout: float = 0.0
+) -> Tensor:
     """(B, T, D) decoder states for given decoder inputs (B, T), ready for `head`."""
     blocks = model.decoder.block
     x = F.dropout(F.embedding(tokens, model.shared.weight), dropout, dropout > 0)
