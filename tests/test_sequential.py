@@ -138,6 +138,22 @@ def test_same_seed_same_weights_and_the_global_generator_is_left_alone() -> None
     assert not torch.equal(a, c)
 
 
+def test_tiny_numbers_are_flushed_in_training_only() -> None:
+    log, seen = cycle_log(), []
+    tiny = torch.full((1,), 1e-40)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor does not flush denormal numbers")
+    torch.set_flush_denormal(False)
+
+    def validate(model: SequentialModel, epoch: int) -> bool:
+        seen.append(bool((tiny * 1).any()))
+        return False
+
+    fit_sequential(log, np.ones(len(log), bool), 10, SMALL, validate=validate)
+    assert seen == [False]
+    assert bool((tiny * 1).any())
+
+
 def test_masked_events_change_nothing() -> None:
     one, two = cycle_log(), cycle_log(last=9)
     mask = one.position < 4
