@@ -8,6 +8,7 @@ the data (nothing is ever unknown), or from the tokenizer of a T5 checkpoint.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,9 +33,16 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 16_000) -> PreTraine
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    special = ["<pad>", "</s>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=special, min_frequency=2, show_progress=False)
+    special = ["<pad>", "</s>", "<unk>"]
+    byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=[*special, *byte_tokens], min_frequency=2, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
+    # the trainer can give bytes a place only as special tokens, which decoding would leave out
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] in special]
+    tokenizer = Tokenizer.from_str(json.dumps(content))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
@@ -121,8 +129,8 @@ class Vocabulary:
         """Text tokens of each text, without an end token, cut after `max_tokens`."""
         if not len(texts):
             return Sequences.of([])
-        rows = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        return Sequences.of([row[:max_tokens] for row in rows])
+        plain = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False)
+        return Sequences.of([row[:max_tokens] for row in plain["input_ids"]])
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of some text tokens; behaviours and codes are left out."""
