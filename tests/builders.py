@@ -43,9 +43,7 @@ def random_table(item_ids: list[str], num_codes: int = 8, seed: int = 0) -> Iden
     collaborative = np.hstack([semantic[:, :2], own])
     while len(np.unique(collaborative, axis=0)) < len(item_ids):
         collaborative[:, 2:] = rng.integers(num_codes, size=(len(item_ids), 2))
-    table = IdentifierTable(
-        np.array(item_ids, object), layout, {"semantic": semantic, "collaborative": collaborative}
-    )
+    table = IdentifierTable(np.array(item_ids, object), layout, {"semantic": semantic, "collaborative": collaborative})
     table.check()
     return table
 

@@ -35,7 +35,9 @@ def test_forward_equals_transformers(kind: str, num_layers: int) -> None:
     torch.testing.assert_close(encoded[mask], theirs.encoder_last_hidden_state[mask], rtol=1e-4, atol=1e-5)
     ours = t5.logits(model, t5.decode(model, decoder, encoded, mask))
     torch.testing.assert_close(ours, theirs.logits, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(t5.logits(model, t5.decode(model, decoder, encoded, mask), slice(10, 20)), ours[..., 10:20])
+    torch.testing.assert_close(
+        t5.logits(model, t5.decode(model, decoder, encoded, mask), slice(10, 20)), ours[..., 10:20]
+    )
 
 
 @torch.no_grad()
@@ -56,7 +58,9 @@ def test_positions_are_weighted_sums_of_embeddings() -> None:
     model = random_model(V)
     inputs = Inputs(
         token=torch.tensor([5, 6, 7, 8, 5]),
-        place=torch.tensor([0, 0, 1, 3, 3]),  # a grid of 2 x 3 positions: two tokens at (0, 0), one at (0, 1), two at (1, 0)
+        place=torch.tensor(
+            [0, 0, 1, 3, 3]
+        ),  # a grid of 2 x 3 positions: two tokens at (0, 0), one at (0, 1), two at (1, 0)
         weight=torch.tensor([0.5, 2.0, 1.0, -1.0, 0.25]),
         mask=torch.tensor([[True, True, False], [True, False, False]]),
     )

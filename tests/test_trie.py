@@ -83,7 +83,9 @@ def test_paths_and_leaf_counts(codes: np.ndarray) -> None:
         named = [prefixes[level][int(paths[leaf, level])] for level in range(codes.shape[1])]
         assert named == [tuple(codes[item, : level + 1].tolist()) for level in range(codes.shape[1])]
     for level, counts in enumerate(trie.leaf_counts()):
-        expected = [sum(tuple(row[: level + 1]) == prefix for row in codes.tolist()) for prefix in prefixes[level].values()]
+        expected = [
+            sum(tuple(row[: level + 1]) == prefix for row in codes.tolist()) for prefix in prefixes[level].values()
+        ]
         assert counts.tolist() == expected
 
 
@@ -106,7 +108,9 @@ def test_restricting_to_nothing_is_refused(items: list[int]) -> None:
         trie.restrict(np.array(items))
 
 
-@pytest.mark.parametrize(("sizes", "kind"), [((256,) * 4, np.uint8), ((257,) * 3, np.uint16), ((70_000,) * 4, np.uint32)])
+@pytest.mark.parametrize(
+    ("sizes", "kind"), [((256,) * 4, np.uint8), ((257,) * 3, np.uint16), ((70_000,) * 4, np.uint32)]
+)
 def test_codes_take_as_few_bytes_as_they_need(sizes: tuple[int, ...], kind: type) -> None:
     codes = np.random.default_rng(0).integers(sizes[0], size=(500, len(sizes)))
     codes[0] = sizes[0] - 1

@@ -1,0 +1,186 @@
+"""Beam search against `generate` of transformers, and against scoring every item."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from builders import bare_vocabulary, random_model, random_prompts, unique_codes
+
+from gensar_lite.decoding.beam import beam_search
+from gensar_lite.decoding.scoring import score_items
+from gensar_lite.decoding.trie import IdentifierTrie
+from gensar_lite.training.inputs import Inputs
+
+V_TEXT, B, S = 50, 5, 9
+
+
+class World:
+    """A random model, random identifiers and B random inputs."""
+
+    def __init__(
+        self, num_items: int, sizes: tuple[int, ...] = (6, 6, 6), seed: int = 0, sharpness: float = 1.0
+    ) -> None:
+        self.codes = unique_codes(num_items, sizes, np.random.default_rng(seed))
+        self.vocabulary = bare_vocabulary(self.codes, sizes, V_TEXT)
+        self.model = random_model(self.vocabulary.size, seed=seed, sharpness=sharpness)
+        self.ids, self.mask, self.inputs = random_prompts(B, S, V_TEXT, seed)
+        self.trie = IdentifierTrie.build(self.codes)
+        self.every = np.arange(num_items)
+
+    def search(
+        self,
+        num_beams: int,
+        softmax: str = "full",
+        view: str = "semantic",
+        trie: IdentifierTrie | None = None,
+        exclude=None,
+    ):
+        return beam_search(
+            self.model, self.vocabulary, self.inputs, trie or self.trie, view, num_beams, softmax, exclude
+        )
+
+    def score(self, softmax: str = "full", view: str = "semantic") -> np.ndarray:
+        return score_items(self.model, self.vocabulary, self.inputs, view, self.every[None], softmax)
+
+    def generate(
+        self, num_beams: int, allowed: list[np.ndarray], view: str = "semantic"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Items (B, M) and scores (B, M) by transformers; each query has its own set of allowed items. -1: padding."""
+        tokens, behaviour = self.vocabulary.view_tokens[view], self.vocabulary.behaviour_of(view)
+        follow: list[dict[tuple, set]] = [{} for _ in range(B)]
+        for b, items in enumerate(allowed):
+            for row in tokens[items].tolist():
+                path = [behaviour, *row, self.vocabulary.eos]
+                for i, token in enumerate(path):
+                    follow[b].setdefault((0, *path[:i]), set()).add(token)
+        out = self.model.generate(
+            input_ids=self.ids, attention_mask=self.mask.long(), num_beams=num_beams, num_return_sequences=num_beams,
+            max_new_tokens=self.vocabulary.num_levels + 2, do_sample=False, return_dict_in_generate=True, output_scores=True,
+            prefix_allowed_tokens_fn=lambda b, s: sorted(follow[b].get(tuple(s.tolist()), {self.vocabulary.eos})),
+        )  # fmt: skip
+        number = {tuple(row): item for item, row in enumerate(tokens.tolist())}
+        levels = self.vocabulary.num_levels
+        items = [number.get(tuple(row[2 : 2 + levels].tolist()), -1) for row in out.sequences]
+        scores = out.sequences_scores.view(B, num_beams).numpy() * (levels + 2)  # its scores are divided by the length
+        items = np.array(items).reshape(B, num_beams)
+        return np.where(scores > -1e6, items, -1), scores
+
+
+def assert_same(beams, items: np.ndarray, scores: np.ndarray) -> None:
+    there = items >= 0
+    assert ((beams.items >= 0) == there).all()
+    np.testing.assert_allclose(beams.scores[there], scores[there], rtol=1e-5, atol=1e-4)
+    differ = there & (beams.items != items)
+    for b, m in zip(*np.nonzero(differ), strict=True):  # two items may change places where their scores are equal
+        assert items[b, m] in beams.items[b]
+        assert abs(scores[b, m] - beams.scores[b, list(beams.items[b]).index(items[b, m])]) < 1e-4
+    assert differ.mean() < 0.02
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("sharpness", [1.0, 4.0])
+@pytest.mark.parametrize("num_beams", [2, 10])
+def test_equals_generate(seed: int, sharpness: float, num_beams: int) -> None:
+    world = World(120, seed=seed, sharpness=sharpness)
+    for view in ("semantic", "collaborative"):
+        assert_same(world.search(num_beams, view=view), *world.generate(num_beams, [world.every] * B, view))
+
+
+def test_equals_generate_with_fewer_items_than_beams() -> None:
+    world = World(7, seed=3)
+    beams = world.search(12)
+    items, scores = world.generate(12, [world.every] * B)
+    assert ((items >= 0).sum(1) == 7).all(), "generate fills up with rows scored about -1e8"
+    assert_same(beams, items, scores)
+    assert (np.sort(beams.items, axis=1)[:, -7:] == np.arange(7)).all()
+    assert np.isneginf(beams.scores[beams.items < 0]).all()
+
+
+def test_equals_generate_with_excluded_items() -> None:
+    world = World(60, seed=4)
+    rng = np.random.default_rng(0)
+    exclude = [rng.choice(60, size, replace=False) for size in (0, 1, 20, 55, 59)]
+    allowed = [np.setdiff1d(world.every, gone) for gone in exclude]
+    assert_same(world.search(8, exclude=exclude), *world.generate(8, allowed))
+
+
+def test_equals_generate_on_a_restricted_trie() -> None:
+    world = World(60, seed=5)
+    chosen = np.arange(0, 60, 4)
+    assert_same(world.search(6, trie=world.trie.restrict(chosen)), *world.generate(6, [chosen] * B))
+
+
+@pytest.mark.parametrize("softmax", ["full", "codebook"])
+@pytest.mark.parametrize("sharpness", [1.0, 4.0])
+def test_with_a_beam_for_every_item_it_is_exact(softmax: str, sharpness: float) -> None:
+    world = World(90, sizes=(3, 70, 2, 5), seed=6, sharpness=sharpness)
+    beams, exact = world.search(90, softmax), world.score(softmax)
+    assert (np.sort(beams.items, axis=1) == world.every).all(), "every item once, none twice"
+    np.testing.assert_allclose(beams.scores, np.take_along_axis(exact, beams.items, 1), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(beams.scores, -np.sort(-exact, axis=1), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("softmax", ["full", "codebook"])
+@pytest.mark.parametrize("num_beams", [1, 4, 15, 200])
+def test_no_item_comes_twice_and_scores_fall(softmax: str, num_beams: int) -> None:
+    world = World(50, seed=7)
+    beams, exact = world.search(num_beams, softmax), world.score(softmax)
+    assert beams.items.shape == beams.scores.shape
+    for items, scores, expected in zip(beams.items, beams.scores, exact, strict=True):
+        found = items[items >= 0]
+        assert len(found) == len(set(found.tolist())) == min(num_beams, 50)
+        assert (np.diff(scores[: len(found)]) <= 0).all()
+        np.testing.assert_allclose(scores[: len(found)], expected[found], rtol=1e-5, atol=1e-4)
+
+
+def test_excluding_leaves_the_rest_in_its_order() -> None:
+    world = World(80, seed=8)
+    whole = world.search(80, "codebook")
+    exclude = [row[: 10 * (b + 1)] for b, row in enumerate(whole.items)]
+    rest = world.search(80, "codebook", exclude=exclude)
+    for b in range(B):
+        left = rest.items[b][rest.items[b] >= 0]
+        assert left.tolist() == whole.items[b, 10 * (b + 1) :].tolist()
+
+
+def test_excluding_unknown_items_or_every_item() -> None:
+    world = World(20, seed=9)
+    same = world.search(5, exclude=[np.array([-1, 20, 999])] * B)
+    assert (same.items == world.search(5).items).all()
+    none = world.search(5, exclude=[world.every, *[np.zeros(0, int)] * (B - 1)])
+    assert (none.items[0] == -1).all()
+    assert (none.items[1:] == world.search(5).items[1:]).all()
+
+
+def test_a_query_does_not_depend_on_its_neighbours() -> None:
+    world = World(60, seed=10)
+    together = world.search(10)
+    for b in range(B):
+        own = world.ids[b][world.mask[b]]
+        alone = Inputs(own, torch.arange(len(own)), torch.ones(len(own)), torch.ones(1, len(own), dtype=torch.bool))
+        beams = beam_search(world.model, world.vocabulary, alone, world.trie, "semantic", 10, "full")
+        np.testing.assert_allclose(beams.scores[0], together.scores[b], rtol=1e-5, atol=1e-4)
+
+
+def test_large_vocabularies_are_normalised_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(60, seed=11)
+    whole = world.search(10)
+    monkeypatch.setattr("gensar_lite.decoding.tree.CHUNK_ELEMENTS", 200)  # fewer than three rows at once
+    parts = world.search(10)
+    np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-5, atol=1e-5)
+
+
+def test_one_level_and_one_item() -> None:
+    world = World(1, sizes=(3,), seed=12)
+    beams = world.search(4)
+    assert [row[row >= 0].tolist() for row in beams.items] == [[0]] * B
+
+
+def test_errors() -> None:
+    world = World(20)
+    with pytest.raises(ValueError, match="at least one beam"):
+        world.search(0)
+    shallow = IdentifierTrie.build(np.arange(6)[:, None])
+    with pytest.raises(ValueError, match="the trie has 1 levels, the vocabulary 3"):
+        world.search(3, trie=shallow)
