@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from gensar_lite.config import RunConfig
 from gensar_lite.config import preset as preset_config
 from gensar_lite.data.dataset import Cases, Dataset
-from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
 from gensar_lite.decoding.beam import Beams, beam_search
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.decoding.trie import IdentifierTrie
@@ -41,6 +41,8 @@ from gensar_lite.training.vocabulary import TASK_VIEW, Sequences, Vocabulary, tr
 
 CASES_AT_ONCE = 64
 ITEMS_AT_ONCE = 512
+NUM_BEAMS = 30
+HASHED = {"signals": ("signals",), "training": ("model",)}  # parts whose own files do not tell when they were changed
 
 
 class GenSAR:
@@ -165,7 +167,7 @@ class GenSAR:
         return self._answer("recommendation", None, users, history, k, None if user is None or isinstance(user, str) else ("user", users), **options)
 
     def _answer(self, task: str, queries: list[str] | None, users: Sequence[str | None], history: Sequence[str] | None, k: int,
-                label: tuple[str, Sequence[str | None]] | None, *, num_beams: int = 30, exclude_seen: bool = False,
+                label: tuple[str, Sequence[str | None]] | None, *, num_beams: int = NUM_BEAMS, exclude_seen: bool = False,
                 items: Sequence[str] | None = None, category: str | None = None) -> pd.DataFrame:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
@@ -177,6 +179,26 @@ class GenSAR:
         beams = beam_search(self.backbone, self.vocabulary, inputs, trie, TASK_VIEW[task], min(max(num_beams, k), len(trie.items)),
                             self.config.training.softmax, seen if exclude_seen else None)
         return self._table(beams, TASK_VIEW[task], k, label)
+
+    @torch.inference_mode()
+    def top_items(self, cases: Cases, k: int = 10) -> np.ndarray:
+        """The items (C, k) that held-out cases are answered with, best first (-1: no more); what `search` and `recommend` show."""
+        view = TASK_VIEW[cases.task]
+        parts = []
+        for first in range(0, len(cases), CASES_AT_ONCE):
+            inputs = self.inputs_of(cases.take(slice(first, first + CASES_AT_ONCE)))
+            beams = beam_search(self.backbone, self.vocabulary, inputs, self.tries[view], view, min(max(NUM_BEAMS, k), self.data.num_items), self.config.training.softmax)
+            parts.append(beams.items[:, :k])
+        return np.concatenate(parts) if parts else np.zeros((0, k), np.int64)
+
+    def describe(self, items: np.ndarray, task: str) -> pd.DataFrame:
+        """item_id, title and identifier of item numbers (n,)."""
+        items = np.asarray(items)[np.asarray(items) >= 0]
+        return pd.DataFrame({
+            "item_id": self.data.items["item_id"].to_numpy()[items],
+            "title": self.data.items["title"].to_numpy()[items],
+            "identifier": [self.table.text(item, TASK_VIEW[task]) for item in items],
+        })
 
     def _histories(self, users: Sequence[str | None], history: Sequence[str] | None) -> tuple[Sequences, np.ndarray, list[np.ndarray]]:
         """Segments of each asker's latest events, how many each, and all items each has clicked."""
@@ -269,7 +291,9 @@ class GenSAR:
         self.data.save(folder / "store")
         self.signals.save(folder / "signals")
         self.table.save(folder / "identifiers")
-        write_model(folder, self)
+        write_weights(folder / "model", self)
+        write_json(folder / "config.json", self.config.to_json())
+        write_json(folder / "stages.json", {stage: {"files": hash_files(folder, parts)} for stage, parts in HASHED.items()})
 
     @classmethod
     def load(cls, folder: str | Path) -> GenSAR:
@@ -278,6 +302,9 @@ class GenSAR:
         if not (folder / "config.json").is_file():
             raise DataError(f"{folder} is not a run folder (no config.json); make one with `gensar-lite run` or `GenSAR.save`")
         config = RunConfig.from_json(read_json(folder / "config.json"))
+        stages = read_json(folder / "stages.json") if (folder / "stages.json").is_file() else {}
+        for stage in sorted(stages.keys() & HASHED.keys()):
+            check_files(folder, stages[stage]["files"])
         data = Dataset.load(folder / "store")
         signals = Signals.load(folder / "signals")
         signals.check(data)
@@ -290,14 +317,16 @@ class GenSAR:
         model = cls(data, signals, table, tokenizer, backbone, config)
         if len(model.backbone.shared.weight) != model.vocabulary.size:
             raise DataError(f"{folder}: the model's vocabulary ({len(model.backbone.shared.weight)} tokens) is not that of its identifiers ({model.vocabulary.size}); train again")
+        if (folder / "model" / "history.json").is_file():
+            model.training_history = read_json(folder / "model" / "history.json")["history"]
         return model
 
 
-def write_model(folder: Path, model: GenSAR) -> None:
-    """The model in Hugging Face layout, and the run's configuration."""
-    model.backbone.save_pretrained(folder / "model")
-    model.vocabulary.tokenizer.save_pretrained(folder / "model")
-    write_json(folder / "config.json", model.config.to_json())
+def write_weights(folder: Path, model: GenSAR) -> None:
+    """The model in Hugging Face layout, and the history of its training."""
+    model.backbone.save_pretrained(folder)
+    model.vocabulary.tokenizer.save_pretrained(folder)
+    write_json(folder / "history.json", {"history": model.training_history})
 
 
 def load_or_train_tokenizer(texts: list[str], config: RunConfig) -> PreTrainedTokenizerBase:

@@ -28,7 +28,7 @@ class BazaarOracle:
     """
 
     name = "oracle"
-    tasks = ("recommendation", "search")
+    tasks: tuple[str, ...] = ("recommendation", "search")
 
     def __init__(self, data: Dataset) -> None:
         if "bazaar" not in data.info:

@@ -29,8 +29,11 @@ SIGNALS = {"s": "semantic", "c": "collaborative"}
 class Signals(Protocol):
     """Two vectors per item: semantic (N, D_s) and collaborative (N, D_c)."""
 
-    semantic: np.ndarray
-    collaborative: np.ndarray
+    @property
+    def semantic(self) -> np.ndarray: ...
+
+    @property
+    def collaborative(self) -> np.ndarray: ...
 
 
 # (num_shared, num_specific) -> codebook names of each view

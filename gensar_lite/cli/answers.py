@@ -1,0 +1,71 @@
+"""The verbs that ask a trained model, and the one that adds items to it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from gensar_lite.cli import UsageError
+from gensar_lite.cli.output import print_answers, print_json, tell
+from gensar_lite.model import GenSAR
+
+
+def search(chosen: Namespace) -> None:
+    """Search the store of a run."""
+    if not chosen.query.strip():
+        raise UsageError("the query is empty; type at least one word")
+    model = GenSAR.load(chosen.run)
+    if not knows_a_word(model, chosen.query):
+        tell(f"note: no word of {chosen.query!r} occurs in the store's items or queries; the answers are a guess")
+    print_answers(model.search(chosen.query, user=chosen.user, **_options(chosen, model)), chosen.json)
+
+
+def recommend(chosen: Namespace) -> None:
+    """Recommend to a user or for a history."""
+    model = GenSAR.load(chosen.run)
+    history = None if chosen.history is None else [item.strip() for item in chosen.history.split(",") if item.strip()]
+    print_answers(model.recommend(user=chosen.user, history=history, **_options(chosen, model)), chosen.json)
+
+
+def suggest(chosen: Namespace) -> None:
+    """Suggest queries to a user."""
+    print_answers(GenSAR.load(chosen.run).suggest_queries(chosen.user, k=chosen.k), chosen.json)
+
+
+def add_items(chosen: Namespace) -> None:
+    """Let new items join a run, which is written anew as a whole."""
+    from gensar_lite.data.cleaning import ImportReport
+    from gensar_lite.data.tables import read_items
+
+    report = ImportReport()
+    items = read_items(chosen.items, report)
+    for sentence in report.sentences:
+        tell(f"note: {sentence}")
+    model = GenSAR.load(chosen.run)
+    new = model.add_items(items)
+    model.rewrite(chosen.run)
+    if chosen.json:
+        print_json(new.to_dict("records"))
+        return
+    print(f"{len(new)} items joined {chosen.run}, which now has {model.data.num_items:,}:")
+    for row in new.head(10).to_dict("records"):
+        print(f"  {row['item_id']}: {row['title']}  {row['semantic']}  {row['collaborative']}")
+    if len(new) > 10:
+        print(f"  and {len(new) - 10:,} more")
+
+
+def knows_a_word(model: GenSAR, query: str) -> bool:
+    """Whether some word of a query, or its stem, occurs in an item's text or in a query of the log."""
+    from gensar_lite.data.lexical import index_terms
+
+    terms = index_terms(query)
+    if not terms:
+        return False
+    texts = "\n".join([*model.data.item_texts, *model.data.log.queries]).lower()
+    return any(term in texts for term in terms)
+
+
+def _options(chosen: Namespace, model: GenSAR) -> dict[str, Any]:
+    if chosen.k > model.data.num_items:
+        tell(f"note: the catalogue has {model.data.num_items} items, fewer than the {chosen.k} asked for")
+    return {"k": min(chosen.k, model.data.num_items), "num_beams": chosen.beams, "category": chosen.category, "exclude_seen": chosen.exclude_seen}

@@ -1,0 +1,78 @@
+"""How results are printed: tables, examples in words, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, PRIMARY
+
+COLUMNS = {
+    "recommendation": (("uniform99", "HR@10"), ("uniform99", "NDCG@10"), ("popular99", "NDCG@10"), ("full", "HR@10"), ("full", "NDCG@10")),
+    "search": (("bm25_99", "HR@10"), ("bm25_99", "NDCG@10"), ("adhoc_bm25_99", "NDCG@10"), ("full", "HR@10"), ("full", "NDCG@10")),
+}
+
+
+def tell(sentence: str) -> None:
+    """Say something on stderr, at once."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def print_json(content: object) -> None:
+    """JSON on stdout."""
+    print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def print_answers(table: pd.DataFrame, as_json: bool) -> None:
+    """A table of answers, for people or for scripts."""
+    if as_json:
+        print_json(table.to_dict("records"))
+        return
+    for place, row in enumerate(table.to_dict("records"), start=1):
+        rest = "  ".join(str(row[c]) for c in ("item_id", "identifier") if c in row)
+        text = row.get("title", row.get("query"))
+        print(f"{place:3d}. {text}  ({rest + ', ' if rest else ''}{row['score']:.2f})")
+
+
+def results_text(metrics: Mapping[str, Any], name: str = "gensar") -> str:
+    """Both tasks, the model beside its baselines, best first by the primary metric."""
+    lines: list[str] = []
+    for task in EVALUATION_PROTOCOLS:
+        rows = {f"{name} *": metrics.get(task, {})}
+        rows |= {ranker: values[task] for part in ("baselines", "ceiling") for ranker, values in metrics.get(part, {}).items() if task in values}
+        rows = {ranker: values for ranker, values in rows.items() if values}
+        if not rows:
+            continue
+        shown = [(p, m) for p, m in COLUMNS[task] if any(p in values for values in rows.values())]
+        protocol, metric = PRIMARY[task]
+        order = sorted(rows, key=lambda r: -rows[r].get(protocol, {}).get(metric, -1.0))
+        lines += ["", f"{task.capitalize()} ({metrics.get('provenance', {}).get('cases', {}).get(task, '?')} cases)"]
+        lines.append(" " * 14 + "".join(f"{p:>15}" for p, _ in shown))
+        lines.append(" " * 14 + "".join(f"{m:>15}" for _, m in shown))
+        for ranker in order:
+            cells = "".join(f"{rows[ranker][p][m]:15.3f}" if p in rows[ranker] else f"{'':15}" for p, m in shown)
+            lines.append(f"{ranker:14}{cells}")
+    if metrics.get("ceiling"):
+        lines += ["", "oracle: knows the truth of the simulated store, the ceiling for every ranker"]
+    return "\n".join(lines)
+
+
+def examples_text(examples: Sequence[Mapping[str, Any]]) -> str:
+    """Examples in words: what was asked, what came before, the answers, and the true item marked."""
+    lines: list[str] = []
+    for example in examples:
+        asked = f"Search “{example['query']}” by {example['user']}" if example["task"] == "search" else f"Recommendation for {example['user']}"
+        lines += ["", asked, f"  before: {'; '.join(example['history']) or 'nothing'}"]
+        target = example["target"]
+        for place, answer in enumerate(example["answers"], start=1):
+            mark = "  <-- clicked" if answer["item_id"] == target["item_id"] else ""
+            lines.append(f"  {place}. {answer['title']}{mark}")
+        if all(answer["item_id"] != target["item_id"] for answer in example["answers"]):
+            lines.append(f"  clicked: {target['title']} (place {example['rank']} of the whole catalogue)")
+    if examples:
+        lines.append("\n(cases drawn at random, not for their success)")
+    return "\n".join(lines)

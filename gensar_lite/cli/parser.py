@@ -1,0 +1,182 @@
+"""What can be typed: verbs, options and their help. Imports nothing, so that help is instant."""
+
+from __future__ import annotations
+
+import argparse
+
+PRESETS = ("tiny", "small", "paper")
+MAPS = ("umap", "pca", "none")
+KNOBS = (
+    ("num-items", int, 2000, "items of the catalogue"),
+    ("num-users", int, 1500, "users"),
+    ("mean-events", float, 20.0, "mean events per user"),
+    ("alignment", float, 0.5, "0 to 1: how far co-click communities follow the categories"),
+    ("signal", float, 0.85, "share of clicks led by mission and taste, the others follow popularity"),
+    ("vagueness", float, 0.5, "0 to 1: how under-specified queries are"),
+    ("search-share", float, 0.4, "share of searches among the events"),
+    ("no-click-share", float, 0.1, "share of searches without a click"),
+    ("typo-share", float, 0.08, "share of searches with a slip"),
+)
+EPILOG = """exit codes: 0 done, 1 failed on the data or the run, 2 wrong usage, 130 interrupted
+One CPU thread is used unless OMP_NUM_THREADS says otherwise: for small models more threads are slower."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; a chosen verb stands in `verb` as "module:function"."""
+    parser = argparse.ArgumentParser(prog="gensar-lite", description="Learn and measure unified generative search and recommendation.", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"gensar-lite {_version()}")
+    parser.set_defaults(debug=False)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    _add_data(verbs)
+    _add_run(verbs)
+    _add_answers(verbs)
+    _add_results(verbs)
+    return parser
+
+
+def _version() -> str:
+    from gensar_lite import __version__
+
+    return __version__
+
+
+def _verb(verbs, name: str, call: str, text: str, **options) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", formatter_class=argparse.ArgumentDefaultsHelpFormatter, **options)
+    parser.set_defaults(verb=call)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {value}")
+    return value
+
+
+def _add_data(verbs) -> None:
+    data = verbs.add_parser("data", help="make, import, download or describe a data set", description="Make, import, download or describe a data set.")
+    kinds = data.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    simulate = _verb(kinds, "simulate", "tables:simulate", "simulate the store Bazaar, whose truth is known")
+    simulate.add_argument("--out", required=True, help="folder to write")
+    for name, kind, default, text in KNOBS:
+        simulate.add_argument(f"--{name}", type=kind, default=default, help=text)
+    simulate.add_argument("--data-seed", type=int, default=0, help="seed of the store")
+    simulate.add_argument("--case-users", type=positive, default=None, help="hold out the cases of that many users only")
+    _json(simulate)
+
+    tables = _verb(kinds, "import", "tables:import_data", "import your own tables, CSV or Parquet (or public files: --reviews with --metadata, or --kuaisar)")
+    tables.add_argument("--items", help="item_id, title and, where known, description, categories, brand")
+    tables.add_argument("--interactions", help="user_id, item_id, timestamp")
+    tables.add_argument("--searches", help="search log, where there is one: user_id, query, timestamp, item_id, session_id")
+    tables.add_argument("--reviews", help="Amazon Reviews of any edition, with --metadata")
+    tables.add_argument("--metadata", help="the metadata of these reviews")
+    tables.add_argument("--kuaisar", help="zip file or folder of KuaiSAR")
+    _import_options(tables)
+    tables.add_argument("--timestamps", choices=("auto", "clock", "steps"), default="auto", help="what timestamps are: a clock, or places in each user's history")
+    tables.add_argument("--out", required=True, help="folder to write")
+    _json(tables)
+
+    download = _verb(kinds, "download", "tables:download", "download a public data set and import it")
+    download.add_argument("name", nargs="?", help="such as amazon-2014/Beauty or kuaisar-small")
+    download.add_argument("--list", action="store_true", help="list the names that are known")
+    download.add_argument("--files", default="downloads", help="folder for the files as they come")
+    download.add_argument("--out", help="data set folder to write; without it, the files are downloaded only")
+    _import_options(download)
+    _json(download)
+
+    describe = _verb(kinds, "describe", "tables:describe", "say what is in a data set")
+    describe.add_argument("data", help="a folder, or bazaar")
+    _json(describe)
+
+
+def _import_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--queries", choices=("known-item", "category-path", "log"), default=None, help="where queries come from: made from item text or categories, or the search log")
+    parser.add_argument("--search-share", type=share, default=0.5, help="share of interactions that get a made query")
+    parser.add_argument("--data-seed", type=int, default=0, help="seed of queries, held-out cases and candidates")
+    parser.add_argument("--name", dest="name_of_data", help="name to give the data set")
+    parser.add_argument("--case-users", type=positive, default=None, help="hold out the cases of that many users only")
+    parser.add_argument("--k-core", type=positive, default=5, help="public files: users and items with at least so many events")
+
+
+def _add_run(verbs) -> None:
+    run = _verb(verbs, "run", "runs:run", "go through the whole line: signals, identifiers, training, evaluation, report")
+    run.add_argument("--data", required=True, help="a folder made by `gensar-lite data`, or bazaar")
+    run.add_argument("--out", required=True, help="run folder; of an existing one, only what changed is made again")
+    run.add_argument("--preset", choices=PRESETS, default="tiny", help="size")
+    run.add_argument("--strategy", default="gensar", help="which identifiers: gensar, semantic, collaborative, fused, unshared, collaborative-prefix, random")
+    run.add_argument("--seed", type=int, default=0, help="the model's seed")
+    run.add_argument("--text-encoder", default="tfidf", help="tfidf, a sentence-transformers name or path, or an .npy file")
+    run.add_argument("--collaborative", default="sequential", help="sequential, als, sequential-text, or an .npy file")
+    run.add_argument("--quantiser", choices=("rqvae", "kmeans"), default="rqvae", help="how vectors become codes")
+    run.add_argument("--history", choices=("tokens", "pooled"), default=None, help="how the model reads a history (default: the preset's)")
+    run.add_argument("--mix", type=share, default=None, help="share of recommendation in training (default: the preset's)")
+    run.add_argument("--steps", type=positive, default=None, help="training steps (default: the preset's)")
+    run.add_argument("--backbone", default=None, help="a T5-family checkpoint to start from, by name or path")
+    run.add_argument("--no-baselines", action="store_true", help="measure the model alone")
+    run.add_argument("--examples", type=int, default=3, metavar="N", help="searches and recommendations to show")
+    run.add_argument("--map", choices=MAPS, default="umap", help="how the report's maps of items are drawn")
+    _json(run)
+
+
+def _add_answers(verbs) -> None:
+    search = _verb(verbs, "search", "answers:search", "search the store of a run")
+    search.add_argument("run", metavar="RUN", help="run folder")
+    search.add_argument("query", help="what to look for")
+    search.add_argument("--user", help="whose history the answer takes into account")
+    _answer_options(search)
+
+    recommend = _verb(verbs, "recommend", "answers:recommend", "recommend to a user, or to anybody with a history")
+    recommend.add_argument("run", metavar="RUN", help="run folder")
+    who = recommend.add_mutually_exclusive_group(required=True)
+    who.add_argument("--user", help="a user of the log; an unknown one is answered as a new user")
+    who.add_argument("--history", help="item ids with commas between them, oldest first")
+    _answer_options(recommend)
+
+    suggest = _verb(verbs, "suggest", "answers:suggest", "suggest queries that a user may type next")
+    suggest.add_argument("run", metavar="RUN", help="run folder")
+    suggest.add_argument("--user", required=True, help="a user of the log")
+    suggest.add_argument("-k", type=positive, default=5, help="how many")
+    _json(suggest)
+
+    add = _verb(verbs, "add-items", "answers:add_items", "let new items join a run without training")
+    add.add_argument("run", metavar="RUN", help="run folder; it is written anew as a whole")
+    add.add_argument("--items", required=True, help="CSV or Parquet: item_id, title and, where known, description, categories, brand")
+    _json(add)
+
+
+def _answer_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-k", type=positive, default=10, help="how many items")
+    parser.add_argument("--category", help="only items whose categories contain this text")
+    parser.add_argument("--exclude-seen", action="store_true", help="leave out what the user has clicked before")
+    parser.add_argument("--beams", type=positive, default=30, help="width of the beam search")
+    _json(parser)
+
+
+def _add_results(verbs) -> None:
+    evaluate = _verb(verbs, "evaluate", "runs:evaluate", "measure the model of a run on its held-out cases")
+    evaluate.add_argument("run", metavar="RUN", help="run folder")
+    evaluate.add_argument("--data", help="data set to measure on: must be the one the run was made from (default: the run's own store)")
+    evaluate.add_argument("--split", choices=("test", "valid"), default="test", help="which cases")
+    evaluate.add_argument("--no-baselines", action="store_true", help="measure the model alone")
+    evaluate.add_argument("--export-trec", metavar="DIR", help="write runs and judgements for trec_eval, ir_measures, ranx")
+    _json(evaluate)
+
+    report = _verb(verbs, "report", "runs:report", "write one HTML file about one or several runs")
+    report.add_argument("runs", metavar="RUN", nargs="+", help="run folders")
+    report.add_argument("--out", required=True, help="the HTML file")
+    report.add_argument("--map", choices=MAPS, default="umap", help="how maps of items are drawn")

@@ -1,0 +1,139 @@
+"""The verbs that make, measure and show runs."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from gensar_lite.cli import UsageError
+from gensar_lite.cli.output import examples_text, print_json, results_text, tell
+from gensar_lite.config import preset
+from gensar_lite.data.load import load_dataset
+from gensar_lite.data.storage import DataError, read_json
+from gensar_lite.identifiers import list_strategies
+from gensar_lite.model import GenSAR
+
+
+def run(chosen: Namespace) -> None:
+    """Go through all stages, print the table of both tasks, write the report."""
+    import gensar_lite.pipeline
+
+    if chosen.strategy not in list_strategies():
+        raise UsageError(f"unknown strategy {chosen.strategy!r}; known are {', '.join(list_strategies())}")
+    if chosen.examples < 0:
+        raise UsageError(f"--examples must not be negative, not {chosen.examples}")
+    changes = {name: getattr(chosen, name) for name in ("history", "mix", "steps", "backbone") if getattr(chosen, name) is not None}
+    config = preset(
+        chosen.preset, chosen.seed, strategy=chosen.strategy, quantiser=chosen.quantiser,
+        text_encoder=chosen.text_encoder, collaborative=chosen.collaborative, **changes,
+    )
+    metrics = gensar_lite.pipeline.run(load_dataset(chosen.data), config, chosen.out, baselines=not chosen.no_baselines, examples=chosen.examples, say=tell)
+    if not metrics:  # another process of several tells the result
+        return
+    out = Path(chosen.out)
+    page = out / "report.html"
+    if not page.is_file():
+        tell("report …")
+        write_runs([out], page, chosen.map)
+    if chosen.json:
+        print_json(metrics)
+        return
+    print(examples_text(read_json(out / "examples.json")["examples"]))
+    print(results_text(metrics))
+    print(f"\nThe model's own line took {_minutes(read_json(out / 'timings.json')['model_line'])}. The report: {page}")
+
+
+def evaluate(chosen: Namespace) -> None:
+    """Measure the model of a run."""
+    from gensar_lite.evaluation.baselines import build_baselines
+    from gensar_lite.evaluation.trec import export_trec
+    from gensar_lite.pipeline.measure import evaluate, oracle_of
+
+    model = GenSAR.load(chosen.run)
+    data = model.data
+    if chosen.data:
+        data = load_dataset(chosen.data)
+        if data.info["fingerprint"] != model.data.info["fingerprint"]:
+            raise DataError(f"{chosen.run} was made from another data set ({model.data.name}, fingerprint {model.data.info['fingerprint'][:16]}) than {chosen.data} ({data.name}, {data.info['fingerprint'][:16]}); give the one it was made from, or none")
+    tell(f"Measuring {chosen.run} on the {chosen.split} cases of {data.name} …")
+    metrics = evaluate(model, data, split=chosen.split, baselines=not chosen.no_baselines)
+    if chosen.export_trec:
+        others = [] if chosen.no_baselines else [*build_baselines(data, model.signals, model.config.seed), *oracle_of(data)]
+        files = export_trec(chosen.export_trec, [model, *others], data, chosen.split)
+        tell(f"{len(files)} files of runs and judgements: {chosen.export_trec}")
+    print_json(metrics) if chosen.json else print(results_text(metrics))
+
+
+def report(chosen: Namespace) -> None:
+    """Write one HTML file about one or several runs."""
+    print(write_runs([Path(folder) for folder in chosen.runs], Path(chosen.out), chosen.map))
+
+
+def write_runs(folders: list[Path], page: Path, method: str) -> Path:
+    """A report from what run folders hold. Raises DataError where one is not complete."""
+    from gensar_lite.explore.report import write_report
+
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        raise UsageError("a run is named twice")
+    views = [_read_run(folder, name if len(folders) > 1 else "gensar", method) for folder, name in zip(folders, names, strict=True)]
+    title = f"gensar_lite: {', '.join(names)}"
+    return write_report(page, views, title=title, summary=_summary(folders))
+
+
+def _read_run(folder: Path, name: str, method: str) -> Any:
+    from gensar_lite.data.dataset import Dataset
+    from gensar_lite.explore.report import Example, RunReport
+    from gensar_lite.explore.run_pictures import draw_run
+    from gensar_lite.identifiers import IdentifierTable
+    from gensar_lite.signals import Signals
+
+    if not (folder / "metrics.json").is_file():
+        raise DataError(f"{folder} has no metrics.json; make a run with `gensar-lite run`, or finish this one with the same command")
+    metrics = read_json(folder / "metrics.json")
+    data = Dataset.load(folder / "store")
+    table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
+    signals = Signals.load(folder / "signals")
+    timings = read_json(folder / "timings.json")
+    lists = dict(metrics.get("lists", {}))
+    if "gensar" in lists:
+        lists = {name: lists.pop("gensar"), **lists}
+    oracle = metrics.get("ceiling", {})
+    ceiling = {task: values[protocol]["NDCG@10"] for task, protocol in (("recommendation", "uniform99"), ("search", "bm25_99")) for values in [oracle.get("oracle", {}).get(task, {})] if protocol in values}
+    pictures = draw_run(
+        data.items, table, metrics, name=name, history=read_json(folder / "model" / "history.json")["history"],
+        vectors=None if method == "none" else {"semantic": signals.semantic, "collaborative": signals.collaborative},
+        ceiling=ceiling or None, method="umap" if method == "none" else method,
+    )
+    examples = [
+        Example(
+            task=e["task"], asked=f"{e['query']}” by “{e['user']}" if e["query"] else e["user"], answers=e["answers"], history=e["history"], target=e["target"]["item_id"],
+            note="" if any(a["item_id"] == e["target"]["item_id"] for a in e["answers"]) else f"Really clicked: {e['target']['title']} (place {e['rank']} of the whole catalogue).",
+        )
+        for e in read_json(folder / "examples.json")["examples"]
+    ]
+    shown = {**metrics, "baselines": {**metrics["baselines"], **oracle}}
+    return RunReport(name, shown, table.health, {k: v for k, v in timings.items() if k != "model_line"}, examples, pictures, lists)
+
+
+def _summary(folders: list[Path]) -> list[str]:
+    sentences = []
+    for folder in folders:
+        metrics, line = read_json(folder / "metrics.json"), read_json(folder / "timings.json")["model_line"]
+        made = metrics["provenance"]
+        sentences.append(
+            f"{folder.resolve().name}: preset {made['config']['preset']}, strategy {made['config']['identifiers']['strategy']}, seed {made['seed']}, "
+            f"on {made['data']} ({made['counts']['items']:,} items, {made['counts']['users']:,} users). Signals, identifiers and training took {_minutes(line)}."
+        )
+    if any(read_json(folder / "metrics.json").get("ceiling") for folder in folders):
+        sentences.append("“oracle” knows the truth of the simulated store: it is the ceiling, not a baseline.")
+    return sentences
+
+
+def _minutes(seconds: float) -> str:
+    from gensar_lite.explore.report import duration
+
+    return duration(seconds)

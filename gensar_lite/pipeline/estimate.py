@@ -1,0 +1,60 @@
+"""How long a run will take: a guess from the sizes of model and data and the measured speed of this machine.
+
+Multiplications are counted, a short test says how many this machine does per second on matrices of the model's
+shape, and one factor for everything that is no multiplication comes from measured runs. Within a factor of two, no more.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+
+from gensar_lite.config import RunConfig
+from gensar_lite.data.dataset import Dataset
+
+TRAINING_FACTOR = 4.0  # measured seconds by seconds of multiplying, presets tiny and small
+SECONDS_PER_CLICK = 2e-3  # of the sequential model, measured; scaled by the speed test as well
+SECONDS_PER_ITEM = 8e-3  # of the RQ-VAE
+REFERENCE_SPEED = 2e10  # multiplications per second of the machine on which these were measured
+PROBE_ROWS = 2048
+
+
+def estimate_seconds(data: Dataset, config: RunConfig) -> float:
+    """Seconds of signals, identifiers and training."""
+    training = config.training
+    speed = measure_speed(training.d_model, training.d_ff)
+    clicks = int(data.train_mask.sum())
+    per_user = clicks / max(data.log.num_users, 1)
+    # a case's history is on average half of what its user did
+    events = min(training.max_events, per_user / 2) * (1 if training.history == "pooled" else 6)
+    positions = events + 10
+    width, inner = training.d_model, training.d_ff
+    encoder = positions * (4 * width**2 + 2 * width * inner)
+    decoder = 6 * (8 * width**2 + 2 * width * inner)
+    per_example = 3 * training.num_layers * (encoder + decoder)
+    learning = TRAINING_FACTOR * training.steps * training.batch_size * per_example / speed
+    before = (SECONDS_PER_CLICK * clicks + SECONDS_PER_ITEM * data.num_items) * REFERENCE_SPEED / measure_speed(64, 128)
+    return learning + before
+
+
+def measure_speed(width: int, inner: int) -> float:
+    """Multiplications per second on matrices of this shape, the best of a few tries."""
+    left, right = torch.rand(PROBE_ROWS, width), torch.rand(width, inner)
+    best = np.inf
+    for _ in range(5):
+        start = time.perf_counter()
+        for _ in range(10):
+            left @ right
+        best = min(best, time.perf_counter() - start)
+    return 10 * PROBE_ROWS * width * inner / best
+
+
+def in_words(seconds: float) -> str:
+    """A rough duration: "about 40 seconds", "about 3 minutes", "about 2 hours"."""
+    if seconds < 90:
+        return f"about {max(10, round(seconds / 10) * 10)} seconds"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} minutes"
+    return f"about {round(seconds / 3600, 1):g} hours"

@@ -1,0 +1,87 @@
+"""What a run folder knows about itself: which stage made which files from what.
+
+`stages.json` holds, per stage, `made_from` (everything that decides about the result), the SHA-256 of the files
+and the seconds it took. A stage is skipped only where both are still as recorded. The entry of a stage is removed
+before its files change, so a run that is killed in between does the stage again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from gensar_lite.data.storage import DataError, check_files, hash_files, read_json, write_json
+
+PARTS = {
+    "store": ("store",),
+    "signals": ("signals",),
+    "identifiers": ("identifiers",),
+    "training": ("model",),
+    "baselines": ("baselines",),
+    "evaluation": ("ranks.parquet", "metrics.json"),
+    "examples": ("examples.json",),
+}
+"""The stages, in order, and the parts of the folder that each of them writes."""
+MODEL_LINE = ("signals", "identifiers", "training")
+RESULTS = ("config.json", "ranks.parquet", "metrics.json", "examples.json", "report.html")
+"""What makes a folder look whole: gone from the moment a part of the model changes until all is new."""
+
+
+class RunFolder:
+    """The book-keeping of one run folder."""
+
+    def __init__(self, path: str | Path, sweep: bool = True) -> None:
+        """Open a folder, or make it; `sweep` removes what a killed run left half-written. Raises DataError where it holds something else than a run."""
+        self.path = Path(path)
+        self.record = self.path / "stages.json"
+        if self.path.exists() and not self.path.is_dir():
+            raise DataError(f"{self.path} is a file; give the name of a folder")
+        if not self.record.is_file() and self.path.is_dir() and any(not p.name.startswith(".") for p in self.path.iterdir()):
+            raise DataError(f"{self.path} is not empty and not a run folder (no stages.json); choose another folder, or empty it")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.stages: dict[str, dict] = read_json(self.record) if self.record.is_file() else {}
+        for left in self.path.glob(".*") if sweep else ():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+    def is_current(self, stage: str, made_from: dict) -> bool:
+        """Whether a stage's files were made from exactly this."""
+        return self.stages.get(stage, {}).get("made_from") == _plain(made_from)
+
+    def check(self, stage: str) -> None:
+        """Raise DataError where a file of a stage is not as it was written."""
+        check_files(self.path, self.stages[stage]["files"])
+
+    def digest(self, stage: str) -> str:
+        """One hash for all files of a stage."""
+        return digest_of(self.stages[stage]["files"])
+
+    def begin(self, stage: str) -> None:
+        """Forget a stage before its files change."""
+        self.stages.pop(stage, None)
+        write_json(self.record, self.stages)
+        if stage in ("store", *MODEL_LINE):
+            for name in RESULTS:
+                (self.path / name).unlink(missing_ok=True)
+
+    def finish(self, stage: str, made_from: dict, seconds: float) -> None:
+        """Record a stage whose files are all in place."""
+        files = hash_files(self.path, PARTS[stage])
+        self.stages[stage] = {"made_from": _plain(made_from), "files": files, "seconds": round(seconds, 3)}
+        write_json(self.record, self.stages)
+
+    def timings(self) -> dict[str, float]:
+        """Seconds of each stage, and of the model's own line (signals, identifiers, training) together."""
+        seconds = {stage: self.stages[stage]["seconds"] for stage in PARTS if stage in self.stages}
+        return {**seconds, "model_line": round(sum(seconds.get(stage, 0.0) for stage in MODEL_LINE), 3)}
+
+
+def digest_of(content: object) -> str:
+    """A short hash of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(content: dict) -> dict:
+    """As it comes back from a JSON file."""
+    return json.loads(json.dumps(content))

@@ -1,0 +1,224 @@
+"""The whole line: store, signals, identifiers, training, baselines, evaluation, each in its part of a run folder.
+
+Explained in notebook 00. A stage is skipped when everything it is made from is as it was; a training that was killed
+goes on from its checkpoint to the result that it would have had undisturbed. Under `accelerate launch` one process
+does the stages before and after training, all of them train.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from accelerate import PartialState
+
+from gensar_lite.config import RunConfig
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.storage import DataError, new_file, new_folder, read_json, write_json
+from gensar_lite.evaluation.baselines import NAMES, build_baselines, recorded_parameters
+from gensar_lite.identifiers import IdentifierTable, learn_identifiers, list_strategies
+from gensar_lite.identifiers.strategies import QUANTISERS
+from gensar_lite.model import GenSAR, write_weights
+from gensar_lite.pipeline.estimate import estimate_seconds, in_words
+from gensar_lite.pipeline.folder import RunFolder, digest_of
+from gensar_lite.pipeline.measure import compose_metrics, describe_examples, oracle_of, provenance_of, rank_all
+from gensar_lite.signals import Signals, embed
+from gensar_lite.signals.collaborative import SOURCES
+
+Say = Callable[[str], None]
+
+
+def run(data: Dataset, config: RunConfig, out: str | Path, *, baselines: bool = True, examples: int = 3,
+        progress: bool = True, say: Say = lambda sentence: None) -> dict[str, Any]:
+    """Go through all stages and give the content of `metrics.json`.
+
+    `out` is the run folder: a new one, or one of the same data set, of which only what changed is made again.
+    `examples` is the number of test cases per task whose answers are kept in `examples.json`. `say` is told what
+    happens. Raises DataError before any work where the configuration cannot be run, or `out` holds something else.
+    """
+    check_config(config)
+    return _Line(data, config, out, baselines, examples, progress, say).run()
+
+
+def check_config(config: RunConfig) -> None:
+    """Raise DataError for a configuration that would fail later."""
+    chosen = config.identifiers
+    if chosen.strategy not in list_strategies():
+        raise DataError(f"unknown strategy {chosen.strategy!r}; known are {', '.join(list_strategies())}")
+    if chosen.quantiser not in QUANTISERS:
+        raise DataError(f"unknown quantiser {chosen.quantiser!r}; known are {', '.join(QUANTISERS)}")
+    text, clicks = config.signals.text_encoder, config.signals.collaborative
+    for source in (text, clicks):
+        if source.endswith(".npy") and not Path(source).is_file():
+            raise DataError(f"{source} does not exist; give the path of an .npy array with one row per item")
+    if clicks not in SOURCES and not clicks.endswith(".npy"):
+        raise DataError(f"unknown source of collaborative vectors {clicks!r}; use one of {', '.join(SOURCES)} or the path of an .npy file")
+    if text != "tfidf" and not text.endswith(".npy") and importlib.util.find_spec("sentence_transformers") is None:
+        raise DataError(f'the text encoder {text!r} needs sentence-transformers: pip install "gensar_lite[text]", or use "tfidf", which needs nothing')
+
+
+class _Line:
+    def __init__(self, data: Dataset, config: RunConfig, out: str | Path, baselines: bool, examples: int, progress: bool, say: Say) -> None:
+        self.data, self.config, self.baselines, self.examples, self.progress = data, config, baselines, examples, progress
+        self.processes = PartialState()
+        self.first = self.processes.is_main_process
+        self.say: Say = say if self.first else lambda sentence: None
+        if self.first:
+            RunFolder(out)  # makes the folder
+        self.processes.wait_for_everyone()
+        self.folder = RunFolder(out, sweep=False)
+        self.model: GenSAR | None = None
+
+    def run(self) -> dict[str, Any]:
+        self.check_same_data()
+        made_from = self.common()
+        stages = self.folder.stages
+        if any(stage not in stages for stage in ("signals", "identifiers", "training")):
+            self.say(f"The model will take {in_words(estimate_seconds(self.data, self.config))} on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go.")
+        self.stage("store", {"data": self.data.info["fingerprint"]}, lambda: self.data.save(self.out / "store"))
+        made_from |= {"seed": self.seed_of_signals(), "signals": {**asdict(self.config.signals), **self.given_arrays()}}
+        self.stage("signals", made_from, self.make_signals)
+        made_from = {**made_from, "seed": self.config.seed, "identifiers": asdict(self.config.identifiers), "from": self.folder.digest("signals")}
+        self.stage("identifiers", made_from, self.make_identifiers)
+        made_from = {**made_from, "training": asdict(self.config.training), "from": [self.folder.digest(s) for s in ("signals", "identifiers")]}
+        self.train(made_from)
+        if not self.first:
+            return {}
+        write_json(self.out / "config.json", self.config.to_json())
+        return self.measure(made_from)
+
+    # the stages ---------------------------------------------------------------------------------
+
+    def stage(self, name: str, made_from: dict, make: Callable[[], object]) -> None:
+        """Do a stage unless it is current; other processes wait for the first."""
+        if self.first:
+            if self.is_current(name, made_from):
+                self.say(f"{name}: unchanged")
+            else:
+                self.say(f"{name} …")
+                start = time.perf_counter()
+                self.folder.begin(name)
+                make()
+                self.folder.finish(name, made_from, time.perf_counter() - start)
+        self.processes.wait_for_everyone()
+        if not self.first:
+            self.folder = RunFolder(self.out, sweep=False)
+
+    def is_current(self, name: str, made_from: dict) -> bool:
+        if not self.folder.is_current(name, made_from):
+            return False
+        try:
+            self.folder.check(name)
+        except DataError as error:
+            self.say(f"{error} Making it again.")
+            return False
+        return True
+
+    def make_signals(self) -> None:
+        chosen = self.config.signals
+        embed(self.data, chosen.text_encoder, chosen.collaborative, self.config.seed).save(self.out / "signals")
+
+    def make_identifiers(self) -> None:
+        table = learn_identifiers(self.data, Signals.load(self.out / "signals"), **asdict(self.config.identifiers), seed=self.config.seed)
+        table.save(self.out / "identifiers")
+
+    def train(self, made_from: dict) -> None:
+        """Train in all processes; the checkpoint is tied to what this training is made from."""
+        current = self.is_current("training", made_from)
+        self.processes.wait_for_everyone()
+        if current:
+            self.say("training: unchanged")
+            return
+        checkpoints = self.out / "checkpoint"
+        checkpoint = checkpoints / digest_of(made_from)
+        spent = checkpoint / "progress.json"
+        self.say("training: going on from the checkpoint" if spent.is_file() else "training …")
+        if self.first:
+            for other in checkpoints.glob("*"):
+                if other != checkpoint:
+                    shutil.rmtree(other, ignore_errors=True)
+            checkpoint.parent.mkdir(exist_ok=True)
+            self.folder.begin("training")
+        start = time.perf_counter()
+        signals = Signals.load(self.out / "signals")
+        table = IdentifierTable.load(self.out / "identifiers", self.data.items["item_id"].tolist())
+        self.model = GenSAR.fit(self.data, signals, table, config=self.config, checkpoint=checkpoint, progress=self.progress)
+        if self.first:
+            with new_folder(self.out / "model") as temporary:
+                write_weights(temporary, self.model)
+            self.folder.finish("training", made_from, time.perf_counter() - start)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+
+    def measure(self, made_from: dict) -> dict[str, Any]:
+        """Baselines, metrics and examples, by the first process alone."""
+        beside = {**self.common(), "seed": self.config.seed, "from": self.folder.digest("signals")}
+        if self.baselines:
+            beside |= {"names": list(NAMES), "parameters": recorded_parameters(self.data)}
+            self.stage("baselines", beside, self.measure_baselines)
+        asked = {"of": made_from, "beside": beside if self.baselines else None, "split": "test"}
+        self.stage("evaluation", asked, self.measure_model)
+        self.stage("examples", {"of": made_from, "num": self.examples}, self.write_examples)
+        timings = self.folder.timings()
+        if not (self.out / "timings.json").is_file() or read_json(self.out / "timings.json") != timings:
+            write_json(self.out / "timings.json", timings)
+        return read_json(self.out / "metrics.json")
+
+    def measure_baselines(self) -> None:
+        signals = Signals.load(self.out / "signals")
+        rankers = [*build_baselines(self.data, signals, self.config.seed), *oracle_of(self.data)]
+        ranks, lists = rank_all(rankers, self.data, self.config.seed)
+        with new_folder(self.out / "baselines") as temporary:
+            ranks.to_parquet(temporary / "ranks.parquet", index=False, compression="zstd")
+            write_json(temporary / "lists.json", lists)
+
+    def measure_model(self) -> None:
+        model = self.trained()
+        ranks, lists = rank_all([model], self.data, self.config.seed)
+        if self.baselines:
+            ranks = pd.concat([ranks, pd.read_parquet(self.out / "baselines" / "ranks.parquet")], ignore_index=True)
+            lists |= read_json(self.out / "baselines" / "lists.json")
+        provenance = {**provenance_of(self.data, "test", self.config.seed), "config": self.config.to_json()}
+        with new_file(self.out / "ranks.parquet") as temporary:
+            ranks.to_parquet(temporary, index=False, compression="zstd")
+        write_json(self.out / "metrics.json", compose_metrics(ranks, lists, model.name, provenance))
+
+    def write_examples(self) -> None:
+        write_json(self.out / "examples.json", {"examples": describe_examples(self.trained(), self.data, self.examples)})
+
+    # what stages are made from ----------------------------------------------------------------
+
+    @property
+    def out(self) -> Path:
+        return self.folder.path
+
+    def trained(self) -> GenSAR:
+        if self.model is None:
+            self.model = GenSAR.load(self.out)
+        return self.model
+
+    def common(self) -> dict[str, Any]:
+        from gensar_lite import __version__
+
+        return {"data": self.data.info["fingerprint"], "version": __version__}
+
+    def seed_of_signals(self) -> int | None:
+        """Signals that come as arrays are the same for every seed."""
+        chosen = self.config.signals
+        return None if chosen.text_encoder.endswith(".npy") and chosen.collaborative.endswith(".npy") else self.config.seed
+
+    def given_arrays(self) -> dict[str, str]:
+        """Hashes of pre-computed arrays: the file may change under its name."""
+        sources = asdict(self.config.signals)
+        return {f"{name}_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in sources.items() if path.endswith(".npy")}
+
+    def check_same_data(self) -> None:
+        made_from = self.folder.stages.get("store", {}).get("made_from", {})
+        if made_from.get("data") not in (None, self.data.info["fingerprint"]):
+            raise DataError(f"{self.out} was made from another data set than {self.data.name!r} (or items were added to it since); choose another folder with --out, or delete this one")

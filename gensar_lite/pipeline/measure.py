@@ -1,0 +1,121 @@
+"""Metrics of a model beside its baselines, and examples of its answers.
+
+Explained in notebook 07. Everything here asks held-out cases: what a user did after the case is never in the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gensar_lite.data.bazaar_oracle import BazaarOracle
+from gensar_lite.data.dataset import Cases, Dataset
+from gensar_lite.data.splits import TASKS
+from gensar_lite.evaluation.baselines import build_baselines
+from gensar_lite.evaluation.metrics import metrics_of
+from gensar_lite.evaluation.protocols import Ranker, evaluate_ranker, list_quality
+from gensar_lite.model import GenSAR
+
+RANK_COLUMNS = ["model", "seed", "task", "protocol", "split", "case_id", "user_id", "item_id", "rank", "ties"]
+ORACLE = "oracle"
+SHOWN_HISTORY = 5
+
+
+def evaluate(model: GenSAR, data: Dataset, *, split: str = "test", protocols: Iterable[str] | None = None,
+             baselines: bool | Iterable[str] = False, lists: bool = True) -> dict[str, Any]:
+    """Measure a model on the held-out cases of both tasks.
+
+    `baselines`: True for all, or some of their names; they are fitted first. `lists` adds, for each ranker and task,
+    what its lists of ten look like (coverage, popularity bias, novelty). Gives the content of `metrics.json`:
+    task -> protocol -> metric, "baselines", "ceiling" (the oracle, where the store is simulated and baselines are
+    asked for), "lists" and "provenance". Raises DataError where the model was made for another catalogue.
+    """
+    model.table.check_items(data.items["item_id"].tolist())
+    protocols = None if protocols is None else list(protocols)
+    ranks, found = rank_all([model], data, model.config.seed, split, protocols, lists)
+    if baselines:
+        names = None if baselines is True else list(baselines)
+        rankers = [*build_baselines(data, model.signals, model.config.seed, names), *oracle_of(data)]
+        other_ranks, other_lists = rank_all(rankers, data, model.config.seed, split, protocols, lists)
+        ranks, found = pd.concat([ranks, other_ranks], ignore_index=True), {**found, **other_lists}
+    return compose_metrics(ranks, found, model.name, provenance_of(data, split, model.config.seed))
+
+
+def oracle_of(data: Dataset) -> list[Ranker]:
+    """The ranker that knows the truth, where the store is simulated."""
+    return [BazaarOracle(data)] if "bazaar" in data.info and "changed" not in data.info else []
+
+
+def rank_all(rankers: Iterable[Ranker], data: Dataset, seed: int, split: str = "test", protocols: list[str] | None = None,
+             lists: bool = True) -> tuple[pd.DataFrame, dict]:
+    """Ranks of several rankers in the columns of `ranks.parquet`, and what their lists look like: name -> task -> measure."""
+    parts, found = [], {}
+    for ranker in rankers:
+        ranks = evaluate_ranker(ranker, data, split, protocols=protocols)
+        parts.append(ranks.assign(model=ranker.name, seed=seed)[RANK_COLUMNS])
+        if lists:
+            found[ranker.name] = {task: list_quality(ranker, data, task, split) for task in ranker.tasks if len(data.cases(task, split))}
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=RANK_COLUMNS), found
+
+
+def compose_metrics(ranks: pd.DataFrame, lists: dict, name: str, provenance: dict) -> dict[str, Any]:
+    """The content of `metrics.json` from the ranks of a model called `name` and of all others beside it."""
+    values = {str(model): metrics_of(part) for model, part in ranks.groupby("model", sort=False)}
+    own = values.pop(name, {})
+    ceiling = {ORACLE: values.pop(ORACLE)} if ORACLE in values else {}
+    return {**{task: own.get(task, {}) for task in TASKS}, "baselines": values, "ceiling": ceiling, "lists": lists, "provenance": provenance}
+
+
+def provenance_of(data: Dataset, split: str, seed: int) -> dict[str, Any]:
+    """Where numbers come from: the data set, its cases and the model's seed."""
+    from gensar_lite import __version__
+
+    info = data.info
+    return {
+        "data": info["name"], "origin": info["origin"], "fingerprint": info["fingerprint"], "counts": info["counts"],
+        "query_protocol": info["query_protocol"], "data_seed": info["data_seed"], "split": split,
+        "cases": {task: len(data.cases(task, split)) for task in TASKS}, "seed": seed, "version": __version__,
+    }
+
+
+def describe_examples(model: GenSAR, data: Dataset, num: int, k: int = 5) -> list[dict[str, Any]]:
+    """`num` test cases of each task with the model's answers, drawn at random and not for their success.
+
+    Each has task, user, query (search), history (titles of the latest clicks and queries, oldest first), answers
+    (item_id, title, identifier, best first), target (item_id, title) and its exact rank in the whole catalogue.
+    """
+    found: list[dict[str, Any]] = []
+    for task in reversed(TASKS):
+        cases = data.cases(task, "test")
+        if not num or not len(cases):
+            continue
+        rows = np.sort(np.random.default_rng(0).permutation(len(cases))[:num])
+        cases = cases.take(rows)
+        answers = model.top_items(cases, k)
+        scores = model.score(cases, None)
+        rank = 1 + (scores > scores[np.arange(len(cases)), cases.item][:, None]).sum(axis=1)
+        for row in range(len(cases)):
+            found.append({
+                "task": task,
+                "user": data.log.user_ids[cases.user[row]],
+                "query": cases.query[row] if cases.query is not None else None,
+                "history": _history_texts(data, cases, row),
+                "answers": model.describe(answers[row], task).to_dict("records"),
+                "target": data.items.iloc[cases.item[row]][["item_id", "title"]].to_dict(),
+                "rank": int(rank[row]),
+            })
+    return found
+
+
+def _history_texts(data: Dataset, cases: Cases, row: int) -> list[str]:
+    log = data.log
+    events = np.arange(max(cases.start[row], cases.stop[row] - SHOWN_HISTORY), cases.stop[row])
+    texts = []
+    for event in events:
+        title = data.items["title"].iloc[log.item[event]] if log.item[event] >= 0 else None
+        asked = f"“{log.queries[log.query[event]]}”" if log.searched[event] else None
+        texts.append(" → ".join(part for part in (asked, title) if part))
+    return texts
