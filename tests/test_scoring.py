@@ -1,0 +1,108 @@
+"""Exact scores against teacher forcing with transformers' own forward pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from builders import bare_vocabulary, random_model, random_prompts, unique_codes
+
+from gensar_lite.decoding.scoring import score_items
+
+B, N, SIZES = 4, 60, (4, 7, 5)
+
+
+class World:
+    """A random model, random identifiers and B random inputs."""
+
+    def __init__(self, seed: int = 0, sharpness: float = 2.0) -> None:
+        self.vocabulary = bare_vocabulary(unique_codes(N, SIZES, np.random.default_rng(seed)), SIZES)
+        self.model = random_model(self.vocabulary.size, seed=seed, sharpness=sharpness)
+        self.ids, self.mask, self.inputs = random_prompts(B, 8, 50, seed)
+
+    def score(self, items: np.ndarray, softmax: str, view: str = "semantic") -> np.ndarray:
+        return score_items(self.model, self.vocabulary, self.inputs, view, items, softmax)
+
+    @torch.no_grad()
+    def teacher_forced(self, view: str, softmax: str) -> np.ndarray:
+        """(B, N) by transformers: one full decoder input per item."""
+        tokens = torch.from_numpy(self.vocabulary.view_tokens[view])
+        behaviour = self.vocabulary.behaviour_of(view)
+        path = torch.cat([torch.full((N, 1), behaviour), tokens, torch.full((N, 1), self.vocabulary.eos)], dim=1)
+        decoder = torch.cat([torch.zeros(N, 1, dtype=torch.long), path[:, :-1]], dim=1)
+        scores = np.empty((B, N))
+        for b in range(B):
+            inputs = {
+                "input_ids": self.ids[b : b + 1].expand(N, -1),
+                "attention_mask": self.mask[b : b + 1].expand(N, -1).long(),
+            }
+            logits = self.model(**inputs, decoder_input_ids=decoder).logits.double()
+            if softmax == "full":
+                scores[b] = logits.log_softmax(-1).gather(2, path[..., None]).sum((1, 2)).numpy()
+            else:
+                scores[b] = sum(
+                    logits[:, 1 + level, first:last]
+                    .log_softmax(-1)
+                    .gather(1, tokens[:, level, None] - first)[:, 0]
+                    .numpy()
+                    for level, (first, last) in enumerate(self.vocabulary.level_slices[view])
+                )
+        return scores
+
+
+@pytest.mark.parametrize("softmax", ["full", "codebook"])
+@pytest.mark.parametrize("view", ["semantic", "collaborative"])
+@pytest.mark.parametrize("sharpness", [1.0, 4.0])
+def test_equals_teacher_forcing(softmax: str, view: str, sharpness: float) -> None:
+    world = World(seed=1, sharpness=sharpness)
+    expected = world.teacher_forced(view, softmax)
+    np.testing.assert_allclose(world.score(np.arange(N)[None], softmax, view), expected, rtol=1e-4, atol=1e-4)
+    items = np.random.default_rng(0).integers(N, size=(B, 20))  # another list for each query, with repeats
+    np.testing.assert_allclose(
+        world.score(items, softmax, view), np.take_along_axis(expected, items, 1), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_views_are_told_apart_by_their_behaviour_token() -> None:
+    world = World()
+    views = [world.score(np.arange(N)[None], "codebook", view) for view in ("semantic", "collaborative")]
+    assert np.abs(views[0] - views[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("softmax", ["full", "codebook"])
+def test_one_list_for_all_queries_in_any_form(softmax: str) -> None:
+    world = World()
+    items = np.array([7, 3, 59, 0])
+    flat, row, repeated = (world.score(form, softmax) for form in (items, items[None], np.tile(items, (B, 1))))
+    assert flat.shape == (B, 4)
+    np.testing.assert_array_equal(flat, row)
+    np.testing.assert_allclose(flat, repeated, rtol=1e-5, atol=1e-5)
+
+
+def test_order_and_company_change_nothing() -> None:
+    world = World()
+    whole = world.score(np.arange(N)[None], "codebook")
+    shuffled = np.random.default_rng(1).permutation(N)
+    np.testing.assert_allclose(world.score(shuffled, "codebook"), whole[:, shuffled], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(world.score(np.array([[42]]), "codebook"), whole[:, [42]], rtol=1e-5, atol=1e-5)
+
+
+def test_codebook_probabilities_of_all_possible_identifiers_sum_to_one() -> None:
+    sizes = (3, 4, 2)
+    codes = np.stack(np.unravel_index(np.arange(24), sizes), axis=1)
+    vocabulary = bare_vocabulary(codes, sizes)
+    model = random_model(vocabulary.size, sharpness=3.0)
+    _, _, inputs = random_prompts(B, 8, 50, 0)
+    scores = score_items(model, vocabulary, inputs, "semantic", np.arange(24)[None], "codebook")
+    np.testing.assert_allclose(np.exp(scores).sum(1), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("items", [[[0, N]], [[-1, 3]]])
+def test_unknown_items_are_refused(items: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match=f"between 0 and {N - 1}"):
+        World().score(np.array(items), "codebook")
+
+
+def test_an_empty_list_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one item"):
+        World().score(np.zeros((B, 0), int), "codebook")
