@@ -6,7 +6,6 @@ resumed ends where an undisturbed one ends. Runs unchanged under `accelerate lau
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 from transformers import T5ForConditionalGeneration
@@ -92,6 +92,7 @@ def fit_generator(backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, 
     wrapped, prepared = accelerator.prepare(objective, optimiser)
     rank, world = accelerator.process_index, accelerator.num_processes
     bar = tqdm(total=config.steps, initial=run.step, desc="training", unit="step", disable=None if progress and rank == 0 else True)
+    torch.set_flush_denormal(True)  # moments that fade towards zero make the processor a hundred times slower
     backbone.train()
     while run.step < config.steps and not run.stopped(config.patience):
         torch.manual_seed(run.step * world + rank)  # dropout alone draws from this
@@ -99,14 +100,15 @@ def fit_generator(backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, 
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(run.step, config)
         loss = wrapped(chunks)
-        if not torch.isfinite(loss):
-            raise DataError(f"training diverged at step {run.step} (the loss is {loss.item()}); lower the learning rate from {config.learning_rate}")
+        value = loss.item()
+        if not math.isfinite(value):
+            raise DataError(f"training diverged at step {run.step} (the loss is {value}); lower the learning rate from {config.learning_rate}")
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(backbone.parameters(), 1.0)
         prepared.step()
         prepared.zero_grad()
         run.step += 1
-        run.losses.append(loss.detach())
+        run.losses.append(value)
         bar.update()
         if run.step % config.validate_every == 0 or run.step == config.steps:
             run.record(validate(backbone) if validate else {})
@@ -140,7 +142,7 @@ class _Run:
         self.parameters = dict(backbone.named_parameters())
         self.step = 0
         self.history: list[dict] = []
-        self.losses: list[torch.Tensor] = []
+        self.losses: list[float] = []
         self.best: dict[str, torch.Tensor] | None = None
         self.saved = time.monotonic()
 
@@ -150,7 +152,7 @@ class _Run:
 
     def record(self, metrics: dict[str, float]) -> None:
         self.backbone.train()
-        loss = torch.stack(self.losses).mean().item()
+        loss = sum(self.losses) / len(self.losses)
         self.losses = []
         self.history.append({"step": self.step, "loss": loss, **metrics})
         values = [row["primary"] for row in self.history if "primary" in row]
@@ -174,10 +176,9 @@ class _Run:
             for key, value in self.optimiser.state.get(parameter, {}).items():
                 tensors[f"optimiser/{key}/{name}"] = torch.as_tensor(value)
         tensors |= {f"best/{name}": value for name, value in (self.best or {}).items()}
-        tensors["losses"] = torch.stack(self.losses) if self.losses else torch.zeros(0)
         with new_folder(self.folder) as folder:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "state.safetensors")
-            write_json(folder / "progress.json", {"step": self.step, "history": self.history})
+            write_json(folder / "progress.json", {"step": self.step, "history": self.history, "losses": self.losses})
         self.saved = time.monotonic()
 
     def resume(self) -> None:
@@ -192,8 +193,7 @@ class _Run:
                 prefix = "optimiser/"
                 keys = {k.split("/")[1] for k in tensors if k.startswith(prefix) and k.endswith("/" + name)}
                 self.optimiser.state[parameter] = {key: tensors[f"{prefix}{key}/{name}"].clone() for key in keys}
-        except (OSError, KeyError, RuntimeError, ValueError, json.JSONDecodeError) as error:
+            self.best = {name: tensors[f"best/{name}"] for name in self.parameters} if any(k.startswith("best/") for k in tensors) else None
+            self.step, self.history, self.losses = progress["step"], progress["history"], progress["losses"]
+        except (OSError, KeyError, TypeError, RuntimeError, ValueError, SafetensorError) as error:
             raise DataError(f"the checkpoint in {self.folder} does not fit this training or is broken ({error}); delete the folder to start again") from error
-        self.best = {name: tensors[f"best/{name}"] for name in self.parameters} if any(k.startswith("best/") for k in tensors) else None
-        self.losses = list(tensors["losses"])
-        self.step, self.history = progress["step"], progress["history"]
