@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from accelerate import PartialState
 
 from gensar_lite.config import RunConfig
@@ -67,7 +68,7 @@ def check_config(config: RunConfig) -> None:
 class _Line:
     def __init__(self, data: Dataset, config: RunConfig, out: str | Path, baselines: bool, examples: int, progress: bool, say: Say) -> None:
         self.data, self.config, self.baselines, self.examples, self.progress = data, config, baselines, examples, progress
-        self.processes = PartialState()
+        self.processes = PartialState(cpu=not torch.cuda.is_available())
         self.first = self.processes.is_main_process
         self.say: Say = say if self.first else lambda sentence: None
         if self.first:

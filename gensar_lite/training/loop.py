@@ -84,7 +84,7 @@ def fit_generator(backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, 
     `validate` maps the model to metrics; the entry "primary" decides which weights are kept and when
     to stop early. `checkpoint` names a folder: written every minute and at each validation, read when present.
     """
-    accelerator = Accelerator()
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())  # without `cpu`, processes on CPUs never find each other
     objective = Objective(backbone, vocabulary, config)
     optimiser = torch.optim.AdamW(backbone.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True)
     run = _Run(backbone, optimiser, checkpoint)

@@ -1,0 +1,300 @@
+"""The training loop: it learns, it resumes to the same weights, it stops early, and it says what went wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import tiny_encoder, tiny_store
+from transformers import T5ForConditionalGeneration
+
+from gensar_lite.data.storage import DataError
+from gensar_lite.training import loop, t5
+from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
+from gensar_lite.training.initialise import initial_vectors, initialise_embeddings
+from gensar_lite.training.loop import Objective, fit_generator, learning_rate
+from gensar_lite.training.settings import TrainingConfig
+
+CONFIG = TrainingConfig(d_model=32, num_heads=2, d_ff=32, batch_size=48, steps=12, validate_every=4, learning_rate=5e-3)
+
+
+def world(config: TrainingConfig = CONFIG) -> tuple[T5ForConditionalGeneration, Examples]:
+    """A fresh model and the examples of the tiny store."""
+    encoder = tiny_encoder(config.history)
+    pseudo = [text.split(",")[0] for text in tiny_store().items["title"]]
+    examples = Examples(tiny_store(), encoder, (pseudo, np.arange(100)), config, seed=0)
+    return t5.new_backbone(
+        encoder.vocabulary.size, config.d_model, 1, config.num_heads, config.d_ff, 0.0, seed=0
+    ), examples
+
+
+def train(config: TrainingConfig = CONFIG, **options) -> tuple[T5ForConditionalGeneration, list[dict]]:
+    model, examples = world(config)
+    history = fit_generator(model, examples.vocabulary, examples, config, progress=False, **options)
+    return model, history
+
+
+def weights(model: T5ForConditionalGeneration) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def assert_same_weights(first: T5ForConditionalGeneration, second: T5ForConditionalGeneration) -> None:
+    theirs = weights(second)
+    for name, value in weights(first).items():
+        assert torch.equal(value, theirs[name]), name
+
+
+# learning -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("softmax", ["codebook", "full"])
+@pytest.mark.parametrize("history", ["pooled", "tokens"])
+def test_the_loss_goes_down(softmax: str, history: str) -> None:
+    config = replace(CONFIG, softmax=softmax, history=history, steps=30, validate_every=10)
+    model, rows = train(config)
+    losses = [row["loss"] for row in rows]
+    assert [row["step"] for row in rows] == [10, 20, 30]
+    assert losses[2] < 0.9 * losses[0]
+    assert not model.training
+
+
+def test_it_can_learn_by_heart() -> None:
+    config = replace(CONFIG, steps=250, validate_every=50, mix=0.0, pseudo_share=1.0, aux_shares={}, d_model=64)
+    _, rows = train(config)
+    assert rows[0]["loss"] > 0.5
+    assert rows[-1]["loss"] < 0.01, "100 titles, each with one identifier: nothing is left to guess"
+
+
+@pytest.mark.parametrize("softmax", ["codebook", "full"])
+@torch.no_grad()
+def test_the_objective_is_the_cross_entropy_of_the_targets(softmax: str) -> None:
+    config = replace(CONFIG, softmax=softmax, aux_shares={"next_query": 0.3, "text_to_item": 0.2})
+    model, examples = world(config)
+    vocabulary = examples.vocabulary
+    objective = Objective(model, vocabulary, config)
+    chunks = examples.chunks(0)
+    assert {type(chunk) for chunk in chunks} == {CodeChunk, TextChunk}
+    expected, num = 0.0, 0
+    for chunk in chunks:
+        encoded = t5.encode(model, chunk.inputs)
+        logits = t5.logits(model, t5.decode(model, chunk.decoder, encoded, chunk.inputs.mask)).double()
+        losses = []
+        for b in range(len(chunk.decoder)):
+            if isinstance(chunk, TextChunk):
+                wide = logits.shape[-1] if softmax == "full" else vocabulary.num_words
+                losses += [
+                    -logits[b, t, :wide].log_softmax(-1)[y] for t, y in enumerate(chunk.labels[b].tolist()) if y >= 0
+                ]
+                continue
+            view = next(v for v, rows in chunk.rows.items() if b in rows.tolist())
+            path = [*chunk.decoder[b, 1:].tolist(), vocabulary.eos]
+            if softmax == "full":
+                losses += [-logits[b, t].log_softmax(-1)[y] for t, y in enumerate(path)]
+                continue
+            for level, (first, last) in enumerate(vocabulary.level_slices[view]):
+                losses.append(-logits[b, 1 + level, first:last].log_softmax(-1)[path[1 + level] - first])
+        expected += float(torch.stack(losses).mean()) * len(chunk.decoder)
+        num += len(chunk.decoder)
+    assert objective(chunks).item() == pytest.approx(expected / num, rel=1e-4)
+
+
+def test_schedule_warms_up_and_ends_near_zero() -> None:
+    config = replace(CONFIG, steps=100, warmup=0.1, learning_rate=1.0)
+    rates = [learning_rate(step, config) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert rates[10] == 1.0
+    assert (np.diff(rates[10:]) < 0).all()
+    assert rates[55] == pytest.approx(0.5, abs=0.01)
+    assert 0 < rates[-1] < 0.01
+
+
+def test_two_trainings_are_alike_and_no_global_seed_matters() -> None:
+    torch.manual_seed(1)
+    first, rows = train()
+    torch.manual_seed(2)
+    second, again = train()
+    assert rows == again
+    assert_same_weights(first, second)
+
+
+# starting values --------------------------------------------------------------------------------------
+
+
+def test_tokens_start_at_the_mean_of_their_items() -> None:
+    encoder = tiny_encoder()
+    vocabulary = encoder.vocabulary
+    vectors = np.random.default_rng(0).normal(size=(100, 24))
+    start = initial_vectors(vocabulary, encoder.texts, vectors, 24)
+    assert start.shape == (vocabulary.size, 24)
+    centred = vectors - vectors.mean(0)
+    carriers = {}
+    for item in range(100):
+        codes = np.concatenate([vocabulary.view_tokens[view][item] for view in vocabulary.view_tokens])
+        for token in {*encoder.texts[item].tolist(), *codes.tolist()}:
+            carriers.setdefault(token, []).append(item)
+    without = [t for t in range(vocabulary.size) if t not in carriers]
+    assert without
+    assert not start[without].any()
+    known = sorted(carriers)
+    means = np.stack([centred[carriers[t]].mean(0) for t in known])
+    np.testing.assert_allclose(start[known] @ start[known].T, means @ means.T, atol=1e-4)  # equal up to a rotation
+    wide = initial_vectors(vocabulary, encoder.texts, vectors, 40)
+    assert wide.shape[1] == 40
+    assert not wide[:, 24:].any()
+
+
+def test_embeddings_have_the_scale_asked_for() -> None:
+    model, examples = world()
+    random = model.shared.weight.detach().clone()
+    start = np.random.default_rng(0).normal(size=random.shape).astype(np.float32)
+    start[:5] = 0
+    initialise_embeddings(model, start, scale=2.0, noise=0.1)
+    table = model.shared.weight.detach()
+    torch.testing.assert_close(table[:5], 0.1 * random[:5])
+    assert (table - 0.1 * random)[5:].square().mean().sqrt().item() == pytest.approx(2.0, rel=1e-4)
+    assert len(table) == examples.vocabulary.size
+
+
+# resuming ---------------------------------------------------------------------------------------------
+
+
+class Killed(Exception):
+    """The training was stopped from outside."""
+
+
+def metric_of(values: list[float], killed_at: int | None = None):
+    """A `validate` that gives `values` one after the other."""
+    left = iter(values)
+    count = iter(range(len(values)))
+
+    def validate(model: T5ForConditionalGeneration) -> dict[str, float]:
+        if next(count) == killed_at:
+            raise Killed
+        model.eval()
+        return {"primary": next(left)}
+
+    return validate
+
+
+def test_resuming_gives_identical_weights_and_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, rows = train(validate=metric_of([0.1, 0.3, 0.2]))
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)  # after every step
+    with pytest.raises(Killed):
+        train(validate=metric_of([0.1, 0.3], killed_at=1), checkpoint=tmp_path / "state")
+    assert json.loads((tmp_path / "state" / "progress.json").read_text())["step"] == 7, "between two validations"
+    resumed, again = train(validate=metric_of([0.3, 0.2]), checkpoint=tmp_path / "state")
+    assert again == rows
+    assert_same_weights(whole, resumed)
+
+
+def test_resuming_with_dropout_gives_identical_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(CONFIG, dropout=0.2)
+    whole, _ = train(config)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+    with pytest.raises(Killed):
+        train(config, validate=metric_of([0.1], killed_at=0), checkpoint=tmp_path / "state")
+    resumed, _ = train(config, checkpoint=tmp_path / "state")
+    assert_same_weights(whole, resumed)
+    assert not torch.equal(whole.shared.weight, train()[0].shared.weight), "dropout does something"
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    first, rows = train(validate=metric_of([0.1, 0.3, 0.2]), checkpoint=tmp_path / "state")
+    second, again = train(validate=metric_of([], killed_at=0), checkpoint=tmp_path / "state")
+    assert again == rows
+    assert_same_weights(first, second)
+
+
+@pytest.mark.parametrize("damage", ["cut", "edited", "other", "weights", "empty"])
+def test_a_broken_checkpoint_is_told_in_a_sentence(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "state"
+    train(replace(CONFIG, steps=2), checkpoint=folder)
+    state, progress = folder / "state.safetensors", folder / "progress.json"
+    if damage == "cut":
+        state.write_bytes(state.read_bytes()[:1000])
+    elif damage == "edited":
+        progress.write_text(progress.read_text()[:20])
+    elif damage == "empty":
+        progress.write_text("{}")
+    elif damage == "weights":
+        state.unlink()
+    config = replace(CONFIG, d_model=16) if damage == "other" else CONFIG
+    with pytest.raises(DataError, match=r"delete the folder|make it again"):
+        train(config, checkpoint=folder)
+
+
+# stopping ---------------------------------------------------------------------------------------------
+
+
+def test_early_stopping_keeps_the_best_weights() -> None:
+    config = replace(CONFIG, steps=40, validate_every=2, patience=3)
+    seen: list[dict[str, torch.Tensor]] = []
+    scores = iter([0.1, 0.5, 0.2, 0.3, 0.4, 0.9])
+
+    def validate(model: T5ForConditionalGeneration) -> dict[str, float]:
+        seen.append(weights(model))
+        return {"primary": next(scores)}
+
+    model, rows = train(config, validate=validate)
+    assert [row["step"] for row in rows] == [2, 4, 6, 8, 10], "three validations without a better one end it"
+    assert [row["primary"] for row in rows] == [0.1, 0.5, 0.2, 0.3, 0.4]
+    for name, value in weights(model).items():
+        assert torch.equal(value, seen[1][name])
+
+
+def test_without_validation_the_last_weights_stay() -> None:
+    _, rows = train()
+    assert [set(row) for row in rows] == [{"step", "loss"}] * 3
+
+
+def test_divergence_is_told_in_a_sentence() -> None:
+    with pytest.raises(DataError, match=r"training diverged at step \d+ .* lower the learning rate"):
+        train(replace(CONFIG, learning_rate=math.inf, warmup=0.0))
+
+
+# several processes ------------------------------------------------------------------------------------
+
+SCRIPT = """
+import json, sys
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from accelerate import Accelerator
+from test_training import CONFIG, replace, train
+config = replace(CONFIG, steps=40, validate_every=20, batch_size=96)
+model, rows = train(config)
+state = Accelerator()
+total = state.gather(model.shared.weight.detach().double().sum().reshape(1))
+if state.is_main_process:
+    print("RESULT", json.dumps({{"world": state.num_processes, "loss": rows[-1]["loss"], "sums": total.tolist()}}))
+"""
+
+
+def launch(script: Path, *launcher: str) -> dict:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
+    environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, *launcher, str(script)], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    line = next(line for line in done.stdout.splitlines() if "RESULT" in line)
+    return json.loads(line.split("RESULT")[1])
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_model_of_the_same_quality(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+    one = launch(script)
+    two = launch(script, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    assert (one["world"], two["world"]) == (1, 2)
+    assert two["sums"][0] == two["sums"][1], "both processes hold the same weights"
+    assert two["loss"] == pytest.approx(one["loss"], rel=0.05)
