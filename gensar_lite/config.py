@@ -46,9 +46,9 @@ class RunConfig:
         parts = {"signals": SignalConfig, "identifiers": IdentifierConfig, "training": TrainingConfig}
         try:
             return cls(**{key: parts[key](**value) if key in parts else value for key, value in content.items()})
-        except TypeError as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise DataError(
-                f"the run's config.json was written by another version of gensar_lite ({error}); run it again with this one"
+                f"the run's config.json was edited or written by another version of gensar_lite ({error}); run it again with this one"
             ) from error
 
 

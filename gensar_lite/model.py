@@ -41,6 +41,7 @@ from gensar_lite.training.vocabulary import TASK_VIEW, Sequences, Vocabulary, tr
 
 CASES_AT_ONCE = 64
 ITEMS_AT_ONCE = 512
+NO_SEQUENCE = -1e6  # `generate` scores what its constraint forbids at about -1e9
 NUM_BEAMS = 30
 HASHED = {"signals": ("signals",), "training": ("model",)}  # parts whose own files do not tell when they were changed
 
@@ -252,32 +253,45 @@ class GenSAR:
         return table
 
     @cached_property
-    def _known_queries(self) -> dict[tuple[int, ...], list[int]]:
-        """Prefix of a query's tokens to the tokens that may follow: suggestions are queries that somebody typed."""
-        follow: dict[tuple[int, ...], set[int]] = {}
+    def _typed(self) -> dict[tuple[int, ...], str]:
+        """Target tokens of every query in the log, and the query as it was typed first."""
+        first, end = self.vocabulary.behaviours["<S_Q>"], self.vocabulary.eos
         queries = self.encoder.queries
-        for row in range(len(queries)):
-            tokens = [self.vocabulary.behaviours["<S_Q>"], *queries[row].tolist(), self.vocabulary.eos]
-            for i in range(len(tokens)):
-                follow.setdefault(tuple(tokens[:i]), set()).add(tokens[i])
-        return {prefix: sorted(tokens) for prefix, tokens in follow.items()}
+        rows = reversed(range(len(queries)))
+        return {(first, *queries[row].tolist(), end): self.data.log.queries[row] for row in rows}
+
+    @cached_property
+    def _next_tokens(self) -> dict[tuple[int, ...], list[int]]:
+        """Beginning of a query's target tokens to the tokens that may follow."""
+        follow: dict[tuple[int, ...], set[int]] = {}
+        for tokens in self._typed:
+            for i, token in enumerate(tokens):
+                follow.setdefault(tokens[:i], set()).add(token)
+        return {beginning: sorted(tokens) for beginning, tokens in follow.items()}
 
     @torch.inference_mode()
     def suggest_queries(self, user: str | None = None, history: Sequence[str] | None = None, k: int = 5) -> pd.DataFrame:
         """The `k` queries that this user will most probably type next, among all that the log holds: query and score."""
-        if not len(self.encoder.queries):
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        if not self._typed:
             raise DataError("the log holds no searches, so there are no queries to suggest")
+        k = min(k, len(self._typed))
         segments, count, _ = self._histories([user], history)
-        inputs = self.encoder.ask("next_query", segments, count)
-        follow, end = self._known_queries, [self.vocabulary.eos]
-        longest = int(self.encoder.queries.lengths.max()) + 2
+        inputs = self.encoder.ask("next_query", segments, count).to(self.backbone.device)
+        follow, end = self._next_tokens, self.vocabulary.eos
         found = self.backbone.generate(
             encoder_outputs=BaseModelOutput(t5.encode(self.backbone, inputs)), attention_mask=inputs.mask.long(),
-            num_beams=max(k, 5), num_return_sequences=k, max_new_tokens=longest, length_penalty=0.0, return_dict_in_generate=True,
-            output_scores=True, prefix_allowed_tokens_fn=lambda _, tokens: follow.get(tuple(tokens[1:].tolist()), end),
+            num_beams=max(k, 5), num_return_sequences=k, max_new_tokens=max(map(len, self._typed)), length_penalty=0.0,
+            return_dict_in_generate=True, output_scores=True,
+            prefix_allowed_tokens_fn=lambda _, tokens: follow.get(tuple(tokens[1:].tolist()), [end]),
         )
-        texts = [self.vocabulary.decode(row.tolist()) for row in found.sequences]
-        return pd.DataFrame({"query": texts, "score": found.sequences_scores.numpy()})
+        rows = [(*row[1:], end) for row in found.sequences.tolist()]
+        rows = [row[: row.index(end) + 1] for row in rows]
+        scores = dict(zip(rows, found.sequences_scores.tolist(), strict=True))
+        # with fewer queries than beams, rows that are no query fill the place
+        answers = [(self._typed[row], score) for row, score in scores.items() if row in self._typed and score > NO_SEQUENCE]
+        return pd.DataFrame(answers, columns=["query", "score"])
 
     # on disk --------------------------------------------------------------------------------------
 
@@ -343,5 +357,7 @@ def new_weights(vocabulary: Vocabulary, config: RunConfig) -> T5ForConditionalGe
     if training.backbone is None:
         return t5.new_backbone(vocabulary.size, training.d_model, training.num_layers, training.num_heads, training.d_ff, training.dropout, config.seed)
     backbone = T5ForConditionalGeneration.from_pretrained(training.backbone)
-    backbone.resize_token_embeddings(vocabulary.size)
+    with torch.random.fork_rng(devices=[]):  # new rows are drawn at random
+        torch.manual_seed(config.seed)
+        backbone.resize_token_embeddings(vocabulary.size)
     return backbone

@@ -1,0 +1,395 @@
+"""The model a user holds: what it answers, what it refuses, and that it comes back from disk as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import random_table, tiny_store
+
+from gensar_lite.config import PRESETS, RunConfig, preset
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.storage import DataError
+from gensar_lite.decoding.scoring import score_items
+from gensar_lite.evaluation.protocols import evaluate_ranker
+from gensar_lite.model import GenSAR, new_weights
+from gensar_lite.signals.signals import Signals, embed
+from gensar_lite.training import t5
+from gensar_lite.training.vocabulary import Vocabulary
+
+SIZES = {
+    "d_model": 32,
+    "num_heads": 2,
+    "d_ff": 32,
+    "batch_size": 64,
+    "steps": 30,
+    "validate_every": 15,
+    "vocab_size": 600,
+}
+COLUMNS = ["item_id", "title", "score", "identifier"]
+
+
+@pytest.fixture(scope="module")
+def signals() -> Signals:
+    return embed(tiny_store(), collaborative="als")
+
+
+def fit(signals: Signals, **changes) -> GenSAR:
+    table = random_table(tiny_store().items["item_id"].tolist())
+    return GenSAR.fit(tiny_store(), signals, table, progress=False, **{**SIZES, **changes})
+
+
+@pytest.fixture(scope="module")
+def model(signals: Signals) -> GenSAR:
+    return fit(signals)
+
+
+@pytest.fixture(scope="module")
+def saved(model: GenSAR, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "mine"
+    model.save(folder)
+    return folder
+
+
+def user_with_history(model: GenSAR) -> str:
+    return model.data.log.user_ids[int(np.diff(model.data.log.user_ptr).argmax())]
+
+
+# answers ----------------------------------------------------------------------------------------------
+
+
+def test_search_gives_the_best_items_in_order(model: GenSAR) -> None:
+    found = model.search("sleeping bag", user=user_with_history(model), k=7)
+    assert list(found.columns) == COLUMNS
+    assert len(found) == 7
+    assert found["item_id"].is_unique
+    assert found["score"].is_monotonic_decreasing
+    numbers = [model.data.item_number[i] for i in found["item_id"]]
+    assert found["title"].tolist() == model.data.items["title"].iloc[numbers].tolist()
+    assert found["identifier"].tolist() == [model.table.text(n, "semantic") for n in numbers]
+
+
+def test_search_with_a_beam_for_every_item_equals_exact_scores(model: GenSAR) -> None:
+    found = model.search("sleeping bag", k=100, num_beams=100)
+    inputs = model.encoder.ask(
+        "next_search_item", model.encoder.event_segments.take(np.zeros(0, int)), np.array([0]), ["sleeping bag"]
+    )
+    exact = score_items(model.backbone, model.vocabulary, inputs, "semantic", np.arange(100)[None])[0]
+    numbers = [model.data.item_number[i] for i in found["item_id"]]
+    assert sorted(numbers) == list(range(100))
+    np.testing.assert_allclose(found["score"], exact[numbers], rtol=1e-4, atol=1e-4)
+
+
+def test_recommend_for_users_histories_and_strangers(model: GenSAR) -> None:
+    user = user_with_history(model)
+    known = model.recommend(user=user, k=5)
+    assert list(known.columns) == COLUMNS
+    assert len(known) == 5
+    assert known["identifier"].str.startswith("<m1_").all()
+    history = model.recommend(history=model.data.items["item_id"].tolist()[:3], k=5)
+    nobody = model.recommend(k=5)
+    assert len(history) == len(nobody) == 5
+    assert not np.allclose(known["score"], nobody["score"])
+    assert not np.allclose(history["score"], nobody["score"])
+
+
+def test_an_empty_history_is_that_of_a_new_user(model: GenSAR) -> None:
+    assert model.recommend(history=[], k=5).equals(model.recommend(k=5))
+
+
+def test_a_history_is_read_up_to_its_latest_events(model: GenSAR) -> None:
+    items = model.data.items["item_id"].tolist()
+    longest = model.encoder.max_events
+    assert model.recommend(history=items[: longest + 5], k=5).equals(
+        model.recommend(history=items[5 : longest + 5], k=5)
+    )
+
+
+def test_an_unknown_user_is_answered_with_a_warning(model: GenSAR) -> None:
+    with pytest.warns(UserWarning, match="the log has no user 'nobody'"):
+        answer = model.recommend(user="nobody", k=5)
+    assert answer.equals(model.recommend(k=5))
+    with pytest.warns(UserWarning, match="nobody"):
+        assert model.search("tent", user="nobody", k=3).equals(model.search("tent", k=3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.recommend(user=user_with_history(model))
+
+
+def test_lists_give_one_table(model: GenSAR) -> None:
+    queries = ["tent", "coffee grinder", "tent"]
+    table = model.search(queries, k=4)
+    assert list(table.columns) == ["query", *COLUMNS]
+    assert table["query"].tolist() == [q for q in queries for _ in range(4)]
+    for part, query in ((table.iloc[:4], "tent"), (table.iloc[4:8], "coffee grinder"), (table.iloc[8:], "tent")):
+        alone = model.search(query, k=4)
+        assert part["item_id"].tolist() == alone["item_id"].tolist()
+        np.testing.assert_allclose(part["score"], alone["score"], rtol=1e-4, atol=1e-5)
+    users = model.data.log.user_ids[:3]
+    table = model.recommend(users, k=2)
+    assert list(table.columns) == ["user", *COLUMNS]
+    assert table["user"].tolist() == [u for u in users for _ in range(2)]
+    assert table["item_id"].tolist()[2:4] == model.recommend(users[1], k=2)["item_id"].tolist()
+
+
+@pytest.mark.parametrize("k", [100, 101, 5000])
+def test_k_beyond_the_catalogue_gives_every_item_once(model: GenSAR, k: int) -> None:
+    assert sorted(model.recommend(k=k)["item_id"]) == sorted(model.data.items["item_id"])
+
+
+def test_options_leave_items_out(model: GenSAR) -> None:
+    user = user_with_history(model)
+    log = model.data.log
+    u = model.data.user_number[user]
+    clicked = log.item[log.user_ptr[u] : log.user_ptr[u + 1]]
+    seen = {model.data.items["item_id"][i] for i in clicked[clicked >= 0]}
+    whole = model.recommend(user=user, k=100)
+    fresh = model.recommend(user=user, k=100, exclude_seen=True)
+    assert seen & set(whole["item_id"])
+    assert fresh["item_id"].tolist() == [i for i in whole["item_id"] if i not in seen]
+    chosen = model.data.items["item_id"].tolist()[10:20]
+    assert model.recommend(user=user, items=chosen)["item_id"].tolist() == [i for i in whole["item_id"] if i in chosen]
+    category = model.data.items["categories"][0].split(" > ")[0]
+    inside = set(model.data.items["item_id"][model.data.items["categories"].str.contains(category, regex=False)])
+    assert 0 < len(inside) < 100
+    assert set(model.search("tent", k=100, category=category.upper())["item_id"]) == inside
+    both = model.search("tent", k=100, category=category, items=[*chosen, next(iter(inside))])
+    assert set(both["item_id"]) == inside & {*chosen, *both["item_id"]}
+    history = chosen[:3]
+    assert not set(history) & set(model.recommend(history=history, k=100, exclude_seen=True)["item_id"])
+
+
+@pytest.mark.parametrize("query", ["テント", "zzzqqqxx", "🎉", "a" * 2000, "</s>", "12345"])
+def test_any_query_gets_an_answer(model: GenSAR, query: str) -> None:
+    found = model.search(query, k=3)
+    assert len(found) == 3
+    assert np.isfinite(found["score"]).all()
+
+
+def test_wrong_questions_are_refused_in_a_sentence(model: GenSAR) -> None:
+    for query in ("", "   ", ["tent", ""]):
+        with pytest.raises(ValueError, match="the query is empty"):
+            model.search(query)
+    for k in (0, -3):
+        with pytest.raises(ValueError, match="k must be at least 1"):
+            model.recommend(k=k)
+    with pytest.raises(DataError, match="not in the catalogue: XYZ"):
+        model.recommend(history=["XYZ"])
+    with pytest.raises(DataError, match="not all in the catalogue: XYZ"):
+        model.recommend(items=["XYZ"])
+    with pytest.raises(DataError, match="no item has a category that contains 'spaceships'"):
+        model.recommend(category="spaceships")
+    with pytest.raises(DataError, match="give at least one item"):
+        model.recommend(items=[])
+    with pytest.raises(TypeError):
+        model.recommend(bogus=1)
+
+
+def as_typed(model: GenSAR, prefix: str) -> GenSAR:
+    """The same model on a log whose every query begins with a prefix."""
+    data = model.data
+    searches = data.searches.assign(query=prefix + data.searches["query"])
+    store = Dataset(data.items, data.interactions, searches, data.candidates, data.info)
+    return GenSAR(store, model.signals, model.table, model.vocabulary.tokenizer, model.backbone, model.config)
+
+
+def test_suggested_queries_are_queries_that_somebody_typed(model: GenSAR) -> None:
+    for asked in (model, as_typed(model, "T-Shirt, Été & ")):
+        table = asked.suggest_queries(user=user_with_history(model), k=6)
+        assert list(table.columns) == ["query", "score"]
+        assert len(table) == 6
+        assert table["query"].is_unique
+        assert table["score"].is_monotonic_decreasing
+        assert set(table["query"]) <= set(asked.data.log.queries), "as it was typed: spaces, capitals and all"
+
+
+def test_suggestion_scores_are_log_probabilities(model: GenSAR) -> None:
+    """Teacher forcing with the forward pass of transformers."""
+    table = model.suggest_queries(k=3)
+    empty = model.encoder.ask("next_query", model.encoder.event_segments.take(np.zeros(0, int)), np.array([0]))
+    with torch.no_grad():
+        encoded = t5.encode(model.backbone, empty)
+        for query, score in table.itertuples(index=False):
+            tokens = model.encoder.queries[model.data.log.queries.index(query)].tolist()
+            path = torch.tensor([[model.vocabulary.behaviours["<S_Q>"], *tokens, model.vocabulary.eos]])
+            decoder = torch.cat([torch.zeros(1, 1, dtype=torch.long), path[:, :-1]], dim=1)
+            logits = t5.logits(model.backbone, t5.decode(model.backbone, decoder, encoded, empty.mask))
+            assert score == pytest.approx(logits.log_softmax(-1).gather(2, path[..., None]).sum().item(), rel=1e-3)
+
+
+def test_suggestions_beyond_the_log_stop_at_its_end(model: GenSAR) -> None:
+    data = model.data
+    searches = data.searches[data.searches["query"].isin(data.log.queries[:3])]
+    store = Dataset(data.items, data.interactions, searches, data.candidates, data.info)
+    small = GenSAR(store, model.signals, model.table, model.vocabulary.tokenizer, model.backbone, model.config)
+    for k in (3, 5, 50):
+        table = small.suggest_queries(k=k)
+        assert sorted(table["query"]) == sorted(data.log.queries[:3])
+        assert (table["score"] > -1000).all()
+    silent = Dataset(data.items, data.interactions, searches.iloc[:0], data.candidates, data.info)
+    with pytest.raises(DataError, match="no searches"):
+        GenSAR(
+            silent, model.signals, model.table, model.vocabulary.tokenizer, model.backbone, model.config
+        ).suggest_queries()
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        model.suggest_queries(k=0)
+
+
+# scores -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["recommendation", "search"])
+def test_scores_of_candidates_equal_those_of_the_whole_catalogue(model: GenSAR, task: str) -> None:
+    cases = model.data.cases(task, "test")
+    candidates = np.concatenate([cases.item[:, None], next(iter(cases.candidates.values()))[:, :20]], axis=1)
+    some, whole = model.score(cases, candidates), model.score(cases, None)
+    assert some.shape == (len(cases), 21)
+    assert whole.shape == (len(cases), 100)
+    np.testing.assert_allclose(some, np.take_along_axis(whole, candidates, 1), rtol=1e-4, atol=1e-4)
+    assert model.score(cases.take(slice(0, 0)), None).shape == (0, 100)
+
+
+def test_a_case_is_asked_as_training_asked(model: GenSAR) -> None:
+    cases = model.data.cases("search", "test").take(slice(0, 5))
+    own = model.inputs_of(cases)
+    without = model.inputs_of(cases.without_history())
+    assert (without.mask.sum(1) < own.mask.sum(1)).all()
+    for c in range(5):
+        alone = model.score(cases.take(slice(c, c + 1)), None)
+        np.testing.assert_allclose(alone[0], model.score(cases, None)[c], rtol=1e-4, atol=1e-4)
+
+
+def test_the_model_learns_from_its_training(model: GenSAR, signals: Signals) -> None:
+    losses = [row["loss"] for row in model.training_history]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+    assert {"search", "recommendation", "primary"} <= set(model.training_history[0])
+    ranks = evaluate_ranker(fit(signals, steps=250, validate_every=125), model.data, protocols=["uniform99", "bm25_99"])
+    untrained = evaluate_ranker(fit(signals, steps=1), model.data, protocols=["uniform99", "bm25_99"])
+    for task in ("recommendation", "search"):
+        assert ranks[ranks["task"] == task]["rank"].mean() < 0.9 * untrained[untrained["task"] == task]["rank"].mean()
+
+
+@pytest.mark.parametrize(("history", "softmax"), [("tokens", "full"), ("tokens", "codebook"), ("pooled", "full")])
+def test_other_forms_answer_too(signals: Signals, history: str, softmax: str) -> None:
+    other = fit(signals, steps=4, validate_every=4, history=history, softmax=softmax)
+    assert len(other.search("tent", user=user_with_history(other), k=3)) == 3
+    assert len(other.recommend(history=other.data.items["item_id"].tolist()[:2], k=3)) == 3
+
+
+def test_same_seed_same_model(model: GenSAR, signals: Signals) -> None:
+    torch.manual_seed(99)
+    again, other = fit(signals), fit(signals, seed=1)
+    for name, value in model.backbone.state_dict().items():
+        assert torch.equal(value, again.backbone.state_dict()[name]), name
+    assert not torch.equal(model.backbone.shared.weight, other.backbone.shared.weight)
+
+
+# on disk ------------------------------------------------------------------------------------------------
+
+
+def test_a_loaded_model_gives_the_same_answers(model: GenSAR, saved: Path) -> None:
+    again = GenSAR.load(saved)
+    user = user_with_history(model)
+    assert again.config == model.config
+    assert again.search("tent", user=user, k=20).equals(model.search("tent", user=user, k=20))
+    assert again.recommend(user=user, k=20, exclude_seen=True).equals(
+        model.recommend(user=user, k=20, exclude_seen=True)
+    )
+    assert again.suggest_queries(user=user).equals(model.suggest_queries(user=user))
+    cases = model.data.cases("recommendation", "test")
+    np.testing.assert_array_equal(again.score(cases, None), model.score(cases, None))
+
+
+def test_the_folder_holds_open_formats_only(saved: Path) -> None:
+    kinds = {path.suffix for path in saved.rglob("*") if path.is_file()}
+    assert kinds <= {".json", ".parquet", ".npy", ".safetensors", ".txt"}
+    assert {"store", "signals", "identifiers", "model", "config.json"} <= {path.name for path in saved.iterdir()}
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "config.json", "store/dataset.json", "store/items.parquet", "signals/signals.json", "signals/semantic.npy",
+        "identifiers/identifiers.parquet", "identifiers/health.json", "model/model.safetensors", "model/config.json", "model/tokenizer.json",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_broken_folder_is_refused_in_a_sentence(saved: Path, tmp_path: Path, file: str, damage: str) -> None:
+    folder = shutil.copytree(saved, tmp_path / "run")
+    if damage == "cut":
+        cut(folder / file)
+    else:
+        (folder / file).unlink()
+    with pytest.raises(DataError):
+        GenSAR.load(folder)
+
+
+def test_a_folder_of_other_parts_is_refused(saved: Path, tmp_path: Path, signals: Signals) -> None:
+    with pytest.raises(DataError, match="is not a run folder"):
+        GenSAR.load(tmp_path)
+    folder = shutil.copytree(saved, tmp_path / "run")
+    random_table(tiny_store().items["item_id"].tolist(), num_codes=9).save(folder / "identifiers")
+    with pytest.raises(DataError):
+        GenSAR.load(folder)
+    folder = shutil.copytree(saved, tmp_path / "another")
+    random_table([f"other{n}" for n in range(100)]).save(folder / "identifiers")
+    with pytest.raises(DataError):
+        GenSAR.load(folder)
+
+
+@pytest.mark.parametrize("change", [{"softmax": "level"}, {"colour": "red"}, {"mix": 7}])
+def test_an_edited_configuration_is_refused(saved: Path, tmp_path: Path, change: dict) -> None:
+    content = json.loads((saved / "config.json").read_text())
+    content["training"].update(change)
+    with pytest.raises(DataError):
+        RunConfig.from_json(content)
+    with pytest.raises(DataError):
+        RunConfig.from_json([1, 2])
+
+
+# settings -----------------------------------------------------------------------------------------------
+
+
+def test_presets_and_changes() -> None:
+    config = preset("small", seed=3, mix=0.7, num_codes=32, text_encoder="x.npy")
+    assert (config.seed, config.training.mix, config.identifiers.num_codes, config.signals.text_encoder) == (
+        3,
+        0.7,
+        32,
+        "x.npy",
+    )
+    assert PRESETS["small"].identifiers.num_codes == 128
+    assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert [PRESETS[name].identifiers.num_codes for name in ("tiny", "small", "paper")] == [64, 128, 256]
+    with pytest.raises(ValueError, match="unknown preset 'huge'"):
+        preset("huge")
+    with pytest.raises(ValueError, match="unknown settings: colour"):
+        preset("tiny", colour="red")
+
+
+def test_a_t5_checkpoint_serves_as_backbone(model: GenSAR, signals: Signals, saved: Path) -> None:
+    """Any T5 by path: its rows stay, behaviours and codes get rows of their own, the same ones for the same seed."""
+    config = preset("tiny", backbone=str(saved / "model"))
+    table = random_table(tiny_store().items["item_id"].tolist(), num_codes=12)
+    vocabulary = Vocabulary(model.vocabulary.tokenizer, table)
+    torch.manual_seed(5)
+    first = new_weights(vocabulary, config).shared.weight
+    torch.manual_seed(6)
+    second = new_weights(vocabulary, config).shared.weight
+    assert len(first) == vocabulary.size > model.vocabulary.size
+    assert torch.equal(first, second)
+    assert torch.equal(first[: model.vocabulary.size], model.backbone.shared.weight)
+    other = GenSAR.fit(
+        tiny_store(), signals, table, progress=False, **{**SIZES, "steps": 2, "backbone": str(saved / "model")}
+    )
+    assert len(other.recommend(k=3)) == 3
