@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,27 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
+from tqdm.auto import tqdm
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from gensar_lite.config import RunConfig
 from gensar_lite.config import preset as preset_config
-from gensar_lite.data.dataset import Cases, Dataset
+from gensar_lite.data.dataset import ITEM_COLUMNS, Cases, Dataset, extend_catalogue
 from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
 from gensar_lite.decoding.beam import Beams, beam_search
+from gensar_lite.decoding.ranking import count_above
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.decoding.trie import IdentifierTrie
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.evaluation.protocols import PRIMARY, rank_cases
-from gensar_lite.identifiers.table import IdentifierTable
+from gensar_lite.identifiers.strategies import assign_new
+from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 from gensar_lite.signals.signals import Signals
 from gensar_lite.training import t5
 from gensar_lite.training.doc2query import Doc2Query
 from gensar_lite.training.examples import Examples
-from gensar_lite.training.initialise import initial_vectors, initialise_embeddings
+from gensar_lite.training.initialise import initial_vectors, initialise_embeddings, open_channels
 from gensar_lite.training.inputs import InputEncoder, Inputs
 from gensar_lite.training.loop import fit_generator
 from gensar_lite.training.prompts import TASK_PROMPT
@@ -82,10 +86,13 @@ class GenSAR:
         typed = sorted({log.queries[q] for q in np.unique(log.query[data.train_mask & log.searched])})
         tokenizer = load_or_train_tokenizer([*data.item_texts, *typed], config)
         model = cls(data, signals, identifiers, tokenizer, None, config)
-        space = np.hstack([signals.semantic, signals.collaborative * config.training.collaborative_weight])
-        start = initial_vectors(model.vocabulary, model.encoder.texts, space, config.training.d_model)
         if config.training.backbone is None:
-            initialise_embeddings(model.backbone, start, config.training.embedding_scale, config.training.embedding_noise)
+            width = config.training.d_model
+            second = round(width * config.training.collaborative_dims)
+            spaces = [signals.semantic, signals.collaborative]
+            start = initial_vectors(model.vocabulary, model.encoder.texts, spaces, [width - second, second])
+            initialise_embeddings(model.backbone, start, config.training.embedding_noise)
+            open_channels(model.backbone)
         every = np.arange(data.num_items)
         num = config.training.pseudo_queries_per_item
         written = Doc2Query.fit(data, seed=config.seed).sample(every, num, config.seed)
@@ -180,6 +187,30 @@ class GenSAR:
         beams = beam_search(self.backbone, self.vocabulary, inputs, trie, TASK_VIEW[task], min(max(num_beams, k), len(trie.items)),
                             self.config.training.softmax, seen if exclude_seen else None)
         return self._table(beams, TASK_VIEW[task], k, label)
+
+    def full_rank(self, cases: Cases) -> tuple[np.ndarray, np.ndarray]:
+        """How many items of the catalogue score higher than the true one of each case (C,), and how many the same (C,)."""
+        better, ties = np.zeros((2, len(cases)), np.int64)
+        # cases of like probability leave like numbers of prefixes, and so little padding
+        order = np.argsort(-self.score(cases, cases.item[:, None])[:, 0])
+        waiting = [order[first : first + CASES_AT_ONCE] for first in range(0, len(order), CASES_AT_ONCE)]
+        view = TASK_VIEW[cases.task]
+        with tqdm(total=len(cases), desc=f"{self.name}: {cases.task}, full", disable=None, leave=False) as bar:
+            while waiting:
+                rows = waiting.pop()
+                chunk = cases.take(rows)
+                if self.config.training.softmax == "full":
+                    scores = self.score(chunk, None)
+                    own = scores[np.arange(len(rows)), chunk.item][:, None]
+                    found: tuple[np.ndarray, np.ndarray] | None = ((scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1)
+                else:
+                    found = count_above(self.backbone, self.vocabulary, self.inputs_of(chunk), self.tries[view], view, chunk.item)
+                if found is None:
+                    waiting += np.array_split(rows, 2)
+                    continue
+                better[rows], ties[rows] = found
+                bar.update(len(rows))
+        return better, ties
 
     @torch.inference_mode()
     def top_items(self, cases: Cases, k: int = 10) -> np.ndarray:
@@ -292,6 +323,30 @@ class GenSAR:
         # with fewer queries than beams, rows that are no query fill the place
         answers = [(self._typed[row], score) for row, score in scores.items() if row in self._typed and score > NO_SEQUENCE]
         return pd.DataFrame(answers, columns=["query", "score"])
+
+    def add_items(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Let new items (item_id, title and, where known, description, categories, brand) join without training.
+
+        They are named by codes that exist, from what their texts say, so that search finds them at once and
+        recommendation where their expected place is; identifiers of the others stay. Gives their item_id, title and
+        identifiers. Raises DataError for ids that are there already and where no identifier is free.
+        """
+        if missing := {"item_id", "title"} - set(items.columns):
+            raise DataError(f"new items need the columns item_id and title; missing: {', '.join(sorted(missing))}")
+        new = items.reindex(columns=list(ITEM_COLUMNS)).fillna("").astype(str)
+        data = extend_catalogue(self.data, new)
+        first = self.data.num_items
+        semantic, collaborative = self.signals.encode_items(data.item_texts[first:])
+        table = self.table.extend(new["item_id"].tolist(), assign_new(self.table, semantic, collaborative, self.config.seed))
+        signals = replace(
+            self.signals, item_ids=data.items["item_id"].tolist(),
+            semantic=np.vstack([self.signals.semantic, semantic]), collaborative=np.vstack([self.signals.collaborative, collaborative]),
+        )
+        history = self.training_history
+        self.__init__(data, signals, table, self.vocabulary.tokenizer, self.backbone, self.config)  # type: ignore[misc]
+        self.training_history = history
+        rows = range(first, data.num_items)
+        return new[["item_id", "title"]].assign(**{view: [table.text(row, view) for row in rows] for view in VIEWS}).reset_index(drop=True)
 
     # on disk --------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ def add_items(chosen: Namespace) -> None:
     """Let new items join a run, which is written anew as a whole."""
     from gensar_lite.data.cleaning import ImportReport
     from gensar_lite.data.tables import read_items
+    from gensar_lite.pipeline.folder import replace_catalogue
 
     report = ImportReport()
     items = read_items(chosen.items, report)
@@ -43,7 +44,7 @@ def add_items(chosen: Namespace) -> None:
         tell(f"note: {sentence}")
     model = GenSAR.load(chosen.run)
     new = model.add_items(items)
-    model.rewrite(chosen.run)
+    replace_catalogue(chosen.run, model)
     if chosen.json:
         print_json(new.to_dict("records"))
         return

@@ -72,7 +72,7 @@ def examples_text(examples: Sequence[Mapping[str, Any]]) -> str:
             mark = "  <-- clicked" if answer["item_id"] == target["item_id"] else ""
             lines.append(f"  {place}. {answer['title']}{mark}")
         if all(answer["item_id"] != target["item_id"] for answer in example["answers"]):
-            lines.append(f"  clicked: {target['title']} (place {example['rank']} of the whole catalogue)")
+            lines.append(f"  clicked: {target['title']} (place {example['rank']:g} of the whole catalogue)")
     if examples:
         lines.append("\n(cases drawn at random, not for their success)")
     return "\n".join(lines)

@@ -111,7 +111,7 @@ def _read_run(folder: Path, name: str, method: str) -> Any:
     examples = [
         Example(
             task=e["task"], asked=f"{e['query']}” by “{e['user']}" if e["query"] else e["user"], answers=e["answers"], history=e["history"], target=e["target"]["item_id"],
-            note="" if any(a["item_id"] == e["target"]["item_id"] for a in e["answers"]) else f"Really clicked: {e['target']['title']} (place {e['rank']} of the whole catalogue).",
+            note="" if any(a["item_id"] == e["target"]["item_id"] for a in e["answers"]) else f"Really clicked: {e['target']['title']} (place {e['rank']:g} of the whole catalogue).",
         )
         for e in read_json(folder / "examples.json")["examples"]
     ]

@@ -57,7 +57,7 @@ def clean_text(text: str) -> tuple[str, bool]:
     return " ".join(_CONTROL.sub(" ", plain).split()), plain != marked
 
 
-def clean_items(raw: pd.DataFrame, file: str, report: ImportReport) -> pd.DataFrame:
+def clean_items(raw: pd.DataFrame, file: str, report: ImportReport, least: int = 2) -> pd.DataFrame:
     """Items with unique ids and a title each.
 
     Rows without an id are dropped, of rows with the same id the first stays. A title that says nothing
@@ -81,8 +81,8 @@ def clean_items(raw: pd.DataFrame, file: str, report: ImportReport) -> pd.DataFr
         items.index[again].to_numpy(),
     )
     items = items[~again]
-    if len(items) < 2:
-        raise DataError(f"{file} has {len(items)} usable item(s); ranking needs at least two, add items to the catalogue")
+    if len(items) < least:
+        raise DataError(f"{file} has {len(items)} usable item(s); {'ranking needs at least two, add items to the catalogue' if least > 1 else 'give items with an item_id and a title'}")
     marked = {}
     for column in ITEM_COLUMNS[1:]:
         cleaned = [clean_text(text) for text in items[column]]

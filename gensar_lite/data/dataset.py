@@ -7,7 +7,7 @@ On disk: `items.parquet`, `interactions.parquet`, `searches.parquet`, `candidate
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -168,6 +168,24 @@ class Dataset:
         if fingerprint(data) != info.get("fingerprint"):
             raise DataError(f"{folder}: the tables do not match the fingerprint in dataset.json; they were changed or cut off. Import or simulate the data set again")
         return data
+
+
+def extend_catalogue(data: Dataset, new: pd.DataFrame) -> Dataset:
+    """The data set with new items at the end of its catalogue; log, cases and candidate lists stay as they are.
+
+    `info["changed"]` says so, because results on both cannot be compared. Raises `DataError` for ids that are not new.
+    """
+    known = set(data.items["item_id"])
+    twice = new["item_id"][new["item_id"].isin(known) | new["item_id"].duplicated()].tolist()
+    if twice:
+        raise DataError(f"{len(twice)} of {len(new)} new items have an item_id that is already in the catalogue or given twice ({', '.join(map(repr, twice[:3]))}); give each an id of its own")
+    items = pd.concat([data.items, new[list(ITEM_COLUMNS)].astype(data.items["item_id"].dtype)], ignore_index=True)
+    before = data.info.get("changed", {})
+    changed = {"from": before.get("from", data.info["fingerprint"]), "added_items": before.get("added_items", 0) + len(new)}
+    info = {**data.info, "counts": {**data.info["counts"], "items": len(items)}, "changed": changed}
+    extended = replace(data, items=items, info=info)
+    info["fingerprint"] = fingerprint(extended)
+    return extended
 
 
 def fingerprint(data: Dataset) -> str:

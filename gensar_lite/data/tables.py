@@ -71,6 +71,12 @@ def import_tables(
     )
 
 
+def read_items(path: str | Path, report: ImportReport) -> pd.DataFrame:
+    """The items of one file (CSV or Parquet), cleaned as in an import; raises `DataError` where there is none."""
+    raw = read_table(path, ("item_id", "title"), ITEM_COLUMNS[2:], report.sentences)
+    return clean_items(raw, Path(path).name, report, least=1)
+
+
 def finish_import(
     items: pd.DataFrame,
     interactions: pd.DataFrame,

@@ -12,7 +12,8 @@ import json
 import shutil
 from pathlib import Path
 
-from gensar_lite.data.storage import DataError, check_files, hash_files, read_json, write_json
+from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
+from gensar_lite.model import GenSAR
 
 PARTS = {
     "store": ("store",),
@@ -73,8 +74,26 @@ class RunFolder:
 
     def timings(self) -> dict[str, float]:
         """Seconds of each stage, and of the model's own line (signals, identifiers, training) together."""
-        seconds = {stage: self.stages[stage]["seconds"] for stage in PARTS if stage in self.stages}
+        seconds = {stage: self.stages[stage].get("seconds", 0.0) for stage in PARTS if stage in self.stages}
         return {**seconds, "model_line": round(sum(seconds.get(stage, 0.0) for stage in MODEL_LINE), 3)}
+
+
+def replace_catalogue(path: str | Path, model: GenSAR) -> None:
+    """Write a run folder anew for a model whose catalogue has grown; it is replaced as a whole or not at all.
+
+    Results stay: they are those of the catalogue before. `run` does not go on with such a folder.
+    """
+    old = Path(path)
+    with new_folder(old) as folder:
+        shutil.copytree(old, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
+        model.data.save(folder / "store")
+        model.signals.save(folder / "signals")
+        model.table.save(folder / "identifiers")
+        stages = read_json(folder / "stages.json")
+        for stage in ("store", "signals", "identifiers"):
+            stages.setdefault(stage, {})["files"] = hash_files(folder, PARTS[stage])
+        stages["store"]["made_from"] = {"data": model.data.info["fingerprint"]}
+        write_json(folder / "stages.json", stages)
 
 
 def digest_of(content: object) -> str:

@@ -95,8 +95,7 @@ def describe_examples(model: GenSAR, data: Dataset, num: int, k: int = 5) -> lis
         rows = np.sort(np.random.default_rng(0).permutation(len(cases))[:num])
         cases = cases.take(rows)
         answers = model.top_items(cases, k)
-        scores = model.score(cases, None)
-        rank = 1 + (scores > scores[np.arange(len(cases)), cases.item][:, None]).sum(axis=1)
+        better, ties = model.full_rank(cases)
         for row in range(len(cases)):
             found.append({
                 "task": task,
@@ -105,7 +104,7 @@ def describe_examples(model: GenSAR, data: Dataset, num: int, k: int = 5) -> lis
                 "history": _history_texts(data, cases, row),
                 "answers": model.describe(answers[row], task).to_dict("records"),
                 "target": data.items.iloc[cases.item[row]][["item_id", "title"]].to_dict(),
-                "rank": int(rank[row]),
+                "rank": float(1 + better[row] + ties[row] / 2),
             })
     return found
 
