@@ -20,7 +20,7 @@ from gensar_lite.training.settings import TrainingConfig
 from gensar_lite.training.vocabulary import Sequences
 
 VIEWS = ("semantic", "collaborative")
-LENGTH_RATIO = 1.5  # inputs of one chunk differ in length by no more than this, which bounds the padding
+SHORTEST, LENGTH_RATIO = 4, 2.0  # inputs of one chunk differ in length by no more than this ratio, which bounds the padding
 
 
 class CodeChunk(NamedTuple):
@@ -81,7 +81,8 @@ class Examples:
         log = data.log
         clicked = data.train_mask & (log.item >= 0)
         start = log.user_ptr[log.user]
-        recommended = np.flatnonzero(clicked & log.recommended)
+        # what somebody searched for also says what they want: every click is a target of recommendation
+        recommended = np.flatnonzero(clicked)
         searched = np.flatnonzero(clicked & log.searched)
         asked = np.flatnonzero(data.train_mask & log.searched)
         both = np.concatenate([every, every])
@@ -130,7 +131,7 @@ class Examples:
             if not parts:
                 continue
             table = np.concatenate(parts, axis=1)
-            width = np.floor(np.log(np.maximum(self._length(table), 8)) / np.log(LENGTH_RATIO))
+            width = np.floor(np.log(np.maximum(self._length(table), SHORTEST)) / np.log(LENGTH_RATIO))
             for length in np.unique(width):
                 piece = table[:, width == length]
                 chunks.append(self._text_chunk(piece) if kind else self._code_chunk(piece))

@@ -15,11 +15,12 @@ from transformers import T5ForConditionalGeneration
 from gensar_lite.training.vocabulary import Sequences, Vocabulary
 
 
-def initial_vectors(vocabulary: Vocabulary, item_texts: Sequences, vectors: np.ndarray, size: int) -> np.ndarray:
-    """(V, size) starting vectors from item vectors (N, D); zero rows for tokens that no item has.
+def initial_vectors(vocabulary: Vocabulary, item_texts: Sequences, spaces: list[np.ndarray], widths: list[int]) -> np.ndarray:
+    """(V, sum of widths) starting vectors, of length 1 or, for tokens that no item has, 0.
 
-    The space is the leading `size` principal directions of the item vectors, each token's mean centred on
-    the mean of all items, so that frequent words start near the origin and telling ones far from it.
+    `spaces` are item vectors (N, D) each, of which the leading `widths` principal directions are taken, at
+    equal energy per direction. A token's mean is centred on the mean of all items, so that what is told
+    by a frequent word is small beside what is told by a rare one.
     """
     num_items = len(item_texts)
     owner = np.repeat(np.arange(num_items), item_texts.lengths)
@@ -30,20 +31,46 @@ def initial_vectors(vocabulary: Vocabulary, item_texts: Sequences, vectors: np.n
     pairs = np.unique(np.concatenate(token) * num_items + np.concatenate(item))
     token_of, item_of = np.divmod(pairs, num_items)
     count = np.bincount(token_of, minlength=vocabulary.size)
+    contains = sparse.csr_array(
+        (np.ones(len(pairs), np.float32), (token_of, item_of)), shape=(vocabulary.size, num_items)
+    )
+    parts = [_principal(space, width) for space, width in zip(spaces, widths, strict=True)]
+    means = (contains @ np.hstack(parts)) / np.maximum(count, 1)[:, None]
+    length = np.linalg.norm(means, axis=1, keepdims=True)
+    return (means / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+def _principal(vectors: np.ndarray, width: int) -> np.ndarray:
+    """(N, width) leading principal components, scaled to mean square one; padded with zeros where D < width."""
     centred = vectors - vectors.mean(0)
     _, basis = np.linalg.eigh(centred.T @ centred)
-    basis = basis[:, ::-1][:, :size]
-    contains = sparse.csr_array((np.ones(len(pairs), np.float32), (token_of, item_of)), shape=(vocabulary.size, num_items))
-    means = (contains @ (centred @ basis)) / np.maximum(count, 1)[:, None]
-    return np.pad(means, ((0, 0), (0, size - means.shape[1]))).astype(np.float32)
+    scores = centred @ basis[:, ::-1][:, :width]
+    scores = scores / max(float(np.sqrt(np.square(scores).mean())), 1e-12)
+    return np.pad(scores, ((0, 0), (0, width - scores.shape[1])))
 
 
 @torch.no_grad()
-def initialise_embeddings(model: T5ForConditionalGeneration, start: np.ndarray, scale: float, noise: float) -> None:
-    """Put starting vectors (V, D) into the embedding table: mean square `scale` over the rows that have one,
-    plus normal noise of deviation `noise`; other rows keep their random start, shrunk to `noise`."""
+def initialise_embeddings(model: T5ForConditionalGeneration, start: np.ndarray, noise: float) -> None:
+    """Put starting vectors (V, D) of length 1 into the embedding table at mean square 1, plus normal noise of
+    deviation `noise`; rows without a starting vector keep their random start, shrunk to `noise`."""
     table = model.shared.weight
-    start_vectors = torch.from_numpy(start).to(table)
-    known = start_vectors.abs().sum(1) > 0
-    start_vectors *= scale / start_vectors[known].pow(2).mean().sqrt().clamp_min(1e-12)
-    table.mul_(noise).add_(start_vectors)
+    table.mul_(noise).add_(torch.from_numpy(start).to(table) * table.shape[1] ** 0.5)
+
+
+@torch.no_grad()
+def open_channels(model: T5ForConditionalGeneration, cross: float = 2.0, within: float = 0.3) -> None:
+    """Let the meanings pass: values and outputs of attention start as the identity, other sublayers start small.
+
+    With T5's random start the decoder sees a random rotation of what the encoder read; like this its first state is
+    the mean of the input's embeddings, and the tied head compares it with the codes' in the same space.
+    """
+    for stack in (model.encoder, model.decoder):
+        for block in stack.block:
+            scales = {"SelfAttention": within, "EncDecAttention": cross / len(stack.block)}
+            for name, scale in scales.items():
+                for layer in block.layer:
+                    attention = getattr(layer, name, None)
+                    if attention is not None:
+                        torch.nn.init.eye_(attention.v.weight)
+                        torch.nn.init.eye_(attention.o.weight).mul_(scale)
+            block.layer[-1].DenseReluDense.wo.weight.mul_(within)

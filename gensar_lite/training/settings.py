@@ -36,9 +36,8 @@ class TrainingConfig:
     pseudo_queries_per_item: int = 10
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
-    embedding_scale: float = 1.0  # root mean square of the embeddings that start from item vectors
-    embedding_noise: float = 0.1  # deviation of the noise added to them
-    collaborative_weight: float = 0.5  # of the collaborative vectors beside the semantic ones in that start
+    embedding_noise: float = 0.1  # deviation of the noise added to embeddings that start from item vectors
+    collaborative_dims: float = 0.35  # share of the embedding that starts from collaborative vectors, the rest from semantic ones
 
     steps: int = 2_000
     batch_size: int = 384
