@@ -269,10 +269,9 @@ def test_the_model_learns_from_its_training(model: GenSAR, signals: Signals) -> 
     assert len(losses) == 2
     assert losses[1] < losses[0]
     assert {"search", "recommendation", "primary"} <= set(model.training_history[0])
-    ranks = evaluate_ranker(fit(signals, steps=250, validate_every=125), model.data, protocols=["uniform99", "bm25_99"])
-    untrained = evaluate_ranker(fit(signals, steps=1), model.data, protocols=["uniform99", "bm25_99"])
-    for task in ("recommendation", "search"):
-        assert ranks[ranks["task"] == task]["rank"].mean() < 0.9 * untrained[untrained["task"] == task]["rank"].mean()
+    trained = fit(signals, steps=250, validate_every=125)
+    ranks = evaluate_ranker(trained, model.data, protocols=["uniform99", "bm25_99"]).groupby("task")["rank"].mean()
+    assert (ranks < 40).all(), "100 candidates: chance gives 50.5 with a deviation of 4 over some 60 cases"
 
 
 @pytest.mark.parametrize(("history", "softmax"), [("tokens", "full"), ("tokens", "codebook"), ("pooled", "full")])
