@@ -181,6 +181,8 @@ class GenSAR:
             raise ValueError(f"k must be at least 1, not {k}")
         if queries is not None and not all(isinstance(q, str) and q.strip() for q in queries):
             raise ValueError("the query is empty; type at least one word")
+        if not users:
+            return self._table(Beams(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32)), TASK_VIEW[task], k, label)
         segments, count, seen = self._histories(users, history)
         inputs = self.encoder.ask(TASK_PROMPT[task], segments, count, queries)
         trie = self._allowed(TASK_VIEW[task], items, category)

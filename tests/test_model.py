@@ -137,6 +137,12 @@ def test_lists_give_one_table(model: GenSAR) -> None:
     assert table["item_id"].tolist()[2:4] == model.recommend(users[1], k=2)["item_id"].tolist()
 
 
+def test_no_question_no_answer(model: GenSAR) -> None:
+    assert list(model.search([]).columns) == ["query", *COLUMNS]
+    assert list(model.recommend([]).columns) == ["user", *COLUMNS]
+    assert len(model.search([])) == len(model.recommend([])) == 0
+
+
 @pytest.mark.parametrize("k", [100, 101, 5000])
 def test_k_beyond_the_catalogue_gives_every_item_once(model: GenSAR, k: int) -> None:
     assert sorted(model.recommend(k=k)["item_id"]) == sorted(model.data.items["item_id"])
