@@ -69,4 +69,9 @@ def knows_a_word(model: GenSAR, query: str) -> bool:
 def _options(chosen: Namespace, model: GenSAR) -> dict[str, Any]:
     if chosen.k > model.data.num_items:
         tell(f"note: the catalogue has {model.data.num_items} items, fewer than the {chosen.k} asked for")
-    return {"k": min(chosen.k, model.data.num_items), "num_beams": chosen.beams, "category": chosen.category, "exclude_seen": chosen.exclude_seen}
+    return {
+        "k": min(chosen.k, model.data.num_items),
+        "num_beams": chosen.beams,
+        "category": chosen.category,
+        "exclude_seen": chosen.exclude_seen,
+    }

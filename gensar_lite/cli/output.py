@@ -12,8 +12,20 @@ import pandas as pd
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, PRIMARY
 
 COLUMNS = {
-    "recommendation": (("uniform99", "HR@10"), ("uniform99", "NDCG@10"), ("popular99", "NDCG@10"), ("full", "HR@10"), ("full", "NDCG@10")),
-    "search": (("bm25_99", "HR@10"), ("bm25_99", "NDCG@10"), ("adhoc_bm25_99", "NDCG@10"), ("full", "HR@10"), ("full", "NDCG@10")),
+    "recommendation": (
+        ("uniform99", "HR@10"),
+        ("uniform99", "NDCG@10"),
+        ("popular99", "NDCG@10"),
+        ("full", "HR@10"),
+        ("full", "NDCG@10"),
+    ),
+    "search": (
+        ("bm25_99", "HR@10"),
+        ("bm25_99", "NDCG@10"),
+        ("adhoc_bm25_99", "NDCG@10"),
+        ("full", "HR@10"),
+        ("full", "NDCG@10"),
+    ),
 }
 
 
@@ -43,7 +55,12 @@ def results_text(metrics: Mapping[str, Any], name: str = "gensar") -> str:
     lines: list[str] = []
     for task in EVALUATION_PROTOCOLS:
         rows = {f"{name} *": metrics.get(task, {})}
-        rows |= {ranker: values[task] for part in ("baselines", "ceiling") for ranker, values in metrics.get(part, {}).items() if task in values}
+        rows |= {
+            ranker: values[task]
+            for part in ("baselines", "ceiling")
+            for ranker, values in metrics.get(part, {}).items()
+            if task in values
+        }
         rows = {ranker: values for ranker, values in rows.items() if values}
         if not rows:
             continue
@@ -65,7 +82,11 @@ def examples_text(examples: Sequence[Mapping[str, Any]]) -> str:
     """Examples in words: what was asked, what came before, the answers, and the true item marked."""
     lines: list[str] = []
     for example in examples:
-        asked = f"Search “{example['query']}” by {example['user']}" if example["task"] == "search" else f"Recommendation for {example['user']}"
+        asked = (
+            f"Search “{example['query']}” by {example['user']}"
+            if example["task"] == "search"
+            else f"Recommendation for {example['user']}"
+        )
         lines += ["", asked, f"  before: {'; '.join(example['history']) or 'nothing'}"]
         target = example["target"]
         for place, answer in enumerate(example["answers"], start=1):

@@ -23,7 +23,12 @@ One CPU thread is used unless OMP_NUM_THREADS says otherwise: for small models m
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command; a chosen verb stands in `verb` as "module:function"."""
-    parser = argparse.ArgumentParser(prog="gensar-lite", description="Learn and measure unified generative search and recommendation.", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="gensar-lite",
+        description="Learn and measure unified generative search and recommendation.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"gensar-lite {_version()}")
     parser.set_defaults(debug=False)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
@@ -41,7 +46,13 @@ def _version() -> str:
 
 
 def _verb(verbs, name: str, call: str, text: str, **options) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", formatter_class=argparse.ArgumentDefaultsHelpFormatter, **options)
+    parser = verbs.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        **options,
+    )
     parser.set_defaults(verb=call)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -68,7 +79,11 @@ def share(text: str) -> float:
 
 
 def _add_data(verbs) -> None:
-    data = verbs.add_parser("data", help="make, import, download or describe a data set", description="Make, import, download or describe a data set.")
+    data = verbs.add_parser(
+        "data",
+        help="make, import, download or describe a data set",
+        description="Make, import, download or describe a data set.",
+    )
     kinds = data.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     simulate = _verb(kinds, "simulate", "tables:simulate", "simulate the store Bazaar, whose truth is known")
@@ -76,18 +91,32 @@ def _add_data(verbs) -> None:
     for name, kind, default, text in KNOBS:
         simulate.add_argument(f"--{name}", type=kind, default=default, help=text)
     simulate.add_argument("--data-seed", type=int, default=0, help="seed of the store")
-    simulate.add_argument("--case-users", type=positive, default=None, help="hold out the cases of that many users only")
+    simulate.add_argument(
+        "--case-users", type=positive, default=None, help="hold out the cases of that many users only"
+    )
     _json(simulate)
 
-    tables = _verb(kinds, "import", "tables:import_data", "import your own tables, CSV or Parquet (or public files: --reviews with --metadata, or --kuaisar)")
+    tables = _verb(
+        kinds,
+        "import",
+        "tables:import_data",
+        "import your own tables, CSV or Parquet (or public files: --reviews with --metadata, or --kuaisar)",
+    )
     tables.add_argument("--items", help="item_id, title and, where known, description, categories, brand")
     tables.add_argument("--interactions", help="user_id, item_id, timestamp")
-    tables.add_argument("--searches", help="search log, where there is one: user_id, query, timestamp, item_id, session_id")
+    tables.add_argument(
+        "--searches", help="search log, where there is one: user_id, query, timestamp, item_id, session_id"
+    )
     tables.add_argument("--reviews", help="Amazon Reviews of any edition, with --metadata")
     tables.add_argument("--metadata", help="the metadata of these reviews")
     tables.add_argument("--kuaisar", help="zip file or folder of KuaiSAR")
     _import_options(tables)
-    tables.add_argument("--timestamps", choices=("auto", "clock", "steps"), default="auto", help="what timestamps are: a clock, or places in each user's history")
+    tables.add_argument(
+        "--timestamps",
+        choices=("auto", "clock", "steps"),
+        default="auto",
+        help="what timestamps are: a clock, or places in each user's history",
+    )
     tables.add_argument("--out", required=True, help="folder to write")
     _json(tables)
 
@@ -105,26 +134,48 @@ def _add_data(verbs) -> None:
 
 
 def _import_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--queries", choices=("known-item", "category-path", "log"), default=None, help="where queries come from: made from item text or categories, or the search log")
+    parser.add_argument(
+        "--queries",
+        choices=("known-item", "category-path", "log"),
+        default=None,
+        help="where queries come from: made from item text or categories, or the search log",
+    )
     parser.add_argument("--search-share", type=share, default=0.5, help="share of interactions that get a made query")
     parser.add_argument("--data-seed", type=int, default=0, help="seed of queries, held-out cases and candidates")
     parser.add_argument("--name", dest="name_of_data", help="name to give the data set")
     parser.add_argument("--case-users", type=positive, default=None, help="hold out the cases of that many users only")
-    parser.add_argument("--k-core", type=positive, default=5, help="public files: users and items with at least so many events")
+    parser.add_argument(
+        "--k-core", type=positive, default=5, help="public files: users and items with at least so many events"
+    )
 
 
 def _add_run(verbs) -> None:
-    run = _verb(verbs, "run", "runs:run", "go through the whole line: signals, identifiers, training, evaluation, report")
+    run = _verb(
+        verbs, "run", "runs:run", "go through the whole line: signals, identifiers, training, evaluation, report"
+    )
     run.add_argument("--data", required=True, help="a folder made by `gensar-lite data`, or bazaar")
     run.add_argument("--out", required=True, help="run folder; of an existing one, only what changed is made again")
     run.add_argument("--preset", choices=PRESETS, default="tiny", help="size")
-    run.add_argument("--strategy", default="gensar", help="which identifiers: gensar, semantic, collaborative, fused, unshared, collaborative-prefix, random")
+    run.add_argument(
+        "--strategy",
+        default="gensar",
+        help="which identifiers: gensar, semantic, collaborative, fused, unshared, collaborative-prefix, random",
+    )
     run.add_argument("--seed", type=int, default=0, help="the model's seed")
-    run.add_argument("--text-encoder", default="tfidf", help="tfidf, a sentence-transformers name or path, or an .npy file")
+    run.add_argument(
+        "--text-encoder", default="tfidf", help="tfidf, a sentence-transformers name or path, or an .npy file"
+    )
     run.add_argument("--collaborative", default="sequential", help="sequential, als, sequential-text, or an .npy file")
     run.add_argument("--quantiser", choices=("rqvae", "kmeans"), default="rqvae", help="how vectors become codes")
-    run.add_argument("--history", choices=("tokens", "pooled"), default=None, help="how the model reads a history (default: the preset's)")
-    run.add_argument("--mix", type=share, default=None, help="share of recommendation in training (default: the preset's)")
+    run.add_argument(
+        "--history",
+        choices=("tokens", "pooled"),
+        default=None,
+        help="how the model reads a history (default: the preset's)",
+    )
+    run.add_argument(
+        "--mix", type=share, default=None, help="share of recommendation in training (default: the preset's)"
+    )
     run.add_argument("--steps", type=positive, default=None, help="training steps (default: the preset's)")
     run.add_argument("--backbone", default=None, help="a T5-family checkpoint to start from, by name or path")
     run.add_argument("--no-baselines", action="store_true", help="measure the model alone")
@@ -155,7 +206,9 @@ def _add_answers(verbs) -> None:
 
     add = _verb(verbs, "add-items", "answers:add_items", "let new items join a run without training")
     add.add_argument("run", metavar="RUN", help="run folder; it is written anew as a whole")
-    add.add_argument("--items", required=True, help="CSV or Parquet: item_id, title and, where known, description, categories, brand")
+    add.add_argument(
+        "--items", required=True, help="CSV or Parquet: item_id, title and, where known, description, categories, brand"
+    )
     _json(add)
 
 
@@ -170,10 +223,14 @@ def _answer_options(parser: argparse.ArgumentParser) -> None:
 def _add_results(verbs) -> None:
     evaluate = _verb(verbs, "evaluate", "runs:evaluate", "measure the model of a run on its held-out cases")
     evaluate.add_argument("run", metavar="RUN", help="run folder")
-    evaluate.add_argument("--data", help="data set to measure on: must be the one the run was made from (default: the run's own store)")
+    evaluate.add_argument(
+        "--data", help="data set to measure on: must be the one the run was made from (default: the run's own store)"
+    )
     evaluate.add_argument("--split", choices=("test", "valid"), default="test", help="which cases")
     evaluate.add_argument("--no-baselines", action="store_true", help="measure the model alone")
-    evaluate.add_argument("--export-trec", metavar="DIR", help="write runs and judgements for trec_eval, ir_measures, ranx")
+    evaluate.add_argument(
+        "--export-trec", metavar="DIR", help="write runs and judgements for trec_eval, ir_measures, ranx"
+    )
     _json(evaluate)
 
     report = _verb(verbs, "report", "runs:report", "write one HTML file about one or several runs")

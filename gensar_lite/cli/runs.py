@@ -23,12 +23,28 @@ def run(chosen: Namespace) -> None:
         raise UsageError(f"unknown strategy {chosen.strategy!r}; known are {', '.join(list_strategies())}")
     if chosen.examples < 0:
         raise UsageError(f"--examples must not be negative, not {chosen.examples}")
-    changes = {name: getattr(chosen, name) for name in ("history", "mix", "steps", "backbone") if getattr(chosen, name) is not None}
+    changes = {
+        name: getattr(chosen, name)
+        for name in ("history", "mix", "steps", "backbone")
+        if getattr(chosen, name) is not None
+    }
     config = preset(
-        chosen.preset, chosen.seed, strategy=chosen.strategy, quantiser=chosen.quantiser,
-        text_encoder=chosen.text_encoder, collaborative=chosen.collaborative, **changes,
+        chosen.preset,
+        chosen.seed,
+        strategy=chosen.strategy,
+        quantiser=chosen.quantiser,
+        text_encoder=chosen.text_encoder,
+        collaborative=chosen.collaborative,
+        **changes,
     )
-    metrics = gensar_lite.pipeline.run(load_dataset(chosen.data), config, chosen.out, baselines=not chosen.no_baselines, examples=chosen.examples, say=tell)
+    metrics = gensar_lite.pipeline.run(
+        load_dataset(chosen.data),
+        config,
+        chosen.out,
+        baselines=not chosen.no_baselines,
+        examples=chosen.examples,
+        say=tell,
+    )
     if not metrics:  # another process of several tells the result
         return
     out = Path(chosen.out)
@@ -55,11 +71,15 @@ def evaluate(chosen: Namespace) -> None:
     if chosen.data:
         data = load_dataset(chosen.data)
         if data.info["fingerprint"] != model.data.info["fingerprint"]:
-            raise DataError(f"{chosen.run} was made from another data set ({model.data.name}, fingerprint {model.data.info['fingerprint'][:16]}) than {chosen.data} ({data.name}, {data.info['fingerprint'][:16]}); give the one it was made from, or none")
+            raise DataError(
+                f"{chosen.run} was made from another data set ({model.data.name}, fingerprint {model.data.info['fingerprint'][:16]}) than {chosen.data} ({data.name}, {data.info['fingerprint'][:16]}); give the one it was made from, or none"
+            )
     tell(f"Measuring {chosen.run} on the {chosen.split} cases of {data.name} …")
     metrics = evaluate(model, data, split=chosen.split, baselines=not chosen.no_baselines)
     if chosen.export_trec:
-        others = [] if chosen.no_baselines else [*build_baselines(data, model.signals, model.config.seed), *oracle_of(data)]
+        others = (
+            [] if chosen.no_baselines else [*build_baselines(data, model.signals, model.config.seed), *oracle_of(data)]
+        )
         files = export_trec(chosen.export_trec, [model, *others], data, chosen.split)
         tell(f"{len(files)} files of runs and judgements: {chosen.export_trec}")
     print_json(metrics) if chosen.json else print(results_text(metrics))
@@ -79,7 +99,10 @@ def write_runs(folders: list[Path], page: Path, method: str) -> Path:
         names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
         raise UsageError("a run is named twice")
-    views = [_read_run(folder, name if len(folders) > 1 else "gensar", method) for folder, name in zip(folders, names, strict=True)]
+    views = [
+        _read_run(folder, name if len(folders) > 1 else "gensar", method)
+        for folder, name in zip(folders, names, strict=True)
+    ]
     title = f"gensar_lite: {', '.join(names)}"
     return write_report(page, views, title=title, summary=_summary(folders))
 
@@ -92,7 +115,9 @@ def _read_run(folder: Path, name: str, method: str) -> Any:
     from gensar_lite.signals import Signals
 
     if not (folder / "metrics.json").is_file():
-        raise DataError(f"{folder} has no metrics.json; make a run with `gensar-lite run`, or finish this one with the same command")
+        raise DataError(
+            f"{folder} has no metrics.json; make a run with `gensar-lite run`, or finish this one with the same command"
+        )
     metrics = read_json(folder / "metrics.json")
     data = Dataset.load(folder / "store")
     table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
@@ -102,21 +127,39 @@ def _read_run(folder: Path, name: str, method: str) -> Any:
     if "gensar" in lists:
         lists = {name: lists.pop("gensar"), **lists}
     oracle = metrics.get("ceiling", {})
-    ceiling = {task: values[protocol]["NDCG@10"] for task, protocol in (("recommendation", "uniform99"), ("search", "bm25_99")) for values in [oracle.get("oracle", {}).get(task, {})] if protocol in values}
+    ceiling = {
+        task: values[protocol]["NDCG@10"]
+        for task, protocol in (("recommendation", "uniform99"), ("search", "bm25_99"))
+        for values in [oracle.get("oracle", {}).get(task, {})]
+        if protocol in values
+    }
     pictures = draw_run(
-        data.items, table, metrics, name=name, history=read_json(folder / "model" / "history.json")["history"],
+        data.items,
+        table,
+        metrics,
+        name=name,
+        history=read_json(folder / "model" / "history.json")["history"],
         vectors=None if method == "none" else {"semantic": signals.semantic, "collaborative": signals.collaborative},
-        ceiling=ceiling or None, method="umap" if method == "none" else method,
+        ceiling=ceiling or None,
+        method="umap" if method == "none" else method,
     )
     examples = [
         Example(
-            task=e["task"], asked=f"{e['query']}” by “{e['user']}" if e["query"] else e["user"], answers=e["answers"], history=e["history"], target=e["target"]["item_id"],
-            note="" if any(a["item_id"] == e["target"]["item_id"] for a in e["answers"]) else f"Really clicked: {e['target']['title']} (place {e['rank']:g} of the whole catalogue).",
+            task=e["task"],
+            asked=f"{e['query']}” by “{e['user']}" if e["query"] else e["user"],
+            answers=e["answers"],
+            history=e["history"],
+            target=e["target"]["item_id"],
+            note=""
+            if any(a["item_id"] == e["target"]["item_id"] for a in e["answers"])
+            else f"Really clicked: {e['target']['title']} (place {e['rank']:g} of the whole catalogue).",
         )
         for e in read_json(folder / "examples.json")["examples"]
     ]
     shown = {**metrics, "baselines": {**metrics["baselines"], **oracle}}
-    return RunReport(name, shown, table.health, {k: v for k, v in timings.items() if k != "model_line"}, examples, pictures, lists)
+    return RunReport(
+        name, shown, table.health, {k: v for k, v in timings.items() if k != "model_line"}, examples, pictures, lists
+    )
 
 
 def _summary(folders: list[Path]) -> list[str]:

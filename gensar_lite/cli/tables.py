@@ -24,22 +24,47 @@ def simulate(chosen: Namespace) -> None:
 
 def import_data(chosen: Namespace) -> None:
     """Import people's own tables, or public files that lie here already."""
-    kinds = {"--items and --interactions": (chosen.items, chosen.interactions), "--reviews and --metadata": (chosen.reviews, chosen.metadata), "--kuaisar": (chosen.kuaisar,)}
+    kinds = {
+        "--items and --interactions": (chosen.items, chosen.interactions),
+        "--reviews and --metadata": (chosen.reviews, chosen.metadata),
+        "--kuaisar": (chosen.kuaisar,),
+    }
     given = [names for names, paths in kinds.items() if any(paths)]
     if len(given) != 1 or not all(kinds[given[0]]):
         raise UsageError(f"give one of {'; '.join(kinds)}")
-    common: dict[str, Any] = {"data_seed": chosen.data_seed, "name": chosen.name_of_data, "case_users": chosen.case_users}
+    common: dict[str, Any] = {
+        "data_seed": chosen.data_seed,
+        "name": chosen.name_of_data,
+        "case_users": chosen.case_users,
+    }
     if chosen.queries == "log" and not (chosen.searches or chosen.kuaisar):
-        raise UsageError("--queries log needs a search log: give --searches, or make queries with known-item or category-path")
+        raise UsageError(
+            "--queries log needs a search log: give --searches, or make queries with known-item or category-path"
+        )
     if chosen.items:
         from gensar_lite.data.tables import import_tables
 
         queries = None if chosen.queries == "log" else chosen.queries
-        data, report = import_tables(chosen.items, chosen.interactions, chosen.searches, queries=queries, search_share=chosen.search_share, timestamps=chosen.timestamps, **common)
+        data, report = import_tables(
+            chosen.items,
+            chosen.interactions,
+            chosen.searches,
+            queries=queries,
+            search_share=chosen.search_share,
+            timestamps=chosen.timestamps,
+            **common,
+        )
     elif chosen.reviews:
         from gensar_lite.data.amazon import import_amazon
 
-        data, report = import_amazon(chosen.reviews, chosen.metadata, k_core=chosen.k_core, queries=chosen.queries or "category-path", search_share=chosen.search_share, **common)
+        data, report = import_amazon(
+            chosen.reviews,
+            chosen.metadata,
+            k_core=chosen.k_core,
+            queries=chosen.queries or "category-path",
+            search_share=chosen.search_share,
+            **common,
+        )
     else:
         from gensar_lite.data.kuaisar import import_kuaisar
 
@@ -61,7 +86,9 @@ def download(chosen: Namespace) -> None:
     if not chosen.name:
         raise UsageError("name a public data set; --list shows what is known")
     files = find_source(chosen.name)
-    tell(f"Downloading {', '.join(f.url for f in files)} to {chosen.files} (a transfer that breaks goes on where it stopped) …")
+    tell(
+        f"Downloading {', '.join(f.url for f in files)} to {chosen.files} (a transfer that breaks goes on where it stopped) …"
+    )
     if not chosen.out:
         paths = [str(path) for path in download_source(chosen.name, chosen.files)]
         print_json(paths) if chosen.json else print("\n".join(paths))
@@ -89,13 +116,21 @@ def describe(chosen: Namespace) -> None:
 
 def _print_facts(data: Dataset, chosen: Namespace, written: bool = False, notes: dict | None = None) -> None:
     cases = (data.held_out["task"] + ", " + data.held_out["split"]).value_counts().sort_index()
-    facts = {**data.info, "cases": {str(name): int(n) for name, n in cases.items()}, "items_without_training_clicks": int((data.popularity == 0).sum())}
+    facts = {
+        **data.info,
+        "cases": {str(name): int(n) for name, n in cases.items()},
+        "items_without_training_clicks": int((data.popularity == 0).sum()),
+    }
     if chosen.json:
         print_json({**facts, **({"out": chosen.out} if written else {}), **({"report": notes} if notes else {})})
         return
     counts = data.info["counts"]
-    print(f"{data.name}: {counts['items']:,} items, {counts['users']:,} users, {counts['interactions']:,} interactions, {counts['searches']:,} searches ({data.info['origin']})")
-    print(f"queries: {data.info['query_protocol']}, timestamps: {data.info['timestamps']}, data seed: {data.info['data_seed']}, fingerprint: {data.info['fingerprint'][:16]}")
+    print(
+        f"{data.name}: {counts['items']:,} items, {counts['users']:,} users, {counts['interactions']:,} interactions, {counts['searches']:,} searches ({data.info['origin']})"
+    )
+    print(
+        f"queries: {data.info['query_protocol']}, timestamps: {data.info['timestamps']}, data seed: {data.info['data_seed']}, fingerprint: {data.info['fingerprint'][:16]}"
+    )
     print("held-out cases: " + ", ".join(f"{name} {n:,}" for name, n in facts["cases"].items()))
     print(f"items nobody clicks in the training log: {facts['items_without_training_clicks']:,}")
     for row in data.items.head(0 if written else 3).itertuples():

@@ -23,15 +23,24 @@ CELLS_AT_ONCE = 2_000_000  # attention cells (cases x nodes x nodes) of one pass
 
 
 @torch.inference_mode()
-def count_above(model: T5ForConditionalGeneration, vocabulary: Vocabulary, inputs: Inputs, trie: IdentifierTrie, view: str,
-                target: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def count_above(
+    model: T5ForConditionalGeneration,
+    vocabulary: Vocabulary,
+    inputs: Inputs,
+    trie: IdentifierTrie,
+    view: str,
+    target: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Of B cases with targets (B,), how many items of the trie score higher than the target (B,), and how many the same (B,).
 
     For scores of softmax "codebook"; the target itself is not counted. None where so many prefixes are left that fewer
     cases must be asked at once.
     """
     inputs = inputs.to(model.shared.weight.device)
-    bound = torch.from_numpy(score_items(model, vocabulary, inputs, view, target[:, None])[:, 0]).to(inputs.mask.device) - SLACK
+    bound = (
+        torch.from_numpy(score_items(model, vocabulary, inputs, view, target[:, None])[:, 0]).to(inputs.mask.device)
+        - SLACK
+    )
     leaf = np.empty(int(trie.items.max()) + 1, np.int64)
     leaf[trie.items] = np.arange(len(trie.items))
     num = len(target)

@@ -39,8 +39,14 @@ class RunFolder:
         self.record = self.path / "stages.json"
         if self.path.exists() and not self.path.is_dir():
             raise DataError(f"{self.path} is a file; give the name of a folder")
-        if not self.record.is_file() and self.path.is_dir() and any(not p.name.startswith(".") for p in self.path.iterdir()):
-            raise DataError(f"{self.path} is not empty and not a run folder (no stages.json); choose another folder, or empty it")
+        if (
+            not self.record.is_file()
+            and self.path.is_dir()
+            and any(not p.name.startswith(".") for p in self.path.iterdir())
+        ):
+            raise DataError(
+                f"{self.path} is not empty and not a run folder (no stages.json); choose another folder, or empty it"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         self.stages: dict[str, dict] = read_json(self.record) if self.record.is_file() else {}
         for left in self.path.glob(".*") if sweep else ():

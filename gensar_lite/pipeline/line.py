@@ -36,8 +36,16 @@ from gensar_lite.signals.collaborative import SOURCES
 Say = Callable[[str], None]
 
 
-def run(data: Dataset, config: RunConfig, out: str | Path, *, baselines: bool = True, examples: int = 3,
-        progress: bool = True, say: Say = lambda sentence: None) -> dict[str, Any]:
+def run(
+    data: Dataset,
+    config: RunConfig,
+    out: str | Path,
+    *,
+    baselines: bool = True,
+    examples: int = 3,
+    progress: bool = True,
+    say: Say = lambda sentence: None,
+) -> dict[str, Any]:
     """Go through all stages and give the content of `metrics.json`.
 
     `out` is the run folder: a new one, or one of the same data set, of which only what changed is made again.
@@ -60,14 +68,33 @@ def check_config(config: RunConfig) -> None:
         if source.endswith(".npy") and not Path(source).is_file():
             raise DataError(f"{source} does not exist; give the path of an .npy array with one row per item")
     if clicks not in SOURCES and not clicks.endswith(".npy"):
-        raise DataError(f"unknown source of collaborative vectors {clicks!r}; use one of {', '.join(SOURCES)} or the path of an .npy file")
+        raise DataError(
+            f"unknown source of collaborative vectors {clicks!r}; use one of {', '.join(SOURCES)} or the path of an .npy file"
+        )
     if text != "tfidf" and not text.endswith(".npy") and importlib.util.find_spec("sentence_transformers") is None:
-        raise DataError(f'the text encoder {text!r} needs sentence-transformers: pip install "gensar_lite[text]", or use "tfidf", which needs nothing')
+        raise DataError(
+            f'the text encoder {text!r} needs sentence-transformers: pip install "gensar_lite[text]", or use "tfidf", which needs nothing'
+        )
 
 
 class _Line:
-    def __init__(self, data: Dataset, config: RunConfig, out: str | Path, baselines: bool, examples: int, progress: bool, say: Say) -> None:
-        self.data, self.config, self.baselines, self.examples, self.progress = data, config, baselines, examples, progress
+    def __init__(
+        self,
+        data: Dataset,
+        config: RunConfig,
+        out: str | Path,
+        baselines: bool,
+        examples: int,
+        progress: bool,
+        say: Say,
+    ) -> None:
+        self.data, self.config, self.baselines, self.examples, self.progress = (
+            data,
+            config,
+            baselines,
+            examples,
+            progress,
+        )
         self.processes = PartialState(cpu=not torch.cuda.is_available())
         self.first = self.processes.is_main_process
         self.say: Say = say if self.first else lambda sentence: None
@@ -82,13 +109,24 @@ class _Line:
         made_from = self.common()
         stages = self.folder.stages
         if any(stage not in stages for stage in ("signals", "identifiers", "training")):
-            self.say(f"The model will take {in_words(estimate_seconds(self.data, self.config))} on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go.")
+            self.say(
+                f"The model will take {in_words(estimate_seconds(self.data, self.config))} on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go."
+            )
         self.stage("store", {"data": self.data.info["fingerprint"]}, lambda: self.data.save(self.out / "store"))
         made_from |= {"seed": self.seed_of_signals(), "signals": {**asdict(self.config.signals), **self.given_arrays()}}
         self.stage("signals", made_from, self.make_signals)
-        made_from = {**made_from, "seed": self.config.seed, "identifiers": asdict(self.config.identifiers), "from": self.folder.digest("signals")}
+        made_from = {
+            **made_from,
+            "seed": self.config.seed,
+            "identifiers": asdict(self.config.identifiers),
+            "from": self.folder.digest("signals"),
+        }
         self.stage("identifiers", made_from, self.make_identifiers)
-        made_from = {**made_from, "training": asdict(self.config.training), "from": [self.folder.digest(s) for s in ("signals", "identifiers")]}
+        made_from = {
+            **made_from,
+            "training": asdict(self.config.training),
+            "from": [self.folder.digest(s) for s in ("signals", "identifiers")],
+        }
         self.train(made_from)
         if not self.first:
             return {}
@@ -127,7 +165,9 @@ class _Line:
         embed(self.data, chosen.text_encoder, chosen.collaborative, self.config.seed).save(self.out / "signals")
 
     def make_identifiers(self) -> None:
-        table = learn_identifiers(self.data, Signals.load(self.out / "signals"), **asdict(self.config.identifiers), seed=self.config.seed)
+        table = learn_identifiers(
+            self.data, Signals.load(self.out / "signals"), **asdict(self.config.identifiers), seed=self.config.seed
+        )
         table.save(self.out / "identifiers")
 
     def train(self, made_from: dict) -> None:
@@ -150,7 +190,9 @@ class _Line:
         start = time.perf_counter()
         signals = Signals.load(self.out / "signals")
         table = IdentifierTable.load(self.out / "identifiers", self.data.items["item_id"].tolist())
-        self.model = GenSAR.fit(self.data, signals, table, config=self.config, checkpoint=checkpoint, progress=self.progress)
+        self.model = GenSAR.fit(
+            self.data, signals, table, config=self.config, checkpoint=checkpoint, progress=self.progress
+        )
         if self.first:
             with new_folder(self.out / "model") as temporary:
                 write_weights(temporary, self.model)
@@ -191,7 +233,9 @@ class _Line:
         write_json(self.out / "metrics.json", compose_metrics(ranks, lists, model.name, provenance))
 
     def write_examples(self) -> None:
-        write_json(self.out / "examples.json", {"examples": describe_examples(self.trained(), self.data, self.examples)})
+        write_json(
+            self.out / "examples.json", {"examples": describe_examples(self.trained(), self.data, self.examples)}
+        )
 
     # what stages are made from ----------------------------------------------------------------
 
@@ -212,14 +256,22 @@ class _Line:
     def seed_of_signals(self) -> int | None:
         """Signals that come as arrays are the same for every seed."""
         chosen = self.config.signals
-        return None if chosen.text_encoder.endswith(".npy") and chosen.collaborative.endswith(".npy") else self.config.seed
+        return (
+            None if chosen.text_encoder.endswith(".npy") and chosen.collaborative.endswith(".npy") else self.config.seed
+        )
 
     def given_arrays(self) -> dict[str, str]:
         """Hashes of pre-computed arrays: the file may change under its name."""
         sources = asdict(self.config.signals)
-        return {f"{name}_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in sources.items() if path.endswith(".npy")}
+        return {
+            f"{name}_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            for name, path in sources.items()
+            if path.endswith(".npy")
+        }
 
     def check_same_data(self) -> None:
         made_from = self.folder.stages.get("store", {}).get("made_from", {})
         if made_from.get("data") not in (None, self.data.info["fingerprint"]):
-            raise DataError(f"{self.out} was made from another data set than {self.data.name!r} (or items were added to it since); choose another folder with --out, or delete this one")
+            raise DataError(
+                f"{self.out} was made from another data set than {self.data.name!r} (or items were added to it since); choose another folder with --out, or delete this one"
+            )

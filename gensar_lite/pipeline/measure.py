@@ -24,8 +24,15 @@ ORACLE = "oracle"
 SHOWN_HISTORY = 5
 
 
-def evaluate(model: GenSAR, data: Dataset, *, split: str = "test", protocols: Iterable[str] | None = None,
-             baselines: bool | Iterable[str] = False, lists: bool = True) -> dict[str, Any]:
+def evaluate(
+    model: GenSAR,
+    data: Dataset,
+    *,
+    split: str = "test",
+    protocols: Iterable[str] | None = None,
+    baselines: bool | Iterable[str] = False,
+    lists: bool = True,
+) -> dict[str, Any]:
     """Measure a model on the held-out cases of both tasks.
 
     `baselines`: True for all, or some of their names; they are fitted first. `lists` adds, for each ranker and task,
@@ -49,15 +56,23 @@ def oracle_of(data: Dataset) -> list[Ranker]:
     return [BazaarOracle(data)] if "bazaar" in data.info and "changed" not in data.info else []
 
 
-def rank_all(rankers: Iterable[Ranker], data: Dataset, seed: int, split: str = "test", protocols: list[str] | None = None,
-             lists: bool = True) -> tuple[pd.DataFrame, dict]:
+def rank_all(
+    rankers: Iterable[Ranker],
+    data: Dataset,
+    seed: int,
+    split: str = "test",
+    protocols: list[str] | None = None,
+    lists: bool = True,
+) -> tuple[pd.DataFrame, dict]:
     """Ranks of several rankers in the columns of `ranks.parquet`, and what their lists look like: name -> task -> measure."""
     parts, found = [], {}
     for ranker in rankers:
         ranks = evaluate_ranker(ranker, data, split, protocols=protocols)
         parts.append(ranks.assign(model=ranker.name, seed=seed)[RANK_COLUMNS])
         if lists:
-            found[ranker.name] = {task: list_quality(ranker, data, task, split) for task in ranker.tasks if len(data.cases(task, split))}
+            found[ranker.name] = {
+                task: list_quality(ranker, data, task, split) for task in ranker.tasks if len(data.cases(task, split))
+            }
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=RANK_COLUMNS), found
 
 
@@ -66,7 +81,13 @@ def compose_metrics(ranks: pd.DataFrame, lists: dict, name: str, provenance: dic
     values = {str(model): metrics_of(part) for model, part in ranks.groupby("model", sort=False)}
     own = values.pop(name, {})
     ceiling = {ORACLE: values.pop(ORACLE)} if ORACLE in values else {}
-    return {**{task: own.get(task, {}) for task in TASKS}, "baselines": values, "ceiling": ceiling, "lists": lists, "provenance": provenance}
+    return {
+        **{task: own.get(task, {}) for task in TASKS},
+        "baselines": values,
+        "ceiling": ceiling,
+        "lists": lists,
+        "provenance": provenance,
+    }
 
 
 def provenance_of(data: Dataset, split: str, seed: int) -> dict[str, Any]:
@@ -75,9 +96,16 @@ def provenance_of(data: Dataset, split: str, seed: int) -> dict[str, Any]:
 
     info = data.info
     return {
-        "data": info["name"], "origin": info["origin"], "fingerprint": info["fingerprint"], "counts": info["counts"],
-        "query_protocol": info["query_protocol"], "data_seed": info["data_seed"], "split": split,
-        "cases": {task: len(data.cases(task, split)) for task in TASKS}, "seed": seed, "version": __version__,
+        "data": info["name"],
+        "origin": info["origin"],
+        "fingerprint": info["fingerprint"],
+        "counts": info["counts"],
+        "query_protocol": info["query_protocol"],
+        "data_seed": info["data_seed"],
+        "split": split,
+        "cases": {task: len(data.cases(task, split)) for task in TASKS},
+        "seed": seed,
+        "version": __version__,
     }
 
 
@@ -97,15 +125,17 @@ def describe_examples(model: GenSAR, data: Dataset, num: int, k: int = 5) -> lis
         answers = model.top_items(cases, k)
         better, ties = model.full_rank(cases)
         for row in range(len(cases)):
-            found.append({
-                "task": task,
-                "user": data.log.user_ids[cases.user[row]],
-                "query": cases.query[row] if cases.query is not None else None,
-                "history": _history_texts(data, cases, row),
-                "answers": model.describe(answers[row], task).to_dict("records"),
-                "target": data.items.iloc[cases.item[row]][["item_id", "title"]].to_dict(),
-                "rank": float(1 + better[row] + ties[row] / 2),
-            })
+            found.append(
+                {
+                    "task": task,
+                    "user": data.log.user_ids[cases.user[row]],
+                    "query": cases.query[row] if cases.query is not None else None,
+                    "history": _history_texts(data, cases, row),
+                    "answers": model.describe(answers[row], task).to_dict("records"),
+                    "target": data.items.iloc[cases.item[row]][["item_id", "title"]].to_dict(),
+                    "rank": float(1 + better[row] + ties[row] / 2),
+                }
+            )
     return found
 
 
