@@ -26,7 +26,6 @@ from gensar_lite.config import preset as preset_config
 from gensar_lite.data.dataset import ITEM_COLUMNS, Cases, Dataset, extend_catalogue
 from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
 from gensar_lite.decoding.beam import Beams, beam_search
-from gensar_lite.decoding.ranking import count_above
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.decoding.trie import IdentifierTrie
 from gensar_lite.evaluation.metrics import case_metrics
@@ -44,7 +43,7 @@ from gensar_lite.training.prompts import TASK_PROMPT
 from gensar_lite.training.vocabulary import TASK_VIEW, Sequences, Vocabulary, train_tokenizer
 
 CASES_AT_ONCE = 64
-ITEMS_AT_ONCE = 512
+ITEMS_AT_ONCE = 128
 NO_SEQUENCE = -1e6  # `generate` scores what its constraint forbids at about -1e9
 NUM_BEAMS = 30
 HASHED = {"signals": ("signals",), "training": ("model",)}  # parts whose own files do not tell when they were changed
@@ -189,30 +188,6 @@ class GenSAR:
         beams = beam_search(self.backbone, self.vocabulary, inputs, trie, TASK_VIEW[task], min(max(num_beams, k), len(trie.items)),
                             self.config.training.softmax, seen if exclude_seen else None)
         return self._table(beams, TASK_VIEW[task], k, label)
-
-    def full_rank(self, cases: Cases) -> tuple[np.ndarray, np.ndarray]:
-        """How many items of the catalogue score higher than the true one of each case (C,), and how many the same (C,)."""
-        better, ties = np.zeros((2, len(cases)), np.int64)
-        # cases of like probability leave like numbers of prefixes, and so little padding
-        order = np.argsort(-self.score(cases, cases.item[:, None])[:, 0])
-        waiting = [order[first : first + CASES_AT_ONCE] for first in range(0, len(order), CASES_AT_ONCE)]
-        view = TASK_VIEW[cases.task]
-        with tqdm(total=len(cases), desc=f"{self.name}: {cases.task}, full", disable=None, leave=False) as bar:
-            while waiting:
-                rows = waiting.pop()
-                chunk = cases.take(rows)
-                if self.config.training.softmax == "full":
-                    scores = self.score(chunk, None)
-                    own = scores[np.arange(len(rows)), chunk.item][:, None]
-                    found: tuple[np.ndarray, np.ndarray] | None = ((scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1)
-                else:
-                    found = count_above(self.backbone, self.vocabulary, self.inputs_of(chunk), self.tries[view], view, chunk.item)
-                if found is None:
-                    waiting += np.array_split(rows, 2)
-                    continue
-                better[rows], ties[rows] = found
-                bar.update(len(rows))
-        return better, ties
 
     @torch.inference_mode()
     def top_items(self, cases: Cases, k: int = 10) -> np.ndarray:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from gensar_lite.cli import main
-from gensar_lite.cli.parser import KNOBS, PRESETS as TYPED_PRESETS
+from gensar_lite.cli.parser import KNOBS
+from gensar_lite.cli.parser import PRESETS as TYPED_PRESETS
 
 VERBS = [
     "data simulate",

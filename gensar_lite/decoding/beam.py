@@ -76,7 +76,7 @@ def beam_search(
         logprob = t5.logits(model, states, level)
         normaliser = logprob.logsumexp(-1, keepdim=True) if not full else log_normaliser(model, states, softmax, level)
         total = scores[..., None] + logprob - normaliser
-        scores, parent, nodes, code = best_children(trie, depth, nodes, total, num_beams, banned)
+        scores, parent, nodes, code = _best_children(trie, depth, nodes, total, num_beams, banned)
         if depth + 1 < trie.num_levels or full:
             distance = descend(distance, parent)
             states = decoder.extend(first + code, distance)
@@ -89,7 +89,7 @@ def beam_search(
     return Beams(found, scores.float().cpu().numpy())
 
 
-def best_children(
+def _best_children(
     trie: IdentifierTrie, depth: int, nodes: Tensor, total: Tensor, num_beams: int, banned: list[np.ndarray] | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The best children of the beams' nodes (B, M) under scores (B, M, K): score, parent beam, node and code, each (B, M')."""

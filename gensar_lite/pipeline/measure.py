@@ -14,9 +14,10 @@ import pandas as pd
 from gensar_lite.data.bazaar_oracle import BazaarOracle
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.splits import TASKS
+from gensar_lite.data.storage import DataError
 from gensar_lite.evaluation.baselines import build_baselines
 from gensar_lite.evaluation.metrics import metrics_of
-from gensar_lite.evaluation.protocols import Ranker, evaluate_ranker, list_quality
+from gensar_lite.evaluation.protocols import Ranker, evaluate_ranker, list_quality, rank_cases
 from gensar_lite.model import GenSAR
 
 RANK_COLUMNS = ["model", "seed", "task", "protocol", "split", "case_id", "user_id", "item_id", "rank", "ties"]
@@ -40,7 +41,10 @@ def evaluate(
     task -> protocol -> metric, "baselines", "ceiling" (the oracle, where the store is simulated and baselines are
     asked for), "lists" and "provenance". Raises DataError where the model was made for another catalogue.
     """
-    model.table.check_items(data.items["item_id"].tolist())
+    if data.info["fingerprint"] != model.data.info["fingerprint"]:
+        raise DataError(
+            f"the model was made from another data set ({model.data.name}, fingerprint {model.data.info['fingerprint'][:16]}) than {data.name} ({data.info['fingerprint'][:16]}); measure it on its own, model.data"
+        )
     protocols = None if protocols is None else list(protocols)
     ranks, found = rank_all([model], data, model.config.seed, split, protocols, lists)
     if baselines:
@@ -123,7 +127,7 @@ def describe_examples(model: GenSAR, data: Dataset, num: int, k: int = 5) -> lis
         rows = np.sort(np.random.default_rng(0).permutation(len(cases))[:num])
         cases = cases.take(rows)
         answers = model.top_items(cases, k)
-        better, ties = model.full_rank(cases)
+        better, ties = rank_cases(model, cases, "full", data.num_items)
         for row in range(len(cases)):
             found.append(
                 {
