@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
-from tqdm.auto import tqdm
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -310,7 +309,7 @@ class GenSAR:
         """
         if missing := {"item_id", "title"} - set(items.columns):
             raise DataError(f"new items need the columns item_id and title; missing: {', '.join(sorted(missing))}")
-        new = items.reindex(columns=list(ITEM_COLUMNS)).fillna("").astype(str)
+        new = items.reindex(columns=list(ITEM_COLUMNS)).astype(object).fillna("").astype(str)
         data = extend_catalogue(self.data, new)
         first = self.data.num_items
         semantic, collaborative = self.signals.encode_items(data.item_texts[first:])
