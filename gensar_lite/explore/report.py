@@ -167,7 +167,7 @@ def _facts(run: RunReport, group: Mapping[str, Any]) -> list[dict[str, Any]]:
         protocol, metric = PRIMARY[task["name"]]
         values = {row["name"]: row["cells"].get(protocol, {}).get(metric, {}).get("value") for row in task["rows"]}
         value = values.pop(run.name, None)
-        others = {name: v for name, v in values.items() if v is not None}
+        others = {name: v for name, v in values.items() if v is not None and name != "oracle"}  # the ceiling is no baseline
         if value is None:
             continue
         text = f"{run.name}, {PROTOCOL_TEXTS[protocol]}"
