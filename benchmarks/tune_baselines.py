@@ -66,14 +66,20 @@ def tune(name: str, data: Dataset, signals: Signals, trials: int, seed: int, sam
         ranks = evaluate_ranker(ranker, data, "valid", tasks=["recommendation"], protocols=["uniform99"])
         return metrics_of(ranks)["recommendation"]["uniform99"]["NDCG@10"]
 
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=sampler_seed, n_startup_trials=max(3, trials // 3)))
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=sampler_seed, n_startup_trials=max(3, trials // 3)),
+    )
     study.enqueue_trial(recorded_parameters(data).get(name, {}))
     study.optimize(objective, n_trials=trials, callbacks=[report])
     return study.best_trial.user_attrs["parameters"], float(study.best_value)
 
 
 def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-    print(f"  {trial.number:3d}  {trial.value:.4f}  best {study.best_value:.4f}  {trial.user_attrs['parameters']}", flush=True)
+    print(
+        f"  {trial.number:3d}  {trial.value:.4f}  best {study.best_value:.4f}  {trial.user_attrs['parameters']}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -88,15 +94,25 @@ def main() -> None:
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     data = load_dataset(arguments.data)
-    signals = embed(data, arguments.text_encoder, collaborative="als", seed=arguments.seed)  # only its text is used here
+    signals = embed(
+        data, arguments.text_encoder, collaborative="als", seed=arguments.seed
+    )  # only its text is used here
     for name in arguments.baselines:
         print(f"{name} on {data.name}")
         parameters, value = tune(name, data, signals, arguments.trials, arguments.seed, arguments.sampler_seed)
         recorded = read_json(arguments.out) if arguments.out.exists() else {}
         entry = recorded.setdefault(data.name, {"parameters": {}, "validation": {}, "trials": {}})
-        entry.update({"fingerprint": data.info["fingerprint"], "text_encoder": arguments.text_encoder, "metric": "NDCG@10 uniform99, valid"})
+        entry.update(
+            {
+                "fingerprint": data.info["fingerprint"],
+                "text_encoder": arguments.text_encoder,
+                "metric": "NDCG@10 uniform99, valid",
+            }
+        )
         entry["parameters"][name], entry["validation"][name] = parameters, round(value, 4)
-        entry["trials"][name] = entry["trials"].get(name, 0) + arguments.trials  # the search goes on from what is recorded
+        entry["trials"][name] = (
+            entry["trials"].get(name, 0) + arguments.trials
+        )  # the search goes on from what is recorded
         write_json(arguments.out, recorded)
 
 

@@ -54,15 +54,24 @@ class GenSAR:
     name = "gensar"
     tasks: tuple[str, ...] = ("recommendation", "search")
 
-    def __init__(self, data: Dataset, signals: Signals, table: IdentifierTable, tokenizer: PreTrainedTokenizerBase,
-                 backbone: T5ForConditionalGeneration | None, config: RunConfig) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        signals: Signals,
+        table: IdentifierTable,
+        tokenizer: PreTrainedTokenizerBase,
+        backbone: T5ForConditionalGeneration | None,
+        config: RunConfig,
+    ) -> None:
         self.data = data
         self.signals = signals
         self.table = table
         self.config = config
         self.vocabulary = Vocabulary(tokenizer, table)
         training = config.training
-        self.encoder = InputEncoder(self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text)
+        self.encoder = InputEncoder(
+            self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text
+        )
         self.tries = {view: IdentifierTrie.build(codes) for view, codes in table.codes.items()}
         if backbone is None:
             backbone = new_weights(self.vocabulary, config)
@@ -72,8 +81,18 @@ class GenSAR:
     # making one ---------------------------------------------------------------------------------
 
     @classmethod
-    def fit(cls, data: Dataset, signals: Signals, identifiers: IdentifierTable, preset: str = "tiny", seed: int = 0,
-            config: RunConfig | None = None, checkpoint: str | Path | None = None, progress: bool = True, **changes: object) -> GenSAR:
+    def fit(
+        cls,
+        data: Dataset,
+        signals: Signals,
+        identifiers: IdentifierTable,
+        preset: str = "tiny",
+        seed: int = 0,
+        config: RunConfig | None = None,
+        checkpoint: str | Path | None = None,
+        progress: bool = True,
+        **changes: object,
+    ) -> GenSAR:
         """Train a model on the training part of a data set.
 
         `preset` and `changes` (any field of `TrainingConfig`) choose the sizes and the schedule, or `config` gives
@@ -96,16 +115,27 @@ class GenSAR:
         written = Doc2Query.fit(data, seed=config.seed).sample(every, num, config.seed)
         examples = Examples(data, model.encoder, (written, np.repeat(every, num)), config.training, config.seed)
         model.training_history = fit_generator(
-            model.backbone, model.vocabulary, examples, config.training,
-            validate=model.validator(data), checkpoint=Path(checkpoint) if checkpoint else None, progress=progress,
+            model.backbone,
+            model.vocabulary,
+            examples,
+            config.training,
+            validate=model.validator(data),
+            checkpoint=Path(checkpoint) if checkpoint else None,
+            progress=progress,
         )
         return model
 
-    def validator(self, data: Dataset, num_cases: int = 500) -> Callable[[T5ForConditionalGeneration], dict[str, float]]:
+    def validator(
+        self, data: Dataset, num_cases: int = 500
+    ) -> Callable[[T5ForConditionalGeneration], dict[str, float]]:
         """A function that measures both tasks on some validation cases; "primary" is the mean of their primary metrics."""
         asked = {task: data.cases(task, "valid") for task in self.tasks}
         rng = np.random.default_rng(0)
-        asked = {task: cases.take(np.sort(rng.permutation(len(cases))[:num_cases])) for task, cases in asked.items() if len(cases)}
+        asked = {
+            task: cases.take(np.sort(rng.permutation(len(cases))[:num_cases]))
+            for task, cases in asked.items()
+            if len(cases)
+        }
 
         def validate(backbone: T5ForConditionalGeneration) -> dict[str, float]:
             backbone.eval()
@@ -128,7 +158,11 @@ class GenSAR:
             rows = slice(first, first + CASES_AT_ONCE)
             chunk = cases.take(rows)
             inputs = self.inputs_of(chunk)
-            parts.append(self._score_all(inputs, cases.task) if candidates is None else self._score(inputs, cases.task, candidates[rows]))
+            parts.append(
+                self._score_all(inputs, cases.task)
+                if candidates is None
+                else self._score(inputs, cases.task, candidates[rows])
+            )
         num = self.data.num_items if candidates is None else candidates.shape[1]
         return np.concatenate(parts) if parts else np.zeros((0, num), np.float32)
 
@@ -151,18 +185,33 @@ class GenSAR:
 
     # answering ------------------------------------------------------------------------------------
 
-    def search(self, query: str | Sequence[str], user: str | None = None, history: Sequence[str] | None = None, k: int = 10,
-               **options: Any) -> pd.DataFrame:
+    def search(
+        self,
+        query: str | Sequence[str],
+        user: str | None = None,
+        history: Sequence[str] | None = None,
+        k: int = 10,
+        **options: Any,
+    ) -> pd.DataFrame:
         """The `k` best items for a query, personalised where a user or a history of item ids is given.
 
         Gives a DataFrame with item_id, title, score (log-probability) and identifier, best first; a list of
         queries gives one table with the query in front. `options` as in `recommend`.
         """
         queries = [query] if isinstance(query, str) else list(query)
-        return self._answer("search", queries, [user] * len(queries), history, k, None if isinstance(query, str) else ("query", queries), **options)
+        return self._answer(
+            "search",
+            queries,
+            [user] * len(queries),
+            history,
+            k,
+            None if isinstance(query, str) else ("query", queries),
+            **options,
+        )
 
-    def recommend(self, user: str | Sequence[str] | None = None, history: Sequence[str] | None = None, k: int = 10,
-                  **options: Any) -> pd.DataFrame:
+    def recommend(
+        self, user: str | Sequence[str] | None = None, history: Sequence[str] | None = None, k: int = 10, **options: Any
+    ) -> pd.DataFrame:
         """The `k` items that a user, or somebody with this history of item ids, will most probably click next.
 
         Options: `num_beams` (default: the larger of 30 and k), `exclude_seen` (leave out items of the history),
@@ -170,22 +219,51 @@ class GenSAR:
         A user the log has never seen gets what suits a new user, with a warning.
         """
         users = [user] if user is None or isinstance(user, str) else list(user)
-        return self._answer("recommendation", None, users, history, k, None if user is None or isinstance(user, str) else ("user", users), **options)
+        return self._answer(
+            "recommendation",
+            None,
+            users,
+            history,
+            k,
+            None if user is None or isinstance(user, str) else ("user", users),
+            **options,
+        )
 
-    def _answer(self, task: str, queries: list[str] | None, users: Sequence[str | None], history: Sequence[str] | None, k: int,
-                label: tuple[str, Sequence[str | None]] | None, *, num_beams: int = NUM_BEAMS, exclude_seen: bool = False,
-                items: Sequence[str] | None = None, category: str | None = None) -> pd.DataFrame:
+    def _answer(
+        self,
+        task: str,
+        queries: list[str] | None,
+        users: Sequence[str | None],
+        history: Sequence[str] | None,
+        k: int,
+        label: tuple[str, Sequence[str | None]] | None,
+        *,
+        num_beams: int = NUM_BEAMS,
+        exclude_seen: bool = False,
+        items: Sequence[str] | None = None,
+        category: str | None = None,
+    ) -> pd.DataFrame:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         if queries is not None and not all(isinstance(q, str) and q.strip() for q in queries):
             raise ValueError("the query is empty; type at least one word")
         if not users:
-            return self._table(Beams(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32)), TASK_VIEW[task], k, label)
+            return self._table(
+                Beams(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32)), TASK_VIEW[task], k, label
+            )
         segments, count, seen = self._histories(users, history)
         inputs = self.encoder.ask(TASK_PROMPT[task], segments, count, queries)
         trie = self._allowed(TASK_VIEW[task], items, category)
-        beams = beam_search(self.backbone, self.vocabulary, inputs, trie, TASK_VIEW[task], min(max(num_beams, k), len(trie.items)),
-                            self.config.training.softmax, seen if exclude_seen else None)
+        beams = beam_search(
+            self.backbone,
+            self.vocabulary,
+            inputs,
+            trie,
+            TASK_VIEW[task],
+            min(max(num_beams, k), len(trie.items)),
+            self.config.training.softmax,
+            seen if exclude_seen else None,
+        )
         return self._table(beams, TASK_VIEW[task], k, label)
 
     @torch.inference_mode()
@@ -195,32 +273,48 @@ class GenSAR:
         parts = []
         for first in range(0, len(cases), CASES_AT_ONCE):
             inputs = self.inputs_of(cases.take(slice(first, first + CASES_AT_ONCE)))
-            beams = beam_search(self.backbone, self.vocabulary, inputs, self.tries[view], view, min(max(NUM_BEAMS, k), self.data.num_items), self.config.training.softmax)
+            beams = beam_search(
+                self.backbone,
+                self.vocabulary,
+                inputs,
+                self.tries[view],
+                view,
+                min(max(NUM_BEAMS, k), self.data.num_items),
+                self.config.training.softmax,
+            )
             parts.append(beams.items[:, :k])
         return np.concatenate(parts) if parts else np.zeros((0, k), np.int64)
 
     def describe(self, items: np.ndarray, task: str) -> pd.DataFrame:
         """item_id, title and identifier of item numbers (n,)."""
         items = np.asarray(items)[np.asarray(items) >= 0]
-        return pd.DataFrame({
-            "item_id": self.data.items["item_id"].to_numpy()[items],
-            "title": self.data.items["title"].to_numpy()[items],
-            "identifier": [self.table.text(item, TASK_VIEW[task]) for item in items],
-        })
+        return pd.DataFrame(
+            {
+                "item_id": self.data.items["item_id"].to_numpy()[items],
+                "title": self.data.items["title"].to_numpy()[items],
+                "identifier": [self.table.text(item, TASK_VIEW[task]) for item in items],
+            }
+        )
 
-    def _histories(self, users: Sequence[str | None], history: Sequence[str] | None) -> tuple[Sequences, np.ndarray, list[np.ndarray]]:
+    def _histories(
+        self, users: Sequence[str | None], history: Sequence[str] | None
+    ) -> tuple[Sequences, np.ndarray, list[np.ndarray]]:
         """Segments of each asker's latest events, how many each, and all items each has clicked."""
         if history is not None:
             unknown = [item for item in history if item not in self.data.item_number]
             if unknown:
-                raise DataError(f"the history names items that are not in the catalogue: {', '.join(map(str, unknown[:5]))}")
+                raise DataError(
+                    f"the history names items that are not in the catalogue: {', '.join(map(str, unknown[:5]))}"
+                )
             clicked = np.array([self.data.item_number[item] for item in history], np.int64)
             latest = np.tile(clicked[-self.encoder.max_events :], len(users))
             segments = self.encoder.identifier_segments(latest, "collaborative")
             return segments, np.full(len(users), min(len(clicked), self.encoder.max_events)), [clicked] * len(users)
         strangers = [user for user in users if user is not None and user not in self.data.user_number]
         if strangers:
-            warnings.warn(f"the log has no user {', '.join(map(repr, strangers[:5]))}; answered as for a new user", stacklevel=4)
+            warnings.warn(
+                f"the log has no user {', '.join(map(repr, strangers[:5]))}; answered as for a new user", stacklevel=4
+            )
         numbers = [self.data.user_number.get(user, -1) if user is not None else -1 for user in users]
         ptr = self.data.log.user_ptr
         start = np.array([ptr[u] if u >= 0 else 0 for u in numbers])
@@ -240,7 +334,9 @@ class GenSAR:
         if items is not None:
             unknown = [item for item in items if item not in self.data.item_number]
             if unknown:
-                raise DataError(f"the items to choose from are not all in the catalogue: {', '.join(map(str, unknown[:5]))}")
+                raise DataError(
+                    f"the items to choose from are not all in the catalogue: {', '.join(map(str, unknown[:5]))}"
+                )
             chosen = np.zeros_like(allowed)
             chosen[[self.data.item_number[item] for item in items]] = True
             allowed &= chosen
@@ -249,12 +345,14 @@ class GenSAR:
     def _table(self, beams: Beams, view: str, k: int, label: tuple[str, Sequence[str | None]] | None) -> pd.DataFrame:
         row, column = np.nonzero(beams.items[:, :k] >= 0)
         items = beams.items[row, column]
-        table = pd.DataFrame({
-            "item_id": self.data.items["item_id"].to_numpy()[items],
-            "title": self.data.items["title"].to_numpy()[items],
-            "score": beams.scores[row, column],
-            "identifier": [self.table.text(item, view) for item in items],
-        })
+        table = pd.DataFrame(
+            {
+                "item_id": self.data.items["item_id"].to_numpy()[items],
+                "title": self.data.items["title"].to_numpy()[items],
+                "score": beams.scores[row, column],
+                "identifier": [self.table.text(item, view) for item in items],
+            }
+        )
         if label is not None:
             table.insert(0, label[0], np.array(label[1], dtype=object)[row])
         return table
@@ -277,7 +375,9 @@ class GenSAR:
         return {beginning: sorted(tokens) for beginning, tokens in follow.items()}
 
     @torch.inference_mode()
-    def suggest_queries(self, user: str | None = None, history: Sequence[str] | None = None, k: int = 5) -> pd.DataFrame:
+    def suggest_queries(
+        self, user: str | None = None, history: Sequence[str] | None = None, k: int = 5
+    ) -> pd.DataFrame:
         """The `k` queries that this user will most probably type next, among all that the log holds: query and score."""
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
@@ -288,16 +388,23 @@ class GenSAR:
         inputs = self.encoder.ask("next_query", segments, count).to(self.backbone.device)
         follow, end = self._next_tokens, self.vocabulary.eos
         found = self.backbone.generate(
-            encoder_outputs=BaseModelOutput(t5.encode(self.backbone, inputs)), attention_mask=inputs.mask.long(),
-            num_beams=max(k, 5), num_return_sequences=k, max_new_tokens=max(map(len, self._typed)), length_penalty=0.0,
-            return_dict_in_generate=True, output_scores=True,
+            encoder_outputs=BaseModelOutput(t5.encode(self.backbone, inputs)),
+            attention_mask=inputs.mask.long(),
+            num_beams=max(k, 5),
+            num_return_sequences=k,
+            max_new_tokens=max(map(len, self._typed)),
+            length_penalty=0.0,
+            return_dict_in_generate=True,
+            output_scores=True,
             prefix_allowed_tokens_fn=lambda _, tokens: follow.get(tuple(tokens[1:].tolist()), [end]),
         )
         rows = [(*row[1:], end) for row in found.sequences.tolist()]
         rows = [row[: row.index(end) + 1] for row in rows]
         scores = dict(zip(rows, found.sequences_scores.tolist(), strict=True))
         # with fewer queries than beams, rows that are no query fill the place
-        answers = [(self._typed[row], score) for row, score in scores.items() if row in self._typed and score > NO_SEQUENCE]
+        answers = [
+            (self._typed[row], score) for row, score in scores.items() if row in self._typed and score > NO_SEQUENCE
+        ]
         return pd.DataFrame(answers, columns=["query", "score"])
 
     def add_items(self, items: pd.DataFrame) -> pd.DataFrame:
@@ -313,16 +420,24 @@ class GenSAR:
         data = extend_catalogue(self.data, new)
         first = self.data.num_items
         semantic, collaborative = self.signals.encode_items(data.item_texts[first:])
-        table = self.table.extend(new["item_id"].tolist(), assign_new(self.table, semantic, collaborative, self.config.seed))
+        table = self.table.extend(
+            new["item_id"].tolist(), assign_new(self.table, semantic, collaborative, self.config.seed)
+        )
         signals = replace(
-            self.signals, item_ids=data.items["item_id"].tolist(),
-            semantic=np.vstack([self.signals.semantic, semantic]), collaborative=np.vstack([self.signals.collaborative, collaborative]),
+            self.signals,
+            item_ids=data.items["item_id"].tolist(),
+            semantic=np.vstack([self.signals.semantic, semantic]),
+            collaborative=np.vstack([self.signals.collaborative, collaborative]),
         )
         history = self.training_history
         self.__init__(data, signals, table, self.vocabulary.tokenizer, self.backbone, self.config)  # type: ignore[misc]
         self.training_history = history
         rows = range(first, data.num_items)
-        return new[["item_id", "title"]].assign(**{view: [table.text(row, view) for row in rows] for view in VIEWS}).reset_index(drop=True)
+        return (
+            new[["item_id", "title"]]
+            .assign(**{view: [table.text(row, view) for row in rows] for view in VIEWS})
+            .reset_index(drop=True)
+        )
 
     # on disk --------------------------------------------------------------------------------------
 
@@ -338,14 +453,18 @@ class GenSAR:
         self.table.save(folder / "identifiers")
         write_weights(folder / "model", self)
         write_json(folder / "config.json", self.config.to_json())
-        write_json(folder / "stages.json", {stage: {"files": hash_files(folder, parts)} for stage, parts in HASHED.items()})
+        write_json(
+            folder / "stages.json", {stage: {"files": hash_files(folder, parts)} for stage, parts in HASHED.items()}
+        )
 
     @classmethod
     def load(cls, folder: str | Path) -> GenSAR:
         """Read a run folder. Raises DataError where a part is missing, broken, or was made from another catalogue."""
         folder = Path(folder)
         if not (folder / "config.json").is_file():
-            raise DataError(f"{folder} is not a run folder (no config.json); make one with `gensar-lite run` or `GenSAR.save`")
+            raise DataError(
+                f"{folder} is not a run folder (no config.json); make one with `gensar-lite run` or `GenSAR.save`"
+            )
         config = RunConfig.from_json(read_json(folder / "config.json"))
         stages = read_json(folder / "stages.json") if (folder / "stages.json").is_file() else {}
         for stage in sorted(stages.keys() & HASHED.keys()):
@@ -358,10 +477,14 @@ class GenSAR:
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "model")
             backbone = T5ForConditionalGeneration.from_pretrained(folder / "model")
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise DataError(f"{folder / 'model'} cannot be read ({error}); train again with `gensar-lite run`") from error
+            raise DataError(
+                f"{folder / 'model'} cannot be read ({error}); train again with `gensar-lite run`"
+            ) from error
         model = cls(data, signals, table, tokenizer, backbone, config)
         if len(model.backbone.shared.weight) != model.vocabulary.size:
-            raise DataError(f"{folder}: the model's vocabulary ({len(model.backbone.shared.weight)} tokens) is not that of its identifiers ({model.vocabulary.size}); train again")
+            raise DataError(
+                f"{folder}: the model's vocabulary ({len(model.backbone.shared.weight)} tokens) is not that of its identifiers ({model.vocabulary.size}); train again"
+            )
         if (folder / "model" / "history.json").is_file():
             model.training_history = read_json(folder / "model" / "history.json")["history"]
         return model
@@ -386,7 +509,15 @@ def new_weights(vocabulary: Vocabulary, config: RunConfig) -> T5ForConditionalGe
     """A T5 from scratch, or a checkpoint with rows added for behaviours and codes."""
     training = config.training
     if training.backbone is None:
-        return t5.new_backbone(vocabulary.size, training.d_model, training.num_layers, training.num_heads, training.d_ff, training.dropout, config.seed)
+        return t5.new_backbone(
+            vocabulary.size,
+            training.d_model,
+            training.num_layers,
+            training.num_heads,
+            training.d_ff,
+            training.dropout,
+            config.seed,
+        )
     backbone = T5ForConditionalGeneration.from_pretrained(training.backbone)
     with torch.random.fork_rng(devices=[]):  # new rows are drawn at random
         torch.manual_seed(config.seed)

@@ -28,7 +28,9 @@ def _layout(kind: str, size: int, half: int = 2) -> Layout:
 
 
 def _codebooks(layout: Layout, rng: np.random.Generator) -> list[np.ndarray]:
-    return [rng.normal(size=(k, b - a)).astype(np.float32) for (a, b), k in zip(layout.spans, layout.sizes, strict=True)]
+    return [
+        rng.normal(size=(k, b - a)).astype(np.float32) for (a, b), k in zip(layout.spans, layout.sizes, strict=True)
+    ]
 
 
 def _greedy(latents: np.ndarray, layout: Layout, codebooks: list[np.ndarray]) -> np.ndarray:
@@ -62,7 +64,9 @@ def test_new_items_fill_the_space_to_the_last_identifier(kind, size, share, seed
     rng = np.random.default_rng(seed)
     layout = _layout(kind, size)
     num_items = layout.capacity()
-    latents = np.repeat(rng.normal(size=(2, 4)), num_items, 0)[rng.permutation(2 * num_items)[:num_items]].astype(np.float32)
+    latents = np.repeat(rng.normal(size=(2, 4)), num_items, 0)[rng.permutation(2 * num_items)[:num_items]].astype(
+        np.float32
+    )
     codebooks = _codebooks(layout, rng)
     old = int(share * num_items)
     existing = assign_unique(latents[:old], layout, codebooks)
@@ -127,7 +131,9 @@ def test_five_thousand_items_with_one_vector(kind, size):
 
 
 def test_different_sizes_per_level():
-    layout = Layout(("m1", "s1", "c1"), (3, 4, 2), ((0, 4), (0, 2), (2, 4)), {"semantic": (0, 1), "collaborative": (0, 2)})
+    layout = Layout(
+        ("m1", "s1", "c1"), (3, 4, 2), ((0, 4), (0, 2), (2, 4)), {"semantic": (0, 1), "collaborative": (0, 2)}
+    )
     assert layout.capacity() == 6
     codes = assign_unique(np.zeros((6, 4), np.float32), layout, _codebooks(layout, np.random.default_rng(0)))
     _assert_unique(codes, layout)

@@ -33,7 +33,16 @@ def make_store(sequences: list[list[int]], num_items: int = NUM_ITEMS) -> Datase
     interactions = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     last = interactions.groupby("user_id").tail(2)
     searches = last.assign(session_id="s", query=["thing word" + i[1:] for i in last["item_id"]])
-    return build_dataset(items, interactions, searches, name="tiny", origin="test", query_protocol="known-item", data_seed=0, timestamps="steps")
+    return build_dataset(
+        items,
+        interactions,
+        searches,
+        name="tiny",
+        origin="test",
+        query_protocol="known-item",
+        data_seed=0,
+        timestamps="steps",
+    )
 
 
 def make_signals(data: Dataset) -> Signals:
@@ -59,13 +68,24 @@ def signals(store: Dataset) -> Signals:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "baselines.json"
-    path.write_text(json.dumps({"default": {"parameters": {"sasrec": QUICK, "sasrec-text": QUICK, "als": {"factors": 8}}}}))
+    path.write_text(
+        json.dumps({"default": {"parameters": {"sasrec": QUICK, "sasrec-text": QUICK, "als": {"factors": 8}}}})
+    )
     monkeypatch.setattr(baselines, "RECORDED", path)
 
 
 def case(data: Dataset, start: int, stop: int, query: str | None = None) -> Cases:
     one = np.array([0])
-    return Cases("recommendation" if query is None else "search", one, one, one + start, one + stop, one, None if query is None else [query], {})
+    return Cases(
+        "recommendation" if query is None else "search",
+        one,
+        one,
+        one + start,
+        one + stop,
+        one,
+        None if query is None else [query],
+        {},
+    )
 
 
 def test_histories_count_clicks_and_forget_with_decay() -> None:
@@ -101,7 +121,9 @@ def test_als_folds_histories_in_as_implicit_does(store: Dataset, alpha: float) -
     from implicit.cpu.als import AlternatingLeastSquares
 
     mine = ALS(store, factors=8, alpha=alpha, regularization=0.1)
-    theirs = AlternatingLeastSquares(factors=8, alpha=alpha, regularization=0.1, iterations=15, random_state=0, num_threads=1)
+    theirs = AlternatingLeastSquares(
+        factors=8, alpha=alpha, regularization=0.1, iterations=15, random_state=0, num_threads=1
+    )
     theirs.fit(click_matrix(store), show_progress=False)
     np.testing.assert_array_equal(mine.items, theirs.item_factors)
     history = history_matrix(store.log, store.cases("recommendation", "test"), NUM_ITEMS)
@@ -130,7 +152,9 @@ def test_candidates_score_as_in_the_whole_catalogue(store: Dataset, signals: Sig
                 full = ranker.score(cases, None)
                 assert full.shape == (len(cases), NUM_ITEMS)
                 assert np.isfinite(full).all()
-                np.testing.assert_allclose(ranker.score(cases, candidates), np.take_along_axis(full, candidates, 1), atol=1e-4)
+                np.testing.assert_allclose(
+                    ranker.score(cases, candidates), np.take_along_axis(full, candidates, 1), atol=1e-4
+                )
     assert served == {*((n, "recommendation") for n in NAMES if n != "bm25"), ("bm25", "search"), ("dense", "search")}
 
 
@@ -155,20 +179,27 @@ def test_held_out_events_change_no_fitted_state() -> None:
 def test_same_seed_same_scores(store: Dataset, signals: Signals) -> None:
     cases = store.cases("recommendation", "test")
     for name in ("als", "sasrec", "sasrec-text"):
-        first, again, other = (build_baselines(store, signals, seed, [name])[0].score(cases, None) for seed in (0, 0, 1))
+        first, again, other = (
+            build_baselines(store, signals, seed, [name])[0].score(cases, None) for seed in (0, 0, 1)
+        )
         np.testing.assert_array_equal(first, again)
         assert not np.array_equal(first, other)
 
 
 def test_recorded_values_are_taken_by_the_name_of_the_data(store: Dataset, signals: Signals) -> None:
-    content = {"default": {"parameters": {"als": {"factors": 4}, "item-knn": {"own": 0.0}}}, "tiny": {"parameters": {"als": {"factors": 6}}}}
+    content = {
+        "default": {"parameters": {"als": {"factors": 4}, "item-knn": {"own": 0.0}}},
+        "tiny": {"parameters": {"als": {"factors": 6}}},
+    }
     baselines.RECORDED.write_text(json.dumps(content))
     als, knn = build_baselines(store, signals, names=("als", "item-knn"))
     assert als.items.shape == (NUM_ITEMS, 6)
     assert not knn.similarity.diagonal().any()
 
 
-def test_recorded_file_of_the_package_fits_the_classes(store: Dataset, signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_file_of_the_package_fits_the_classes(
+    store: Dataset, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = Path(baselines.__file__).with_name("baselines.json")
     for entry in json.loads(path.read_text()).values():
         for name, parameters in entry["parameters"].items():

@@ -55,7 +55,9 @@ def ndcg(scores: np.ndarray) -> float:
 
 def test_a_query_tells_its_product_and_category():
     v = vocabulary()
-    forms = [form for name, synonyms in v.products for form in (name, *synonyms)] + [form for words in v.leaf_vague for form in words]
+    forms = [form for name, synonyms in v.products for form in (name, *synonyms)] + [
+        form for words in v.leaf_vague for form in words
+    ]
     assert len(forms) == len(set(forms))
     for slot in ("material", "feature"):  # within a category one word names one value
         for products in v.leaf_products:
@@ -149,7 +151,10 @@ def test_queries_fit_their_target(tables):
     catalogue, _, _, queries = tables.truth
     rows = np.arange(len(queries.text))
     assert (likelihood(catalogue, queries, rows, queries.target[:, None]) > 0).all()
-    fitting = (likelihood(catalogue, queries, rows[:500], np.broadcast_to(np.arange(SMALL.num_items), (500, SMALL.num_items))) > 0).sum(1)
+    fitting = (
+        likelihood(catalogue, queries, rows[:500], np.broadcast_to(np.arange(SMALL.num_items), (500, SMALL.num_items)))
+        > 0
+    ).sum(1)
     assert (fitting[queries.level[:500] == MODEL] == 1).all()
     assert fitting[queries.level[:500] == VAGUE].mean() > fitting[queries.level[:500] == PRODUCT].mean()
 
@@ -172,14 +177,29 @@ def test_vague_searches_are_shorter_to_say_and_wider_to_fit():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"alignment": 1.5}, {"signal": -0.1}, {"num_items": 1}, {"num_users": 0}, {"mean_events": 1}, {"vagueness": float("nan")}]
+    "wrong",
+    [
+        {"alignment": 1.5},
+        {"signal": -0.1},
+        {"num_items": 1},
+        {"num_users": 0},
+        {"mean_events": 1},
+        {"vagueness": float("nan")},
+    ],
 )
 def test_parameters_out_of_range_are_refused(wrong):
     with pytest.raises(DataError, match=next(iter(wrong))):
         BazaarConfig(**wrong)
 
 
-@pytest.mark.parametrize("config", [BazaarConfig(num_items=2, num_users=1, mean_events=2), BazaarConfig(num_items=30, num_users=20, search_share=0), BazaarConfig(num_items=30, num_users=20, search_share=1)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        BazaarConfig(num_items=2, num_users=1, mean_events=2),
+        BazaarConfig(num_items=30, num_users=20, search_share=0),
+        BazaarConfig(num_items=30, num_users=20, search_share=1),
+    ],
+)
 def test_odd_stores_are_stores(config):
     data = simulate(config)
     assert data.num_items == config.num_items
@@ -202,7 +222,13 @@ def test_overlap_of_neighbourhoods_grows_with_alignment(seed):
 
 
 def test_overlap_by_hand():
-    items = pd.DataFrame({"item_id": list("abcd"), "title": ["red tent", "red tent big", "blue lamp", "blue lamp big"], "description": ""})
+    items = pd.DataFrame(
+        {
+            "item_id": list("abcd"),
+            "title": ["red tent", "red tent big", "blue lamp", "blue lamp big"],
+            "description": "",
+        }
+    )
     asked = pd.DataFrame({"user_id": [], "item_id": []}, dtype=str)
     agree = pd.DataFrame({"user_id": ["u", "u", "v", "v"], "item_id": ["a", "b", "c", "d"]})
     differ = pd.DataFrame({"user_id": ["u", "u", "v", "v"], "item_id": ["a", "c", "b", "d"]})
@@ -278,7 +304,9 @@ def test_where_the_mission_stands_tells_what_comes_next(data, oracle):
     cases = data.cases("recommendation", "test")
     forgetful = BazaarOracle(data)
     events = forgetful.truth.events
-    forgetful.truth = forgetful.truth._replace(events=replace(events, last_mission=np.full_like(events.last_mission, -1)))
+    forgetful.truth = forgetful.truth._replace(
+        events=replace(events, last_mission=np.full_like(events.last_mission, -1))
+    )
     lists = np.concatenate([cases.item[:, None], cases.candidates["uniform99"]], axis=1)
     assert ndcg(oracle.score(cases, lists)) > ndcg(forgetful.score(cases, lists)) + 0.03
 
@@ -286,7 +314,9 @@ def test_where_the_mission_stands_tells_what_comes_next(data, oracle):
 def test_what_can_be_learned(data, oracle):
     """Co-clicks beat popularity by far, BM25 finds much but not all, knowing the shopper helps search."""
     log, train = data.log, data.train_mask & (data.log.item >= 0)
-    clicks = sparse.csr_matrix((np.ones(train.sum()), (log.user[train], log.item[train])), shape=(log.num_users, data.num_items))
+    clicks = sparse.csr_matrix(
+        (np.ones(train.sum()), (log.user[train], log.item[train])), shape=(log.num_users, data.num_items)
+    )
     scale = sparse.diags(1 / np.sqrt(np.maximum(np.asarray(clicks.sum(0)).ravel(), 1)))
     near = scale @ (clicks.T @ clicks) @ scale
     near.setdiag(0)
@@ -294,12 +324,18 @@ def test_what_can_be_learned(data, oracle):
     def knn(cases, lists):
         rows = np.repeat(np.arange(len(cases)), cases.stop - cases.start)
         items = np.concatenate([log.item[a:b] for a, b in zip(cases.start, cases.stop, strict=True)])
-        history = sparse.csr_matrix((np.ones((items >= 0).sum()), (rows[items >= 0], items[items >= 0])), shape=(len(cases), data.num_items))
+        history = sparse.csr_matrix(
+            (np.ones((items >= 0).sum()), (rows[items >= 0], items[items >= 0])), shape=(len(cases), data.num_items)
+        )
         return np.take_along_axis((history @ near).toarray(), lists, 1)
 
     cases = data.cases("recommendation", "test")
     lists = np.concatenate([cases.item[:, None], cases.candidates["uniform99"]], axis=1)
-    popularity, co_clicks, ceiling = ndcg(data.popularity[lists]), ndcg(knn(cases, lists)), ndcg(oracle.score(cases, lists))
+    popularity, co_clicks, ceiling = (
+        ndcg(data.popularity[lists]),
+        ndcg(knn(cases, lists)),
+        ndcg(oracle.score(cases, lists)),
+    )
     assert co_clicks > popularity + 0.15
     assert ceiling > co_clicks + 0.1
 
@@ -339,13 +375,27 @@ def test_loading_by_folder_or_not_at_all(tmp_path, capsys):
 
 
 def test_oracle_refuses_other_data(data):
-    foreign = Dataset(data.items, data.interactions, data.searches, data.candidates, {k: v for k, v in data.info.items() if k != "bazaar"})
+    foreign = Dataset(
+        data.items,
+        data.interactions,
+        data.searches,
+        data.candidates,
+        {k: v for k, v in data.info.items() if k != "bazaar"},
+    )
     with pytest.raises(DataError, match="not simulated"):
         BazaarOracle(foreign)
-    other = Dataset(data.items, data.interactions, data.searches, data.candidates, data.info | {"bazaar": data.info["bazaar"] | {"seed": 9}})
+    other = Dataset(
+        data.items,
+        data.interactions,
+        data.searches,
+        data.candidates,
+        data.info | {"bazaar": data.info["bazaar"] | {"seed": 9}},
+    )
     with pytest.raises(DataError, match="does not come out again"):
         BazaarOracle(other)
-    strange = Dataset(data.items, data.interactions, data.searches, data.candidates, data.info | {"bazaar": {"shelves": 3}})
+    strange = Dataset(
+        data.items, data.interactions, data.searches, data.candidates, data.info | {"bazaar": {"shelves": 3}}
+    )
     with pytest.raises(DataError, match="shelves"):
         BazaarOracle(strange)
 

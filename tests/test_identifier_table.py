@@ -23,7 +23,9 @@ def table() -> IdentifierTable:
         item_ids=np.array(["a", "b", "ç", "d"], object),
         layout=LAYOUT,
         codes={"semantic": codes[:, [0, 1]], "collaborative": codes[:, [0, 2]]},
-        vectors=[rng.normal(size=(k, b - a)).astype(np.float32) for k, (a, b) in zip(LAYOUT.sizes, LAYOUT.spans, strict=True)],
+        vectors=[
+            rng.normal(size=(k, b - a)).astype(np.float32) for k, (a, b) in zip(LAYOUT.sizes, LAYOUT.spans, strict=True)
+        ],
         encoder={"semantic.mean": np.arange(3, dtype=np.float32)},
         made_from={"strategy": "gensar"},
         health=measure_health(LAYOUT, codes, codes, ["x", "x", "y", "y"]),
@@ -32,7 +34,11 @@ def table() -> IdentifierTable:
 
 def test_save_and_load_give_the_same_table(table, tmp_path):
     table.save(tmp_path / "identifiers")
-    assert sorted(p.name for p in (tmp_path / "identifiers").iterdir()) == ["codebooks.safetensors", "health.json", "identifiers.parquet"]
+    assert sorted(p.name for p in (tmp_path / "identifiers").iterdir()) == [
+        "codebooks.safetensors",
+        "health.json",
+        "identifiers.parquet",
+    ]
     loaded = IdentifierTable.load(tmp_path / "identifiers", ["a", "b", "ç", "d"])
     assert loaded.layout == table.layout
     assert loaded.item_ids.tolist() == table.item_ids.tolist()
@@ -60,13 +66,18 @@ def test_find_on_a_large_table_with_codes_above_255():
     rng = np.random.default_rng(0)
     codes = np.unique(rng.integers(0, 600, (3000, 2)), axis=0)[rng.permutation(2500)]
     layout = Layout(("r1", "r2"), (600, 600), ((0, 0), (0, 0)), {"semantic": (0, 1), "collaborative": (0, 1)})
-    table = IdentifierTable(np.arange(2500).astype(str).astype(object), layout, {"semantic": codes, "collaborative": codes})
+    table = IdentifierTable(
+        np.arange(2500).astype(str).astype(object), layout, {"semantic": codes, "collaborative": codes}
+    )
     assert (table.find(codes, "semantic") == np.arange(2500)).all()
 
 
 @pytest.mark.parametrize(
     ("items", "message"),
-    [(["a", "b", "c"], "made for 4 items, the catalogue has 3"), (["a", "x", "ç", "d"], "1 of 4 items differ, first row 1 .'x' instead of 'b'")],
+    [
+        (["a", "b", "c"], "made for 4 items, the catalogue has 3"),
+        (["a", "x", "ç", "d"], "1 of 4 items differ, first row 1 .'x' instead of 'b'"),
+    ],
 )
 def test_another_catalogue_is_refused(table, tmp_path, items, message):
     table.save(tmp_path / "identifiers")
@@ -122,7 +133,11 @@ def test_health_numbers_by_hand():
     assert (view["collisions_before"], view["collisions_after"], view["items_moved"]) == (0.25, 0, 1)
     assert (view["largest_group_before"], view["largest_prefix_group"], view["num_prefixes"]) == (2, 3, [2, 4])
     assert view["purity"] == pytest.approx([2 / 3, 1])
-    assert health["codebooks"]["m1"] == {"size": 2, "use": 1.0, "perplexity": pytest.approx(np.exp(-0.75 * np.log(0.75) - 0.25 * np.log(0.25)))}
+    assert health["codebooks"]["m1"] == {
+        "size": 2,
+        "use": 1.0,
+        "perplexity": pytest.approx(np.exp(-0.75 * np.log(0.75) - 0.25 * np.log(0.25))),
+    }
     assert health["codebooks"]["m2"]["use"] == 0.5
     assert "1 items moved" in describe(health)
     assert "25.0% of its variance lost" in describe(health)

@@ -69,7 +69,10 @@ def test_single_target_equals_the_mean_over_all_orders_of_ties(scores):
 
 def test_many_cases_at_once_equal_one_by_one():
     rng = np.random.default_rng(0)
-    scores, gains = rng.integers(0, 4, (50, 12)).astype(float), rng.integers(0, 3, (50, 12)) * (rng.random((50, 12)) < 0.3)
+    scores, gains = (
+        rng.integers(0, 4, (50, 12)).astype(float),
+        rng.integers(0, 3, (50, 12)) * (rng.random((50, 12)) < 0.3),
+    )
     together = judged_metrics(scores, gains, SMALL)
     for c in range(50):
         alone = judged_metrics(scores[[c]], gains[[c]], SMALL)
@@ -121,11 +124,15 @@ def test_untied_metrics_agree_with_ranx(ranx):
     scores, gains = rng.random((25, 30)), rng.integers(0, 4, (25, 30)) * (rng.random((25, 30)) < 0.3)
     gains[:, 0] = 1  # ranx wants a relevant item in every query
     ids = [f"d{i}" for i in range(30)]
-    qrels = ranx.Qrels({f"q{c}": {d: int(g) for d, g in zip(ids, row, strict=True) if g} for c, row in enumerate(gains)})
+    qrels = ranx.Qrels(
+        {f"q{c}": {d: int(g) for d, g in zip(ids, row, strict=True) if g} for c, row in enumerate(gains)}
+    )
     run = ranx.Run({f"q{c}": dict(zip(ids, map(float, row), strict=True)) for c, row in enumerate(scores)})
     theirs = ranx.evaluate(qrels, run, ["hit_rate@5", "ndcg@10", "recall@10", "mrr"])
     ours = judged_metrics(scores, gains, ("HR@5", "NDCG@10", "Recall@10", "MRR"))
-    assert [v.mean() for v in ours.values()] == pytest.approx([theirs[n] for n in ("hit_rate@5", "ndcg@10", "recall@10", "mrr")])
+    assert [v.mean() for v in ours.values()] == pytest.approx(
+        [theirs[n] for n in ("hit_rate@5", "ndcg@10", "recall@10", "mrr")]
+    )
 
 
 def test_perfect_and_worst_rankings():
@@ -172,7 +179,13 @@ def test_unusable_judgements_are_refused(scores, gains):
 
 
 def table_of_ranks(**columns) -> pd.DataFrame:
-    base = {"task": ["search"] * 3, "protocol": ["full"] * 3, "split": ["test"] * 3, "rank": [1.0, 2.5, 50.0], "ties": [0, 1, 98]}
+    base = {
+        "task": ["search"] * 3,
+        "protocol": ["full"] * 3,
+        "split": ["test"] * 3,
+        "rank": [1.0, 2.5, 50.0],
+        "ties": [0, 1, 98],
+    }
     return pd.DataFrame(base | columns)
 
 

@@ -164,7 +164,10 @@ def test_plot_code_tree_below_a_prefix(table):
 METRICS = {
     "recommendation": {"uniform99": {"NDCG@10": 0.25}, "full": {"NDCG@10": 0.05}},
     "search": {"bm25_99": {"NDCG@10": 0.5}},
-    "baselines": {"sasrec": {"recommendation": {"uniform99": {"NDCG@10": 0.3}}}, "bm25": {"search": {"bm25_99": {"NDCG@10": 0.4}}}},
+    "baselines": {
+        "sasrec": {"recommendation": {"uniform99": {"NDCG@10": 0.3}}},
+        "bm25": {"search": {"bm25_99": {"NDCG@10": 0.4}}},
+    },
     "provenance": {},
 }
 
@@ -187,7 +190,9 @@ def test_plot_metrics_of_another_protocol_and_of_none():
 
 
 def test_plot_history_names_curves_and_marks_the_best_step():
-    rows = [{"step": 10 * i, "loss": 5 / i, "search": 0.1 * i, "primary": 0.3 - 0.01 * (i - 4) ** 2} for i in range(1, 7)]
+    rows = [
+        {"step": 10 * i, "loss": 5 / i, "search": 0.1 * i, "primary": 0.3 - 0.01 * (i - 4) ** 2} for i in range(1, 7)
+    ]
     figure = plots.plot_history(rows)
     check(figure)
     words = texts_of(figure)
@@ -211,7 +216,9 @@ def test_text_is_readable_on_its_colour():
 
 
 def test_draw_run_tells_in_words_what_it_draws(table):
-    items = pd.DataFrame({"title": [f"title {i}" for i in range(N)], "categories": ["Kitchen > Cups", "Garden"] * (N // 2)})
+    items = pd.DataFrame(
+        {"title": [f"title {i}" for i in range(N)], "categories": ["Kitchen > Cups", "Garden"] * (N // 2)}
+    )
     vectors = {"semantic": np.random.default_rng(0).random((N, 5))}
     history = [{"step": 10, "loss": 2.0, "primary": 0.1}, {"step": 20, "loss": 1.0, "primary": 0.2}]
     pictures = draw_run(items, table, METRICS, history=history, vectors=vectors, method="pca")

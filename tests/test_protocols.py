@@ -30,7 +30,9 @@ def data() -> Dataset:
             "timestamp": np.tile(np.arange(NUM_EVENTS), NUM_USERS).astype(np.int64),
         }
     )
-    searches = clicks.assign(session_id="s", query="a query")[["user_id", "session_id", "query", "item_id", "timestamp"]]
+    searches = clicks.assign(session_id="s", query="a query")[
+        ["user_id", "session_id", "query", "item_id", "timestamp"]
+    ]
     cases, _ = hold_out(build_log(items, clicks, searches))
     lists = {}
     for protocol, task in (("uniform99", "recommendation"), ("popular99", "recommendation"), ("bm25_99", "search")):
@@ -83,7 +85,9 @@ def test_every_protocol_of_every_task_is_served(data):
     assert list(ranks.columns) == ["task", "protocol", "split", "case_id", "user_id", "item_id", "rank", "ties"]
     assert {t: tuple(p) for t, p in metrics_of(ranks).items()} == protocols.EVALUATION_PROTOCOLS
     assert (ranks["rank"] == 1).all()
-    assert all(value == pytest.approx(1) for task in metrics_of(ranks).values() for p in task.values() for value in p.values())
+    assert all(
+        value == pytest.approx(1) for task in metrics_of(ranks).values() for p in task.values() for value in p.values()
+    )
     assert ranks.groupby(["task", "protocol"]).size().eq(NUM_USERS).all()
 
 
@@ -92,7 +96,9 @@ def test_ranks_are_those_counted_by_hand(data):
     for task, base in (("recommendation", "uniform99"), ("search", "bm25_99")):
         cases = data.cases(task, "test")
         for c, case_id in enumerate(cases.case_id):
-            assert ranks.loc[(task, base, case_id), "rank"] == 1 + sum(i > cases.item[c] for i in cases.candidates[base][c])
+            assert ranks.loc[(task, base, case_id), "rank"] == 1 + sum(
+                i > cases.item[c] for i in cases.candidates[base][c]
+            )
             assert ranks.loc[(task, "full", case_id), "rank"] == NUM_ITEMS - cases.item[c]
             assert ranks.loc[(task, "full", case_id), "item_id"] == f"i{cases.item[c]}"
             assert ranks.loc[(task, "full", case_id), "user_id"] == data.log.user_ids[cases.user[c]]
@@ -153,7 +159,9 @@ def test_nan_scores_are_a_sentence(data):
         def values(self, cases, items):
             return np.where(cases.item[:, None] == cases.item[0], np.nan, items)
 
-    with pytest.raises(DataError, match=r"diverged gave scores that are not a number \(NaN\) in \d of 7 recommendation cases"):
+    with pytest.raises(
+        DataError, match=r"diverged gave scores that are not a number \(NaN\) in \d of 7 recommendation cases"
+    ):
         evaluate_ranker(Diverged(), data)
 
 
@@ -183,7 +191,9 @@ def test_list_quality_of_one_list_for_all(data):
     percentile = [(np.mean(popularity < popularity[i]) + np.mean(popularity <= popularity[i])) / 2 for i in listed]
     assert found["coverage"] == pytest.approx(10 / NUM_ITEMS)
     assert found["popularity_bias"] == pytest.approx(np.mean(percentile))
-    assert found["novelty"] == pytest.approx(np.mean(-np.log2((popularity[listed] + 1) / (popularity.sum() + NUM_ITEMS))))
+    assert found["novelty"] == pytest.approx(
+        np.mean(-np.log2((popularity[listed] + 1) / (popularity.sum() + NUM_ITEMS)))
+    )
 
 
 def test_tied_lists_are_drawn_at_random_and_by_seed(data):

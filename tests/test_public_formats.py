@@ -47,22 +47,107 @@ def write(path: Path, lines: list[str]) -> Path:
 def amazon(folder: Path, edition: str) -> tuple[Path, Path]:
     """A small store in the layout of an edition."""
     if edition == "2014":
-        reviews = [json.dumps({"reviewerID": u, "asin": i, "reviewerName": "x", "helpful": [0, 0], "reviewText": "t", "overall": 5.0, "summary": "s", "unixReviewTime": t, "reviewTime": "01 20, 2014"}) for u, i, t in bought()]
+        reviews = [
+            json.dumps(
+                {
+                    "reviewerID": u,
+                    "asin": i,
+                    "reviewerName": "x",
+                    "helpful": [0, 0],
+                    "reviewText": "t",
+                    "overall": 5.0,
+                    "summary": "s",
+                    "unixReviewTime": t,
+                    "reviewTime": "01 20, 2014",
+                }
+            )
+            for u, i, t in bought()
+        ]
         meta = [
-            repr({"asin": i, "imUrl": "http://x/y.jpg", "description": f"It's a 'nice' thing {n}", "categories": [["Electronics", "GPS & Navigation", f"Kind {n}"], ["Gifts"]], "title": f"Thing \"{n}\" &amp; more", "price": 1.5, "salesRank": {}, "brand": "Acme"})
+            repr(
+                {
+                    "asin": i,
+                    "imUrl": "http://x/y.jpg",
+                    "description": f"It's a 'nice' thing {n}",
+                    "categories": [["Electronics", "GPS & Navigation", f"Kind {n}"], ["Gifts"]],
+                    "title": f'Thing "{n}" &amp; more',
+                    "price": 1.5,
+                    "salesRank": {},
+                    "brand": "Acme",
+                }
+            )
             for n, i in enumerate(ASINS)
         ]
         return write(folder / "reviews_Things_5.json.gz", reviews), write(folder / "meta_Things.json.gz", meta)
     if edition == "2018":
-        reviews = [json.dumps({"overall": 5.0, "verified": True, "reviewTime": "01 1, 2018", "reviewerID": u, "asin": i, "style": {"Color:": " Red"}, "unixReviewTime": t}) for u, i, t in bought()]
+        reviews = [
+            json.dumps(
+                {
+                    "overall": 5.0,
+                    "verified": True,
+                    "reviewTime": "01 1, 2018",
+                    "reviewerID": u,
+                    "asin": i,
+                    "style": {"Color:": " Red"},
+                    "unixReviewTime": t,
+                }
+            )
+            for u, i, t in bought()
+        ]
         meta = [
-            json.dumps({"category": ["Electronics", "GPS & Navigation", f"Kind {n}"], "tech1": "", "description": ["It's nice", f"thing {n}"], "fit": "", "title": f"Thing {n}", "also_buy": [], "brand": "Acme", "feature": ["Blue"], "price": "$5", "asin": i})
+            json.dumps(
+                {
+                    "category": ["Electronics", "GPS & Navigation", f"Kind {n}"],
+                    "tech1": "",
+                    "description": ["It's nice", f"thing {n}"],
+                    "fit": "",
+                    "title": f"Thing {n}",
+                    "also_buy": [],
+                    "brand": "Acme",
+                    "feature": ["Blue"],
+                    "price": "$5",
+                    "asin": i,
+                }
+            )
             for n, i in enumerate(ASINS)
         ]
         return write(folder / "Things_5.json.gz", reviews), write(folder / "meta_Things.json.gz", meta)
-    reviews = [json.dumps({"rating": 5.0, "title": "Great", "text": "t", "images": [], "asin": "BVARIANT01", "parent_asin": i, "user_id": u, "timestamp": t * 1000, "helpful_vote": 0, "verified_purchase": True}) for u, i, t in bought()]
+    reviews = [
+        json.dumps(
+            {
+                "rating": 5.0,
+                "title": "Great",
+                "text": "t",
+                "images": [],
+                "asin": "BVARIANT01",
+                "parent_asin": i,
+                "user_id": u,
+                "timestamp": t * 1000,
+                "helpful_vote": 0,
+                "verified_purchase": True,
+            }
+        )
+        for u, i, t in bought()
+    ]
     meta = [
-        json.dumps({"main_category": "Electronics", "title": f"Thing {n}", "average_rating": 4.8, "rating_number": 10, "features": ["Blue"], "description": ["It's nice", f"thing {n}"], "price": None, "images": [], "videos": [], "store": "Acme", "categories": ["Electronics", "GPS & Navigation", f"Kind {n}"], "details": {}, "parent_asin": i, "bought_together": None})
+        json.dumps(
+            {
+                "main_category": "Electronics",
+                "title": f"Thing {n}",
+                "average_rating": 4.8,
+                "rating_number": 10,
+                "features": ["Blue"],
+                "description": ["It's nice", f"thing {n}"],
+                "price": None,
+                "images": [],
+                "videos": [],
+                "store": "Acme",
+                "categories": ["Electronics", "GPS & Navigation", f"Kind {n}"],
+                "details": {},
+                "parent_asin": i,
+                "bought_together": None,
+            }
+        )
         for n, i in enumerate(ASINS)
     ]
     return write(folder / "Things.jsonl.gz", reviews), write(folder / "meta_Things.jsonl.gz", meta)
@@ -81,7 +166,9 @@ def test_amazon_editions(tmp_path: Path, edition: str) -> None:
     assert "thing 2" in row["description"]
     assert data.info["query_protocol"] == "category-path"
     assert data.info["timestamps"] == "clock"
-    assert set(data.searches["query"]) <= {"gifts"} | {f"electronics gps navigation kind {n}" for n in range(5)} | {"electronics gps navigation kind"}
+    assert set(data.searches["query"]) <= {"gifts"} | {f"electronics gps navigation kind {n}" for n in range(5)} | {
+        "electronics gps navigation kind"
+    }
     assert np.diff(np.unique(data.interactions["timestamp"])).tolist() == [DAY * (1000 if edition == "2023" else 1)] * 4
     everything, _ = import_amazon(*amazon(tmp_path, edition), k_core=1, queries="known-item")
     assert len(everything.items) == 6
@@ -94,7 +181,9 @@ def test_ratings_without_a_header_and_with_one(tmp_path: Path) -> None:
         "2023.csv.gz": ["user_id,parent_asin,rating,timestamp", *(f"{u},{i},5.0,{t}" for u, i, t in bought())],
     }
     for name, lines in layouts.items():
-        (tmp_path / name).write_bytes(gzip.compress("\n".join(lines).encode()) if name.endswith("gz") else "\n".join(lines).encode())
+        (tmp_path / name).write_bytes(
+            gzip.compress("\n".join(lines).encode()) if name.endswith("gz") else "\n".join(lines).encode()
+        )
         frame = read_reviews(tmp_path / name, ImportReport())
         assert list(frame.itertuples(index=False, name=None)) == bought()
     (tmp_path / "two.csv").write_text("a,b\n")
@@ -107,7 +196,9 @@ def test_bad_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     lines = gzip.decompress(reviews.read_bytes()).decode().splitlines()
     report = ImportReport()
     # a cut line, a call instead of a literal, an incomplete review, a copy
-    write(reviews, [lines[0], lines[1][:40], "__import__('os').getcwd()", '{"asin": "B000000000"}', *lines[1:], lines[1]])
+    write(
+        reviews, [lines[0], lines[1][:40], "__import__('os').getcwd()", '{"asin": "B000000000"}', *lines[1:], lines[1]]
+    )
     assert len(read_reviews(reviews, report)) == 26
     assert report.counts == {"unreadable_lines": 2, "incomplete_reviews": 1, "duplicate_reviews": 1}
     assert "first in line 2, 3" in report.sentences[0]
@@ -149,7 +240,11 @@ def test_k_core_equals_peeling_one_by_one(pairs: list[tuple[int, int]], k: int) 
     events = pd.DataFrame(pairs, columns=["user_id", "item_id"])
     left = list(range(len(pairs)))
     while True:
-        weak = [e for e in left if sum(pairs[o][0] == pairs[e][0] for o in left) < k or sum(pairs[o][1] == pairs[e][1] for o in left) < k]
+        weak = [
+            e
+            for e in left
+            if sum(pairs[o][0] == pairs[e][0] for o in left) < k or sum(pairs[o][1] == pairs[e][1] for o in left) < k
+        ]
         if not weak:
             break
         left.remove(weak[0])
@@ -158,18 +253,32 @@ def test_k_core_equals_peeling_one_by_one(pairs: list[tuple[int, int]], k: int) 
 
 def kuaisar(folder: Path) -> Path:
     """The published files, with the columns that matter and some that do not."""
-    rec = ["user_id,item_id,playing_time,duration_ms,time,timestamp,click,forward,like,follow,search,search_item_related"]
-    src = ["user_id,search_session_id,search_session_time,search_session_timestamp,keyword,search_source,item_id,click_cnt,item_type"]
+    rec = [
+        "user_id,item_id,playing_time,duration_ms,time,timestamp,click,forward,like,follow,search,search_item_related"
+    ]
+    src = [
+        "user_id,search_session_id,search_session_time,search_session_timestamp,keyword,search_source,item_id,click_cnt,item_type"
+    ]
     for u in range(4):
-        rec += [f"{u},{100 + (u + t) % 6},60792.0,45400.0,2023-05-22 15:53:20,{1684742000000 + t * 1000}.0,{int(t != 5)},0,0,0,0,0" for t in range(6)]
+        rec += [
+            f"{u},{100 + (u + t) % 6},60792.0,45400.0,2023-05-22 15:53:20,{1684742000000 + t * 1000}.0,{int(t != 5)},0,0,0,0,0"
+            for t in range(6)
+        ]
         for s in range(5):
             head = f'{u},{u * 10 + s},2023-05-22 21:58:52,{1684742000500 + s * 1000},"[{s}, 34, 3]",USER_INPUT'
             # in the last session nothing is clicked; otherwise one of two shown items, and a user profile
             src += [f"{head},{100 + (u + s) % 6},{int(s < 4)},VIDEO", f"{head},{100 + (u + s + 1) % 6},0,VIDEO"]
             src += [f"{head},999999,1,USER"] if s == 0 else []
-    names = [f"{level}_level_category_{part}" for level in ("first", "second", "third", "fourth") for part in ("id", "name", "name_en")]
+    names = [
+        f"{level}_level_category_{part}"
+        for level in ("first", "second", "third", "fourth")
+        for part in ("id", "name", "name_en")
+    ]
     items = [",".join(["item_id", "caption", "author_id", "item_type", "upload_time", "upload_type", *names])]
-    items += [f'{100 + i},"[{i}, 213, 24]",{i},NORMAL,2023-04-22,LongImport,9,搞笑,Funny,136,搞笑段子,Funny joke,0,空,empty,0,空,empty' for i in range(7)]
+    items += [
+        f'{100 + i},"[{i}, 213, 24]",{i},NORMAL,2023-04-22,LongImport,9,搞笑,Funny,136,搞笑段子,Funny joke,0,空,empty,0,空,empty'
+        for i in range(7)
+    ]
     root = folder / "KuaiSAR_final"
     root.mkdir()
     for name, lines in (("rec_inter.csv", rec), ("src_inter.csv", src), ("item_features.csv", items)):
@@ -285,7 +394,9 @@ def sha(content: bytes) -> str:
 def test_a_download_arrives_whole_and_leaves_nothing_else(server, tmp_path: Path) -> None:
     url, handler = server
     handler.files["/a.bin"] = BODY
-    path = download_file(RemoteFile(f"{url}/a.bin", len(BODY), sha(BODY), hashlib.md5(BODY).hexdigest()), tmp_path / "sub" / "a.bin")
+    path = download_file(
+        RemoteFile(f"{url}/a.bin", len(BODY), sha(BODY), hashlib.md5(BODY).hexdigest()), tmp_path / "sub" / "a.bin"
+    )
     assert path.read_bytes() == BODY
     assert [p.name for p in path.parent.iterdir()] == ["a.bin"]
     download_file(RemoteFile(f"{url}/a.bin"), path)
@@ -375,8 +486,14 @@ def test_a_full_disk_keeps_the_part(server, tmp_path: Path, monkeypatch) -> None
 def test_known_sources_and_misspelt_ones() -> None:
     sources = known_sources()
     assert [f.name for f in sources["amazon-2014/Beauty"]] == ["reviews_Beauty_5.json.gz", "meta_Beauty.json.gz"]
-    assert [f.name for f in sources["amazon-2018/Industrial_and_Scientific"]] == ["Industrial_and_Scientific_5.json.gz", "meta_Industrial_and_Scientific.json.gz"]
-    assert [f.name for f in find_source("AMAZON-2023/all_beauty")] == ["All_Beauty.jsonl.gz", "meta_All_Beauty.jsonl.gz"]
+    assert [f.name for f in sources["amazon-2018/Industrial_and_Scientific"]] == [
+        "Industrial_and_Scientific_5.json.gz",
+        "meta_Industrial_and_Scientific.json.gz",
+    ]
+    assert [f.name for f in find_source("AMAZON-2023/all_beauty")] == [
+        "All_Beauty.jsonl.gz",
+        "meta_All_Beauty.jsonl.gz",
+    ]
     assert [f.name for f in sources["kuaisar-small"]] == ["KuaiSAR.zip"]
     assert all(f.url.startswith("https://") for files in sources.values() for f in files)
     with pytest.raises(DataError, match=r"did you mean.*amazon-2014/Electronics"):

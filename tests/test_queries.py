@@ -23,11 +23,19 @@ from gensar_lite.data.storage import DataError
 
 def items_of(*rows: dict) -> pd.DataFrame:
     columns = ("item_id", "title", "description", "categories", "brand")
-    return pd.DataFrame([{c: r.get(c, "") for c in columns} | {"item_id": r.get("item_id", f"i{n}")} for n, r in enumerate(rows)], dtype=object)
+    return pd.DataFrame(
+        [{c: r.get(c, "") for c in columns} | {"item_id": r.get("item_id", f"i{n}")} for n, r in enumerate(rows)],
+        dtype=object,
+    )
 
 
 STORE = items_of(
-    {"title": "Red Camping Tent for Two", "brand": "Acme", "description": "sleeps well", "categories": "Outdoor > Camping > Camping Tents | Gifts > For Campers"},
+    {
+        "title": "Red Camping Tent for Two",
+        "brand": "Acme",
+        "description": "sleeps well",
+        "categories": "Outdoor > Camping > Camping Tents | Gifts > For Campers",
+    },
     {"title": "Espresso Cup 1/2 Litre", "description": "the cup of all cups", "categories": "Kitchen > Cups & Mugs"},
     {"title": "DCR-123 Drill"},
 )
@@ -46,7 +54,14 @@ def test_words_keep_digits_sizes_and_other_scripts(text: str, expected: list[str
 
 
 def test_stemming_joins_plurals_and_leaves_model_numbers() -> None:
-    pairs = {"tents": "tent", "boxes": "box", "batteries": "battery", "glasses": "glass", "ties": "tie", "brushes": "brush"}
+    pairs = {
+        "tents": "tent",
+        "boxes": "box",
+        "batteries": "battery",
+        "glasses": "glass",
+        "ties": "tie",
+        "brushes": "brush",
+    }
     assert {w: stem(w) for w in pairs} == pairs
     assert all(stem(w) == w for w in ("bus", "glass", "x36s1s", "gas", "axis"))
     assert index_terms("the Tents of 1/2") == ["tent", "1/2"]
@@ -69,7 +84,9 @@ def test_known_item_words_come_from_the_item_but_for_some_noise() -> None:
     asked = rng.integers(0, 3, 6000)
     queries, fallen_back = known_item_queries(STORE, asked, rng)
     assert fallen_back == 0
-    own = [set(usable_words(" ".join(row))) for row in STORE[["title", "brand", "categories", "description"]].to_numpy()]
+    own = [
+        set(usable_words(" ".join(row))) for row in STORE[["title", "brand", "categories", "description"]].to_numpy()
+    ]
     foreign = total = 0
     for i, query in zip(asked, queries, strict=True):
         typed = query.split()
@@ -82,7 +99,14 @@ def test_known_item_words_come_from_the_item_but_for_some_noise() -> None:
     assert 0.02 < foreign / total < NOISE
     length = np.array([len(q.split()) for q, i in zip(queries, asked, strict=True) if i == 0])
     assert 2.5 < length.mean() < 3.2
-    in_title = np.mean([w in {"red", "camping", "tent", "two"} for q, i in zip(queries, asked, strict=True) if i == 0 for w in q.split()])
+    in_title = np.mean(
+        [
+            w in {"red", "camping", "tent", "two"}
+            for q, i in zip(queries, asked, strict=True)
+            if i == 0
+            for w in q.split()
+        ]
+    )
     assert 0.5 < in_title < 0.9
 
 
@@ -119,7 +143,9 @@ def test_category_paths_need_categories() -> None:
     st.integers(0, 3),
 )
 def test_every_held_out_interaction_has_a_search(rows: list[tuple[int, int, int]], share: float, seed: int) -> None:
-    interactions = pd.DataFrame([(f"u{u}", f"i{i}", t) for u, i, t in rows], columns=["user_id", "item_id", "timestamp"])
+    interactions = pd.DataFrame(
+        [(f"u{u}", f"i{i}", t) for u, i, t in rows], columns=["user_id", "item_id", "timestamp"]
+    )
     searches, _ = synthesise_searches(STORE, interactions, "known-item", share, seed)
     key = ["user_id", "item_id", "timestamp"]
     searched = set(map(tuple, searches[key].to_numpy()))

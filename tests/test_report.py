@@ -72,7 +72,15 @@ def metrics(own: float = 0.3, fingerprint: str = "one") -> dict:
 HEALTH = {
     "num_items": 9,
     "codebooks": {"m1": {"size": 64, "use": 0.25, "perplexity": 9.5}},
-    "views": {"semantic": {"collisions_before": 0.034, "collisions_after": 0.0, "items_moved": 31, "largest_prefix_group": 4, "purity": [0.5]}},
+    "views": {
+        "semantic": {
+            "collisions_before": 0.034,
+            "collisions_after": 0.0,
+            "items_moved": 31,
+            "largest_prefix_group": 4,
+            "purity": [0.5],
+        }
+    },
     "reconstruction": {"semantic": 0.21},
     "warnings": ["Codebook m1 collapsed: 25% of its 64 codes are in use"],
 }
@@ -81,9 +89,25 @@ NASTY = "<script>alert('x')</script> & \"quoted\""
 
 def run(name: str = "GenSAR", **changes) -> RunReport:
     figure = plt.figure(figsize=(3, 2))
-    answers = pd.DataFrame({"title": [NASTY, "a lamp"], "item_id": ["i1", "i2"], "score": [-1.0, -2.0], "identifier": ["<m1_3><s1_4>", "<m1_3><s1_5>"]})
-    examples = [Example("search", NASTY, answers, history=["a chair"], target="i2"), Example("recommendation", "u1", [{"title": "a desk", "identifier": (1, 2)}])]
-    content = {"metrics": metrics(), "health": HEALTH, "timings": {"signals": 3.0, "training": 95.0}, "examples": examples, "pictures": [Picture(figure, "A caption", NASTY)]}
+    answers = pd.DataFrame(
+        {
+            "title": [NASTY, "a lamp"],
+            "item_id": ["i1", "i2"],
+            "score": [-1.0, -2.0],
+            "identifier": ["<m1_3><s1_4>", "<m1_3><s1_5>"],
+        }
+    )
+    examples = [
+        Example("search", NASTY, answers, history=["a chair"], target="i2"),
+        Example("recommendation", "u1", [{"title": "a desk", "identifier": (1, 2)}]),
+    ]
+    content = {
+        "metrics": metrics(),
+        "health": HEALTH,
+        "timings": {"signals": 3.0, "training": 95.0},
+        "examples": examples,
+        "pictures": [Picture(figure, "A caption", NASTY)],
+    }
     return RunReport(name, **(content | changes))
 
 
@@ -120,7 +144,9 @@ def test_semantics(page):
     tags = page.tags
     assert dict(tags[0][1]) == {"lang": "en"}
     assert [t for t, _ in tags].count("h1") == 1
-    assert {"main", "header", "footer", "nav", "section", "figure", "figcaption", "caption", "article"} <= {t for t, _ in tags}
+    assert {"main", "header", "footer", "nav", "section", "figure", "figcaption", "caption", "article"} <= {
+        t for t, _ in tags
+    }
     assert all(a.get("alt") for t, a in tags if t == "img")
     assert all(a.get("scope") for t, a in tags if t == "th")
     ids = [a["id"] for _, a in tags if "id" in a]
@@ -130,7 +156,11 @@ def test_semantics(page):
 
 def test_tables_name_the_protocol_and_mark_the_best(page):
     rows = page.table("Recommendation: ranked by NDCG@10 of uniform99")
-    assert [c["text"] for c in rows[0][1:]] == ["uniform99against 99 items drawn uniformly", "popular99against 99 items drawn by popularity", "fullin the whole catalogue"]
+    assert [c["text"] for c in rows[0][1:]] == [
+        "uniform99against 99 items drawn uniformly",
+        "popular99against 99 items drawn by popularity",
+        "fullin the whole catalogue",
+    ]
     assert [r[0]["text"] for r in rows[2:]] == ["sasrec", "GenSAR"]
     assert all(c["bold"] for c in rows[2][1:])
     assert not any(c["bold"] for c in rows[3][1:])
@@ -148,7 +178,17 @@ def test_equal_values_are_all_the_best(tmp_path):
 
 def test_health_times_and_examples_are_told(tmp_path):
     text = write_report(tmp_path / "r.html", run(), title="t").read_text()
-    for words in ("25.0 %", "9.5", "3.4 %", "Codebook m1 collapsed", "1 min 35 s", "1 min 38 s", "the item clicked next", "a chair", "config: seed"):
+    for words in (
+        "25.0 %",
+        "9.5",
+        "3.4 %",
+        "Codebook m1 collapsed",
+        "1 min 35 s",
+        "1 min 38 s",
+        "the item clicked next",
+        "a chair",
+        "config: seed",
+    ):
         assert words in text, words
     assert text.count("the item clicked next") == 1
     assert "best baseline sasrec 0.360 (\N{MINUS SIGN}0.090)" in text
@@ -166,7 +206,11 @@ def test_runs_on_one_data_set_share_a_table(tmp_path):
 
 
 def test_runs_on_different_data_sets_do_not(tmp_path):
-    page = Page(write_report(tmp_path / "r.html", [run("first"), run("second", metrics=metrics(0.6, "two"))], title="t").read_text())
+    page = Page(
+        write_report(
+            tmp_path / "r.html", [run("first"), run("second", metrics=metrics(0.6, "two"))], title="t"
+        ).read_text()
+    )
     tables = [t for t in page.tables if "Recommendation: ranked" in t["caption"]]
     assert [[r[0]["text"] for r in t["rows"][2:]] for t in tables] == [["sasrec", "first"], ["second", "sasrec"]]
 
@@ -192,4 +236,11 @@ def test_unusable_runs_are_refused_and_nothing_is_left(tmp_path):
 
 
 def test_duration_in_words():
-    assert [duration(s) for s in (0.44, 51.2, 59.7, 200, 3599.9, 7500)] == ["0.4 s", "51 s", "1 min 00 s", "3 min 20 s", "1 h 00 min", "2 h 05 min"]
+    assert [duration(s) for s in (0.44, 51.2, 59.7, 200, 3599.9, 7500)] == [
+        "0.4 s",
+        "51 s",
+        "1 min 00 s",
+        "3 min 20 s",
+        "1 h 00 min",
+        "2 h 05 min",
+    ]

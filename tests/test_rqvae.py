@@ -16,7 +16,9 @@ SPANS = [(0, 8), (0, 4), (4, 8)]
 def _signals(n: int = 400, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(12, 6)), rng.normal(size=(9, 5))
-    return [(c[rng.integers(0, len(c), n)] + 0.2 * rng.normal(size=(n, c.shape[1]))).astype(np.float32) for c in centres]
+    return [
+        (c[rng.integers(0, len(c), n)] + 0.2 * rng.normal(size=(n, c.shape[1]))).astype(np.float32) for c in centres
+    ]
 
 
 def _model(sizes: tuple[int, ...] = (6, 5, 4)) -> RQVAE:
@@ -61,7 +63,9 @@ def test_every_code_is_used_and_the_signals_survive(sizes):
     signals = [(x - x.mean(0)) / np.sqrt(np.square(x - x.mean(0)).mean()) for x in _signals()]
     model = train_rqvae(signals, SPANS, sizes, SMALL, balanced=(1, 2), seed=1)
     with torch.no_grad():
-        codes = encode(model.encode_all([torch.from_numpy(x) for x in signals]), SPANS, [c.data for c in model.codebooks])
+        codes = encode(
+            model.encode_all([torch.from_numpy(x) for x in signals]), SPANS, [c.data for c in model.codebooks]
+        )
     for p, size in enumerate(sizes):
         assert len(codes[:, p].unique()) == size
     # 1 is what the mean alone would reach
@@ -75,7 +79,9 @@ def test_same_seed_same_model_and_global_randomness_untouched():
     first, second = (train_rqvae(_signals(), SPANS, (8, 8, 8), SMALL, seed=2) for _ in range(2))
     assert torch.equal(torch.rand(3), expected)
     other = train_rqvae(_signals(), SPANS, (8, 8, 8), SMALL, seed=3)
-    for (name, a), b, c in zip(first.state_dict().items(), second.state_dict().values(), other.state_dict().values(), strict=True):
+    for (name, a), b, c in zip(
+        first.state_dict().items(), second.state_dict().values(), other.state_dict().values(), strict=True
+    ):
         assert torch.equal(a, b), name
         assert not torch.equal(a, c), name
 

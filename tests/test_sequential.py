@@ -26,7 +26,9 @@ SMALL = SequentialConfig(dim=8, heads=2, max_length=6, epochs=2, batch_positions
 def make_log(sequences: list[list[int | None]]) -> EventLog:
     """One user per sequence; None is a search without a click."""
     items = pd.DataFrame({"item_id": [str(n) for n in range(10)]})
-    rows = [(f"u{u:03}", None if n is None else str(n), step) for u, s in enumerate(sequences) for step, n in enumerate(s)]
+    rows = [
+        (f"u{u:03}", None if n is None else str(n), step) for u, s in enumerate(sequences) for step, n in enumerate(s)
+    ]
     table = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     clicks = table.dropna()
     searches = table[table["item_id"].isna()].assign(session_id="s", query="q")
@@ -43,7 +45,9 @@ def test_histories_are_the_last_clicks_and_skip_searches_without_one() -> None:
 
 def test_training_rows_hold_every_training_click_once_in_order() -> None:
     rng = np.random.default_rng(0)
-    sequences = [[None if rng.random() < 0.2 else int(rng.integers(10)) for _ in range(rng.integers(1, 12))] for _ in range(30)]
+    sequences = [
+        [None if rng.random() < 0.2 else int(rng.integers(10)) for _ in range(rng.integers(1, 12))] for _ in range(30)
+    ]
     log = make_log(sequences)
     mask = np.random.default_rng(1).random(len(log)) < 0.8
     rows = training_histories(log, mask, 4)
@@ -123,7 +127,9 @@ def cycle_log(last: int | None = None) -> EventLog:
 @pytest.mark.parametrize("negatives", [4096, 5])
 def test_learns_a_cycle(negatives: int) -> None:
     log = cycle_log()
-    config = SequentialConfig(dim=16, epochs=60, learning_rate=1e-2, dropout=0.0, batch_positions=64, num_negatives=negatives)
+    config = SequentialConfig(
+        dim=16, epochs=60, learning_rate=1e-2, dropout=0.0, batch_positions=64, num_negatives=negatives
+    )
     model = fit_sequential(log, np.ones(len(log), bool), 10, config)
     states, items, popularity = next_item_states(model, np.array([[3, 4, 5], [8, 9, -1]]))
     assert (states @ items.T + popularity).argmax(1).tolist() == [6, 0]
@@ -160,7 +166,9 @@ def test_masked_events_change_nothing() -> None:
     assert not np.array_equal(one.item, two.item)
     assert torch.equal(fit_sequential(one, mask, 10, SMALL).items(), fit_sequential(two, mask, 10, SMALL).items())
     everything = np.ones(len(one), bool)
-    assert not torch.equal(fit_sequential(one, everything, 10, SMALL).items(), fit_sequential(two, everything, 10, SMALL).items())
+    assert not torch.equal(
+        fit_sequential(one, everything, 10, SMALL).items(), fit_sequential(two, everything, 10, SMALL).items()
+    )
 
 
 def test_validation_ends_training() -> None:

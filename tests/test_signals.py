@@ -54,7 +54,16 @@ def make_store(last: str | None = None, num_users: int = 60) -> Dataset:
             rows[-1] = (f"u{user}", last, 6)
     interactions = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     searches = interactions.groupby("user_id").tail(2).assign(session_id="s", query="kettle")
-    return build_dataset(items, interactions, searches, name="tiny", origin="test", query_protocol="known-item", data_seed=0, timestamps="steps")
+    return build_dataset(
+        items,
+        interactions,
+        searches,
+        name="tiny",
+        origin="test",
+        query_protocol="known-item",
+        data_seed=0,
+        timestamps="steps",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +218,9 @@ def test_precomputed_arrays_serve_new_texts_too(store: Dataset, tmp_path) -> Non
     assert isinstance(encoder, MappedEncoder)
     known = np.arange(NUM_ITEMS) != 5
     assert (encoder.encode(store.item_texts)[known] * vectors[known]).sum(axis=1).mean() > 0.9
-    mapped = replace(made, semantic=vectors, text_encoder=encoder, to_collaborative=fit_ridge(vectors, made.collaborative))
+    mapped = replace(
+        made, semantic=vectors, text_encoder=encoder, to_collaborative=fit_ridge(vectors, made.collaborative)
+    )
     mapped.save(tmp_path / "signals")
     np.testing.assert_array_equal(Signals.load(tmp_path / "signals").encode_texts(["tent"]), encoder.encode(["tent"]))
 
@@ -253,4 +264,6 @@ def test_ridge_recovers_a_linear_map_and_survives_a_single_row() -> None:
     inputs, truth = rng.normal(size=(200, 5)), rng.normal(size=(6, 3))
     targets = apply_ridge(inputs, truth)
     np.testing.assert_allclose(fit_ridge(inputs, targets), truth, atol=1e-2)
-    np.testing.assert_allclose(apply_ridge(inputs, fit_ridge(inputs[:1], targets[:1])), np.repeat(targets[:1], 200, 0), atol=1e-6)
+    np.testing.assert_allclose(
+        apply_ridge(inputs, fit_ridge(inputs[:1], targets[:1])), np.repeat(targets[:1], 200, 0), atol=1e-6
+    )

@@ -19,7 +19,9 @@ def test_exact_randomisation_by_hand():
 
 def test_randomisation_agrees_with_scipy():
     values = np.random.default_rng(0).normal(0.15, 1, 200)
-    theirs = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=5000, rng=np.random.default_rng(1), vectorized=True).pvalue
+    theirs = stats.permutation_test(
+        (values,), np.mean, permutation_type="samples", n_resamples=5000, rng=np.random.default_rng(1), vectorized=True
+    ).pvalue
     assert randomisation_test(values, 20_000) == pytest.approx(theirs, abs=0.02)
 
 
@@ -70,7 +72,17 @@ def test_holm_by_hand():
 def ranks_of(model: str, seed: int, rank: np.ndarray, protocol: str = "full") -> pd.DataFrame:
     users = [f"u{i}" for i in range(len(rank))]
     return pd.DataFrame(
-        {"model": model, "seed": seed, "task": "search", "protocol": protocol, "split": "test", "case_id": range(len(rank)), "user_id": users, "rank": rank.astype(float), "ties": 0}
+        {
+            "model": model,
+            "seed": seed,
+            "task": "search",
+            "protocol": protocol,
+            "split": "test",
+            "case_id": range(len(rank)),
+            "user_id": users,
+            "rank": rank.astype(float),
+            "ties": 0,
+        }
     )
 
 
@@ -105,7 +117,9 @@ def test_compare_corrects_over_all_rows(ranks):
 
 
 def test_row_order_does_not_matter(ranks):
-    pd.testing.assert_frame_equal(compare(ranks, "ours", ["bm25"]), compare(ranks.sample(frac=1, random_state=0), "ours", ["bm25"]))
+    pd.testing.assert_frame_equal(
+        compare(ranks, "ours", ["bm25"]), compare(ranks.sample(frac=1, random_state=0), "ours", ["bm25"])
+    )
 
 
 def test_compare_refuses_what_cannot_be_compared(ranks):
@@ -120,7 +134,10 @@ def test_compare_refuses_what_cannot_be_compared(ranks):
 def test_seeds_are_paired_with_seeds():
     random = np.random.default_rng(6)
     base = random.integers(1, 9, (3, 50))
-    ranks = pd.concat([ranks_of("a", s, base[s]) for s in range(3)] + [ranks_of("b", s, base[s] + s) for s in range(3)], ignore_index=True)
+    ranks = pd.concat(
+        [ranks_of("a", s, base[s]) for s in range(3)] + [ranks_of("b", s, base[s] + s) for s in range(3)],
+        ignore_index=True,
+    )
     found = compare(ranks, "a", ["b"], metrics=("MRR",)).iloc[0]
     by_seed = [np.mean(1 / base[s] - 1 / (base[s] + s)) for s in range(3)]
     assert (found["seed_low"], found["seed_high"]) == pytest.approx((min(by_seed), max(by_seed)))

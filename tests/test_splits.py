@@ -22,7 +22,16 @@ QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 
 def catalogue(num_items: int) -> pd.DataFrame:
     titles = [f"{TITLES[i % len(TITLES)]} {i}" for i in range(num_items)]
-    return pd.DataFrame({"item_id": [f"i{i}" for i in range(num_items)], "title": titles, "description": "", "categories": "", "brand": ""}, dtype=object)
+    return pd.DataFrame(
+        {
+            "item_id": [f"i{i}" for i in range(num_items)],
+            "title": titles,
+            "description": "",
+            "categories": "",
+            "brand": "",
+        },
+        dtype=object,
+    )
 
 
 def interactions_of(rows: list[tuple[int, int, int]]) -> pd.DataFrame:
@@ -31,14 +40,30 @@ def interactions_of(rows: list[tuple[int, int, int]]) -> pd.DataFrame:
     return frame.drop_duplicates(ignore_index=True)
 
 
-def build(items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, protocol: str, seed: int = 0, **options) -> Dataset:
-    return build_dataset(items, interactions, searches, name="tiny", origin="test", query_protocol=protocol, data_seed=seed, timestamps="steps", **options)
+def build(
+    items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, protocol: str, seed: int = 0, **options
+) -> Dataset:
+    return build_dataset(
+        items,
+        interactions,
+        searches,
+        name="tiny",
+        origin="test",
+        query_protocol=protocol,
+        data_seed=seed,
+        timestamps="steps",
+        **options,
+    )
 
 
 @st.composite
 def synthesised(draw) -> Dataset:
     num_items = draw(st.integers(2, 8))
-    rows = draw(st.lists(st.tuples(st.integers(0, 3), st.integers(0, num_items - 1), st.integers(0, 4)), min_size=1, max_size=25))
+    rows = draw(
+        st.lists(
+            st.tuples(st.integers(0, 3), st.integers(0, num_items - 1), st.integers(0, 4)), min_size=1, max_size=25
+        )
+    )
     items, interactions = catalogue(num_items), interactions_of(rows)
     seed = draw(st.integers(0, 5))
     searches, _ = synthesise_searches(items, interactions, "known-item", draw(st.sampled_from([0.0, 0.5, 1.0])), seed)
@@ -72,7 +97,9 @@ def check_no_leak(data: Dataset) -> None:
                 assert all(log.user[e] == cases.user[c] for e in history)
                 assert log.item[event] == cases.item[c]
                 # the click itself, in whichever table it stood, is nowhere in the history
-                faces = [e for e in history if log.item[e] == cases.item[c] and log.timestamp[e] == log.timestamp[event]]
+                faces = [
+                    e for e in history if log.item[e] == cases.item[c] and log.timestamp[e] == log.timestamp[event]
+                ]
                 assert faces == []
                 assert all(log.timestamp[e] <= log.timestamp[event] for e in history)
     for user, asked in held_out.groupby("user"):
@@ -155,7 +182,9 @@ def test_cases_of_some_users_open_nothing(data: Dataset, num_users: int) -> None
 
 def test_a_search_and_its_click_are_one_event() -> None:
     interactions = interactions_of([(0, 0, 1), (0, 1, 2), (0, 2, 3), (0, 3, 3)])
-    searches = pd.DataFrame({"user_id": ["u0"], "session_id": ["s"], "query": ["cup"], "item_id": ["i3"], "timestamp": [3]})
+    searches = pd.DataFrame(
+        {"user_id": ["u0"], "session_id": ["s"], "query": ["cup"], "item_id": ["i3"], "timestamp": [3]}
+    )
     data = build(catalogue(8), interactions, searches, "log")
     for task in ("recommendation", "search"):
         case = data.cases(task, "test")
@@ -165,7 +194,9 @@ def test_a_search_and_its_click_are_one_event() -> None:
 
 def test_the_same_seed_draws_the_same_lists_and_another_seed_others() -> None:
     rng = np.random.default_rng(0)
-    interactions = interactions_of([(u, int(i), t) for u in range(20) for t, i in enumerate(rng.choice(150, 6, replace=False))])
+    interactions = interactions_of(
+        [(u, int(i), t) for u in range(20) for t, i in enumerate(rng.choice(150, 6, replace=False))]
+    )
     items = catalogue(150)
     searches, _ = synthesise_searches(items, interactions, "known-item", 0.5, 0)
     first, same, other = (build(items, interactions, searches, "known-item", seed) for seed in (0, 0, 1))
@@ -272,12 +303,22 @@ def test_bm25_lists_hold_the_best_hits_then_random_items() -> None:
 
 def test_one_item_is_refused() -> None:
     with pytest.raises(DataError, match="at least two"):
-        build(catalogue(1), interactions_of([(0, 0, 0)]), synthesise_searches(catalogue(1), interactions_of([(0, 0, 0)]), "known-item")[0], "known-item")
+        build(
+            catalogue(1),
+            interactions_of([(0, 0, 0)]),
+            synthesise_searches(catalogue(1), interactions_of([(0, 0, 0)]), "known-item")[0],
+            "known-item",
+        )
 
 
 @pytest.mark.shared
 def test_real_tables_do_not_leak(shared_data) -> None:
-    data, _ = import_tables(shared_data / "industrial" / "items.csv", shared_data / "industrial" / "interactions.csv", queries="known-item", case_users=400)
+    data, _ = import_tables(
+        shared_data / "industrial" / "items.csv",
+        shared_data / "industrial" / "interactions.csv",
+        queries="known-item",
+        case_users=400,
+    )
     check_no_leak(data)
     check_candidates(data)
     assert len(data.cases("search", "test")) == 400

@@ -32,8 +32,13 @@ def _catalogue(n: int = NUM_ITEMS) -> SimpleNamespace:
 
 def _signals(n: int = NUM_ITEMS, seed: int = 0) -> SimpleNamespace:
     rng = np.random.default_rng(seed)
-    rows = {"semantic": rng.normal(size=(n, 12)) + 3 * rng.normal(size=(5, 12))[np.arange(n) % 5], "collaborative": rng.normal(size=(n, 6))}
-    return SimpleNamespace(**{name: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32) for name, x in rows.items()})
+    rows = {
+        "semantic": rng.normal(size=(n, 12)) + 3 * rng.normal(size=(5, 12))[np.arange(n) % 5],
+        "collaborative": rng.normal(size=(n, 6)),
+    }
+    return SimpleNamespace(
+        **{name: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32) for name, x in rows.items()}
+    )
 
 
 def _learn(strategy: str = "gensar", quantiser: str = "kmeans", **changes) -> IdentifierTable:
@@ -163,11 +168,17 @@ def test_real_catalogue(shared_data, num_codes):
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     items = pd.read_csv(shared_data / "industrial" / "items.csv", dtype=str, keep_default_na=False)
-    semantic = TruncatedSVD(48, random_state=0).fit_transform(TfidfVectorizer(min_df=2).fit_transform(items["title"])).astype(np.float32)
+    semantic = (
+        TruncatedSVD(48, random_state=0)
+        .fit_transform(TfidfVectorizer(min_df=2).fit_transform(items["title"]))
+        .astype(np.float32)
+    )
     collaborative = np.random.default_rng(0).normal(size=(len(items), 16)).astype(np.float32)
     signals = SimpleNamespace(semantic=semantic, collaborative=collaborative)
     data = SimpleNamespace(items=items, info={})
-    table = learn_identifiers(data, signals, num_codes=num_codes, config=replace(RQVAEConfig(), hidden=(64,), warmup_steps=40, max_steps=40))
+    table = learn_identifiers(
+        data, signals, num_codes=num_codes, config=replace(RQVAEConfig(), hidden=(64,), warmup_steps=40, max_steps=40)
+    )
     table.check()
     assert all(book["use"] >= 0.99 for book in table.health["codebooks"].values())
 

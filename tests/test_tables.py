@@ -19,7 +19,9 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.data.tables import import_tables
 
 ITEMS = "item_id,title,description,categories,brand\n007,Red tent,sleeps two,Outdoor > Tents,Acme\n7,Blue tent,,,\nc,Espresso cup,,,\nd,Milk jug,,,\n"
-CLICKS = "user_id,item_id,timestamp\n" + "".join(f"{u},{i},{t}\n" for u in ("u1", "01") for t, i in enumerate(("007", "7", "c", "d")))
+CLICKS = "user_id,item_id,timestamp\n" + "".join(
+    f"{u},{i},{t}\n" for u in ("u1", "01") for t, i in enumerate(("007", "7", "c", "d"))
+)
 
 
 @pytest.fixture
@@ -42,7 +44,14 @@ def test_clean_tables_give_a_data_set_without_a_word_of_complaint(store, tmp_pat
     assert data.items["item_id"].tolist() == ["007", "7", "c", "d"]  # as typed
     assert set(data.interactions["user_id"]) == {"u1", "01"}
     assert data.info["counts"] == {"items": 4, "users": 2, "interactions": 8, "searches": len(data.searches)}
-    expected = {"name": "shop", "query_protocol": "known-item", "search_share": 0.25, "data_seed": 3, "timestamps": "steps", "case_users": None}
+    expected = {
+        "name": "shop",
+        "query_protocol": "known-item",
+        "search_share": 0.25,
+        "data_seed": 3,
+        "timestamps": "steps",
+        "case_users": None,
+    }
     assert {k: data.info[k] for k in expected} == expected
     assert report.counts["cases"] == 8  # two tasks, two splits, two users
     data.save(tmp_path / "saved")
@@ -60,23 +69,46 @@ def test_every_text_column_is_a_string_and_every_time_an_integer(store) -> None:
     ("change", "message"),
     [
         ({"items": ITEMS.replace("title", "tilte")}, "items.csv lacks the column 'title'.*did you mean 'tilte'"),
-        ({"clicks": CLICKS.replace("timestamp", "time_stamp_")}, "clicks.csv lacks the column 'timestamp'.*time_stamp_"),
-        ({"clicks": CLICKS.replace("user_id", "kunde")}, "clicks.csv lacks the column 'user_id'.*it needs user_id, item_id, timestamp"),
+        (
+            {"clicks": CLICKS.replace("timestamp", "time_stamp_")},
+            "clicks.csv lacks the column 'timestamp'.*time_stamp_",
+        ),
+        (
+            {"clicks": CLICKS.replace("user_id", "kunde")},
+            "clicks.csv lacks the column 'user_id'.*it needs user_id, item_id, timestamp",
+        ),
         ({"items": ""}, "items.csv is empty"),
         ({"items": "  \n"}, "items.csv is empty"),
         ({"clicks": "user_id,item_id,timestamp\n"}, "clicks.csv has a header but no rows"),
-        ({"items": "item_id,title\na,Only one\n", "clicks": "user_id,item_id,timestamp\nu,a,1\n"}, "items.csv has 1 usable item.*at least two"),
+        (
+            {"items": "item_id,title\na,Only one\n", "clicks": "user_id,item_id,timestamp\nu,a,1\n"},
+            "items.csv has 1 usable item.*at least two",
+        ),
         ({"clicks": "user_id,item_id,timestamp\nu,x,1\nu,y,2\n"}, "column 'item_id': none of the 2 rows.*'x', 'y'"),
-        ({"clicks": CLICKS.replace("\nu1,007,0", "\nu1,007,soon").replace(",1\n", ",late\n").replace(",2\n", ",x\n").replace(",3\n", ",?\n")}, r"'timestamp': 7 of 8 values.*rows 2, 3, 4 …: 'soon'"),
+        (
+            {
+                "clicks": CLICKS.replace("\nu1,007,0", "\nu1,007,soon")
+                .replace(",1\n", ",late\n")
+                .replace(",2\n", ",x\n")
+                .replace(",3\n", ",?\n")
+            },
+            r"'timestamp': 7 of 8 values.*rows 2, 3, 4 …: 'soon'",
+        ),
         ({"clicks": "user_id,item_id,timestamp\nu,007,1\nv,7,2\n"}, "no user has 3 or more events"),
         ({"items": ITEMS + 'e,"never closed,,,\n'}, "items.csv is not a clean CSV"),
         ({"items": ITEMS + "e,too,many,cells,in,this,row\n"}, "items.csv is not a clean CSV.*line 6"),
         ({"items": ITEMS.replace("item_id,title", "item_id,item_id")}, "'item_id' twice"),
         ({"items": b"PK\x03\x04\x00\x00\x00item_id"}, "not a text file"),
-        ({"items": ITEMS.encode() + "e,商品,,,\n".encode("shift-jis") + "f,テスト,,,\n".encode("shift-jis")}, "neither UTF-8 nor Windows-1252"),
+        (
+            {"items": ITEMS.encode() + "e,商品,,,\n".encode("shift-jis") + "f,テスト,,,\n".encode("shift-jis")},
+            "neither UTF-8 nor Windows-1252",
+        ),
         ({"queries": "magic"}, "query protocol 'magic' is unknown; choose one of known-item, category-path"),
         ({"searches": "user_id,query,timestamp\nu1,tent,3\n", "queries": "known-item"}, "choose one of them"),
-        ({"searches": "user_id,qery,timestamp\nu1,tent,3\n"}, "searches.csv lacks the column 'query'.*did you mean 'qery'"),
+        (
+            {"searches": "user_id,qery,timestamp\nu1,tent,3\n"},
+            "searches.csv lacks the column 'query'.*did you mean 'qery'",
+        ),
         ({"searches": "user_id,query,timestamp\nu1,,3\n"}, "searches.csv has no row with both"),
     ],
 )
@@ -98,16 +130,41 @@ def test_missing_files_and_broken_parquet_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "key", "count", "sentence"),
     [
-        ({"items": ITEMS + "c,Another cup,,,\n"}, "duplicate_item_ids", 1, r"repeat an item_id with other content \(c\).*first in row 6"),
+        (
+            {"items": ITEMS + "c,Another cup,,,\n"},
+            "duplicate_item_ids",
+            1,
+            r"repeat an item_id with other content \(c\).*first in row 6",
+        ),
         ({"items": ITEMS + "d,Milk jug,,,\n"}, "duplicate_item_rows", 1, "exact copies"),
         ({"items": ITEMS + ",nameless,,,\n"}, "items_without_id", 1, r"without an item_id.*row 6"),
         ({"items": ITEMS.replace("Milk jug", "")}, "empty_titles_replaced", 1, "row 5"),
         ({"items": ITEMS.replace("Milk jug", "NaN")}, "empty_titles_replaced", 1, "row 5"),
         ({"items": ITEMS.replace("Milk jug", "???")}, "empty_titles_replaced", 1, "row 5"),
-        ({"items": ITEMS.replace("Milk jug", "Milk<br/> jug")}, "titles_with_html", 1, "HTML was taken out of 1 titles"),
-        ({"items": ITEMS + 'e,"Store"" />",A fine kettle,,\n' * 1 + 'f,"Store"" />",,,\n' + 'g,"Store"" />",,,Acme\n'}, "html_titles_replaced", 3, "scrap of HTML"),
+        (
+            {"items": ITEMS.replace("Milk jug", "Milk<br/> jug")},
+            "titles_with_html",
+            1,
+            "HTML was taken out of 1 titles",
+        ),
+        (
+            {
+                "items": ITEMS
+                + 'e,"Store"" />",A fine kettle,,\n' * 1
+                + 'f,"Store"" />",,,\n'
+                + 'g,"Store"" />",,,Acme\n'
+            },
+            "html_titles_replaced",
+            3,
+            "scrap of HTML",
+        ),
         ({"items": ITEMS + "e,Milk jug,,,\nf,Milk jug,,,\n"}, "items_with_shared_text", 3, "largest group 3"),
-        ({"clicks": CLICKS + "u1,nowhere,9\n"}, "unknown_items", 1, r"1 of 9 rows name items that are not in the catalogue \('nowhere'\).*row 10"),
+        (
+            {"clicks": CLICKS + "u1,nowhere,9\n"},
+            "unknown_items",
+            1,
+            r"1 of 9 rows name items that are not in the catalogue \('nowhere'\).*row 10",
+        ),
         ({"clicks": CLICKS + "u1,7,soon\n"}, "unreadable_timestamps", 1, "row 10"),
         ({"clicks": CLICKS + "u1,d,3\n"}, "duplicate_interactions", 1, "exact copies"),
         ({"clicks": CLICKS + ",d,3\n"}, "interactions_without_id", 1, "lack a user_id or item_id"),
@@ -134,9 +191,9 @@ def test_titles_that_say_nothing_borrow_other_text(store) -> None:
     ("dirty", "clean"),
     [
         ("A&amp;B <b>bold</b> T&uuml;rlen", "A&B bold Türlen"),
-        ("Rapid,RFX7\" />", "Rapid,RFX7"),
+        ('Rapid,RFX7" />', "Rapid,RFX7"),
         ("<script>alert(1)</script>Mug", "Mug"),
-        ('size < 5 and > 3', "size < 5 and > 3"),
+        ("size < 5 and > 3", "size < 5 and > 3"),
         ("a\x00b\tc\u200b", "a b c"),
         ('cut <img src="x', "cut"),
     ],
@@ -182,9 +239,18 @@ def test_gzip_and_parquet_mean_the_same_as_csv(store, tmp_path: Path) -> None:
 
 
 def test_parquet_of_numbers_lists_and_dates(tmp_path: Path) -> None:
-    pd.DataFrame({"item_id": [1, 2, 3], "title": ["tent", None, "cup"], "categories": [["Outdoor", "Tents"], None, []], "brand": [1.0, np.nan, 2.5]}).to_parquet(tmp_path / "i.parquet")
+    pd.DataFrame(
+        {
+            "item_id": [1, 2, 3],
+            "title": ["tent", None, "cup"],
+            "categories": [["Outdoor", "Tents"], None, []],
+            "brand": [1.0, np.nan, 2.5],
+        }
+    ).to_parquet(tmp_path / "i.parquet")
     when = pd.to_datetime(["2023-05-22", "2023-05-23", "2023-05-24"], utc=True)
-    pd.DataFrame({"user_id": [9.0, 9.0, 9.0], "item_id": [1, 2, 3], "timestamp": when}).to_parquet(tmp_path / "c.parquet")
+    pd.DataFrame({"user_id": [9.0, 9.0, 9.0], "item_id": [1, 2, 3], "timestamp": when}).to_parquet(
+        tmp_path / "c.parquet"
+    )
     data, report = import_tables(tmp_path / "i.parquet", tmp_path / "c.parquet")
     assert data.items["item_id"].tolist() == ["1", "2", "3"]
     assert data.items["categories"].tolist() == ["Outdoor > Tents", "", ""]
@@ -237,7 +303,15 @@ def test_timestamps_of_the_rarer_kind_are_bad() -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "steps"), [([0, 1, 2, 0, 1], True), ([1, 2, 3, 1, 2], True), ([2, 0, 1, 1, 0], True), ([5, 6, 7, 0, 1], False), ([0, 1, 9, 0, 1], False), ([100, 200, 300, 1, 2], False)]
+    ("times", "steps"),
+    [
+        ([0, 1, 2, 0, 1], True),
+        ([1, 2, 3, 1, 2], True),
+        ([2, 0, 1, 1, 0], True),
+        ([5, 6, 7, 0, 1], False),
+        ([0, 1, 9, 0, 1], False),
+        ([100, 200, 300, 1, 2], False),
+    ],
 )
 def test_steps_are_told_from_a_clock(times: list[int], steps: bool) -> None:
     assert count_steps(np.array(["a", "a", "a", "b", "b"]), np.array(times)) is steps
@@ -251,8 +325,21 @@ def test_the_kind_of_timestamps_can_be_said(store) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.lists(st.tuples(st.sampled_from(["a", "b", "007", "7", " a", ""]), st.text(st.characters(exclude_categories=["Cs"]), max_size=12)), max_size=8),
-    st.lists(st.tuples(st.sampled_from(["u", "v", ""]), st.sampled_from(["a", "b", "7", "zz", ""]), st.sampled_from(["1", "2", "3.5", "x", "", "2023-01-01"])), max_size=14),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "007", "7", " a", ""]),
+            st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+        ),
+        max_size=8,
+    ),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["u", "v", ""]),
+            st.sampled_from(["a", "b", "7", "zz", ""]),
+            st.sampled_from(["1", "2", "3.5", "x", "", "2023-01-01"]),
+        ),
+        max_size=14,
+    ),
 )
 def test_any_table_is_imported_or_refused(tmp_path_factory, items: list, clicks: list) -> None:
     folder = tmp_path_factory.mktemp("any")
@@ -281,6 +368,6 @@ def test_real_tables(shared_data: Path) -> None:
     assert data.info["counts"] == {"items": 3686, "users": 3285, "interactions": 22743, "searches": len(data.searches)}
     assert report.counts["html_titles_replaced"] == 27
     assert data.info["timestamps"] == "steps"
-    assert not data.items["title"].str.contains('/>', regex=False).any()
+    assert not data.items["title"].str.contains("/>", regex=False).any()
     with pytest.raises(DataError, match="No item has categories"):
         import_tables(folder / "items.csv", folder / "interactions.csv", queries="category-path")

@@ -30,11 +30,18 @@ def data() -> Dataset:
             "timestamp": np.tile(np.arange(5), 20).astype(np.int64),
         }
     )
-    searches = clicks.assign(session_id="s", query="a query")[["user_id", "session_id", "query", "item_id", "timestamp"]]
+    searches = clicks.assign(session_id="s", query="a query")[
+        ["user_id", "session_id", "query", "item_id", "timestamp"]
+    ]
     cases, _ = hold_out(build_log(items, clicks, searches))
     draws = [rng.choice(np.delete(np.arange(NUM_ITEMS), i), 99, replace=False).tolist() for i in cases["item"]]
-    own = {p: [d if t == task else None for d, t in zip(draws, cases["task"], strict=True)] for p, task in (("uniform99", "recommendation"), ("popular99", "recommendation"), ("bm25_99", "search"))}
-    return Dataset(items, clicks, searches, pd.DataFrame({"case_id": cases["case_id"], **own}), {"name": "toy", "data_seed": 0})
+    own = {
+        p: [d if t == task else None for d, t in zip(draws, cases["task"], strict=True)]
+        for p, task in (("uniform99", "recommendation"), ("popular99", "recommendation"), ("bm25_99", "search"))
+    }
+    return Dataset(
+        items, clicks, searches, pd.DataFrame({"case_id": cases["case_id"], **own}), {"name": "toy", "data_seed": 0}
+    )
 
 
 class Shuffled:
@@ -74,7 +81,10 @@ def test_ranx_reads_the_files_and_agrees(data, folder, ranx):
         for protocol, values in protocols.items():
             run = ranx.Run.from_file(str(folder / f"a%20model%2F1.{task}.{protocol}.run"), kind="trec")
             theirs = ranx.evaluate(judged, run, list(PAIRS.values()))
-            assert {n: values[n] for n in PAIRS} == pytest.approx({n: theirs[t] for n, t in PAIRS.items()}), (task, protocol)
+            assert {n: values[n] for n in PAIRS} == pytest.approx({n: theirs[t] for n, t in PAIRS.items()}), (
+                task,
+                protocol,
+            )
             checked += 1
     assert checked == 7
     assert 0.05 < ours["search"]["full"]["MRR"] < 0.95  # a comparison of zeros or ones would show nothing
@@ -83,9 +93,14 @@ def test_ranx_reads_the_files_and_agrees(data, folder, ranx):
 def test_run_lines_are_whole_and_in_order(data, folder):
     lines = [line.split(" ") for line in (folder / "a%20model%2F1.search.full.run").read_text().splitlines()]
     assert {len(line) for line in lines} == {6}
-    table = pd.DataFrame(lines, columns=["case", "q0", "item", "rank", "score", "tag"]).astype({"rank": int, "score": float})
+    table = pd.DataFrame(lines, columns=["case", "q0", "item", "rank", "score", "tag"]).astype(
+        {"rank": int, "score": float}
+    )
     assert table.groupby("case").size().eq(NUM_ITEMS).all()
-    assert all(g["score"].is_monotonic_decreasing and g["rank"].tolist() == list(range(1, NUM_ITEMS + 1)) for _, g in table.groupby("case"))
+    assert all(
+        g["score"].is_monotonic_decreasing and g["rank"].tolist() == list(range(1, NUM_ITEMS + 1))
+        for _, g in table.groupby("case")
+    )
     assert table.groupby("case")["item"].nunique().eq(NUM_ITEMS).all()
 
 

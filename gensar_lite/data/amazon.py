@@ -52,9 +52,15 @@ def import_amazon(
     interactions = _core(interactions, k_core, reviews_path)
     raw = read_metadata(metadata_path, set(interactions["item_id"]), report)
     if not len(raw):
-        raise DataError(f"{metadata_path} describes none of the {interactions['item_id'].nunique()} items with {k_core} or more reviews in {reviews_path}; give the metadata of the same edition and category")
+        raise DataError(
+            f"{metadata_path} describes none of the {interactions['item_id'].nunique()} items with {k_core} or more reviews in {reviews_path}; give the metadata of the same edition and category"
+        )
     missing = ~interactions["item_id"].isin(raw["item_id"]).to_numpy()
-    report.say("reviews_without_metadata", missing.sum(), f"{Path(metadata_path).name}: {missing.sum()} reviews are of items without metadata and were dropped")
+    report.say(
+        "reviews_without_metadata",
+        missing.sum(),
+        f"{Path(metadata_path).name}: {missing.sum()} reviews are of items without metadata and were dropped",
+    )
     interactions = interactions[~missing]
     interactions = _core(interactions, k_core, reviews_path)
     report.counts["reviews_in_core"] = len(interactions)
@@ -78,7 +84,9 @@ def import_amazon(
 def _core(interactions: pd.DataFrame, k_core: int, path: str | Path) -> pd.DataFrame:
     left = interactions[core_filter(interactions, k_core)].reset_index(drop=True)
     if not len(left):
-        raise DataError(f"{path}: there are no users and items with {k_core} or more reviews each; choose a smaller k-core")
+        raise DataError(
+            f"{path}: there are no users and items with {k_core} or more reviews each; choose a smaller k-core"
+        )
     return left.sort_values(["user_id", "timestamp"], kind="stable", ignore_index=True)
 
 
@@ -100,15 +108,27 @@ def read_reviews(path: str | Path, report: ImportReport) -> pd.DataFrame:
             times.append(time)
         else:
             bad += 1
-    report.say("incomplete_reviews", bad, f"{name}: {bad} of {bad + len(users)} reviews lack a user, an item or a time and were dropped")
+    report.say(
+        "incomplete_reviews",
+        bad,
+        f"{name}: {bad} of {bad + len(users)} reviews lack a user, an item or a time and were dropped",
+    )
     if not users:
-        raise DataError(f"{path} holds no review with user, item and time; this is not a file of reviews or ratings of a known layout")
+        raise DataError(
+            f"{path} holds no review with user, item and time; this is not a file of reviews or ratings of a known layout"
+        )
     frame = pd.DataFrame({"user": users, "item": items, "timestamp": times})
     copies = frame.duplicated().to_numpy()
-    report.say("duplicate_reviews", copies.sum(), f"{name}: {copies.sum()} reviews are exact copies (same user, item and time) and were dropped")
+    report.say(
+        "duplicate_reviews",
+        copies.sum(),
+        f"{name}: {copies.sum()} reviews are exact copies (same user, item and time) and were dropped",
+    )
     frame = frame[~copies]
     ids = [pd.Series(list(number), dtype=object).to_numpy() for number in numbers]
-    return pd.DataFrame({"user_id": ids[0][frame["user"]], "item_id": ids[1][frame["item"]], "timestamp": frame["timestamp"].to_numpy()})[list(INTERACTION_COLUMNS)]
+    return pd.DataFrame(
+        {"user_id": ids[0][frame["user"]], "item_id": ids[1][frame["item"]], "timestamp": frame["timestamp"].to_numpy()}
+    )[list(INTERACTION_COLUMNS)]
 
 
 def _whole(value: object) -> int | None:
@@ -139,7 +159,9 @@ def _ratings(path: str | Path) -> Iterator[tuple[str, str, int | None]]:
         places = (1, 0, 3) if _ASIN.match(first[0]) and not _ASIN.match(first[1]) else (0, 1, 3)
         yield first[places[0]], first[places[1]], _whole(first[3])
     else:
-        raise DataError(f"{path} has {len(first)} columns; ratings of Amazon Reviews have four: user, item, rating and time")
+        raise DataError(
+            f"{path} has {len(first)} columns; ratings of Amazon Reviews have four: user, item, rating and time"
+        )
     for row in rows:
         yield (row[places[0]], row[places[1]], _whole(row[places[2]])) if len(row) > max(places) else ("", "", None)
 
@@ -174,5 +196,7 @@ def read_metadata(path: str | Path, wanted: set[str], report: ImportReport) -> p
         description = " ".join(filter(None, (_joined(record.get(c)) for c in ("description", "feature", "features"))))
         brand = record.get("brand") or record.get("store")
         rows[item] = (item, _joined(record.get("title")), description, _paths(record), _joined(brand))
-    report.say("repeated_metadata", repeated, f"{Path(path).name}: {repeated} records repeat an item; the first one was kept")
+    report.say(
+        "repeated_metadata", repeated, f"{Path(path).name}: {repeated} records repeat an item; the first one was kept"
+    )
     return pd.DataFrame(list(rows.values()), columns=list(ITEM_COLUMNS), dtype=object)

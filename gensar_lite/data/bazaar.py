@@ -125,10 +125,17 @@ def simulate(config: BazaarConfig | None = None, case_users: int | None = None) 
 
 def main(arguments: list[str] | None = None) -> None:
     """Write a store to a folder."""
-    parser = argparse.ArgumentParser(prog="python -m gensar_lite.data.bazaar", description="Simulate the store Bazaar and write it to a folder.")
+    parser = argparse.ArgumentParser(
+        prog="python -m gensar_lite.data.bazaar", description="Simulate the store Bazaar and write it to a folder."
+    )
     parser.add_argument("--out", required=True, help="folder to write")
     for field in fields(BazaarConfig):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default, help=f"default {field.default}")
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=type(field.default),
+            default=field.default,
+            help=f"default {field.default}",
+        )
     chosen = vars(parser.parse_args(arguments))
     out = chosen.pop("out")
     try:

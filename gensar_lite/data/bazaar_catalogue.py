@@ -78,7 +78,9 @@ def _pairs(text: str, separator: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _suited(text: str, number: Callable[[str, list[tuple[str, list[str]]]], np.ndarray], slot: str) -> list[tuple[int, str]]:
+def _suited(
+    text: str, number: Callable[[str, list[tuple[str, list[str]]]], np.ndarray], slot: str
+) -> list[tuple[int, str]]:
     """Number the values of one line and slot; each with the places of the products that it suits."""
     pairs = [(word.partition("@"), synonyms) for word, synonyms in _pairs(text, ", ")]
     numbers = number(slot, [(word, synonyms) for (word, _, _), synonyms in pairs])
@@ -101,7 +103,9 @@ def vocabulary() -> Vocabulary:
 
     style_numbers = number("style", [(name, queries.split(",")) for name, (_, queries, _) in words.STYLES.items()])
     colours = [c for _, _, family in words.STYLES.values() for c in family.split(",")]
-    colour_numbers = number("colour", [(c, [words.COLOUR_WORDS[c]] if c in words.COLOUR_WORDS else []) for c in colours])
+    colour_numbers = number(
+        "colour", [(c, [words.COLOUR_WORDS[c]] if c in words.COLOUR_WORDS else []) for c in colours]
+    )
     for d, (name, text) in enumerate(words.DEPARTMENTS.items()):
         brands = number("brand", [(b, []) for b in words.BRANDS[name].split(",")])
         uses = number("use", _pairs(words.USES[name], ", "))
@@ -111,7 +115,9 @@ def vocabulary() -> Vocabulary:
             department.append(d)
             leaf_vague.append([word.strip() for word in vague.split(",")])
             line_uses = number("use", _pairs(own_uses[0], ", ")) if own_uses else uses
-            suits = {slot: _suited(text, number, slot) for slot, text in (("material", materials), ("feature", features))}
+            suits = {
+                slot: _suited(text, number, slot) for slot, text in (("material", materials), ("feature", features))
+            }
             new = _pairs(kinds, ";")
             leaf_products.append(np.arange(len(products), len(products) + len(new)))
             for place, (kind, synonyms) in enumerate(new, start=1):
@@ -127,7 +133,10 @@ def vocabulary() -> Vocabulary:
                     slot_values[slot].append(np.array([value for value, places in allowed if str(place) in places]))
     where = {leaf: w for w, leaf in enumerate(leaves)}
     departments = list(words.DEPARTMENTS)
-    model = [departments[d] in words.WITH_MODEL_NUMBER or leaf in words.WITH_MODEL_NUMBER_TOO for leaf, d in zip(leaves, department, strict=True)]
+    model = [
+        departments[d] in words.WITH_MODEL_NUMBER or leaf in words.WITH_MODEL_NUMBER_TOO
+        for leaf, d in zip(leaves, department, strict=True)
+    ]
     return Vocabulary(
         leaves=leaves,
         department=np.array(department),
@@ -168,7 +177,9 @@ def make_catalogue(config: BazaarConfig) -> Catalogue:
     family = v.style_colours[style, rng.integers(v.style_colours.shape[1], size=n)]
     colour = pick(v.slot_values["colour"], product, rng.random(n))
     colour = np.where((colour >= 0) & (rng.random(n) < FAMILY_COLOUR), family, colour)
-    slot = {"brand": brand, "style": style, "colour": colour} | {s: pick(v.slot_values[s], product, rng.random(n)) for s in ("material", "feature", "use")}
+    slot = {"brand": brand, "style": style, "colour": colour} | {
+        s: pick(v.slot_values[s], product, rng.random(n)) for s in ("material", "feature", "use")
+    }
     letters = np.array(list("ABCDEFGHKLMNPRSTVXZ"))
     serial = rng.permutation(n) + 100
     first, second = letters[rng.integers(len(letters), size=n)], letters[rng.integers(len(letters), size=n)]
@@ -183,30 +194,82 @@ def make_catalogue(config: BazaarConfig) -> Catalogue:
 
 
 def _write_items(
-    v: Vocabulary, leaf: np.ndarray, product: np.ndarray, slot: dict[str, np.ndarray], model: np.ndarray, rng: np.random.Generator
+    v: Vocabulary,
+    leaf: np.ndarray,
+    product: np.ndarray,
+    slot: dict[str, np.ndarray],
+    model: np.ndarray,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """The item table: titles name some of the attributes, descriptions name nearly all."""
     n = len(leaf)
-    names = {name: np.array([_display(w) for w, _ in v.value_words[name]] + [""], dtype=object)[slot[name]] for name in SLOTS}
+    names = {
+        name: np.array([_display(w) for w, _ in v.value_words[name]] + [""], dtype=object)[slot[name]] for name in SLOTS
+    }
     shown = np.array([words.STYLES[s][0].split(",") for s in v.styles], dtype=object)
     style = np.where(rng.random(n) < STYLE_SHOWN, shown[slot["style"], rng.integers(shown.shape[1], size=n)], "")
     kind = np.array([_display(name) for name, _ in v.products], dtype=object)[product]
     ends = np.cumsum([0] + [len(sizes) for sizes in v.sizes])
     flat_sizes = np.array([s for sizes in v.sizes for s in sizes], dtype=object)
     size = flat_sizes[pick([np.arange(a, b) for a, b in pairwise(ends)], product, rng.random(n))]
-    extra = np.array([_display(w) for w, _ in v.value_words["feature"]], dtype=object)[pick(v.slot_values["feature"], product, rng.random(n))]
-    used_up = np.isin(np.array(v.leaves)[leaf], words.USED_UP) | np.isin(np.array(v.departments)[v.department[leaf]], words.USED_UP)
+    extra = np.array([_display(w) for w, _ in v.value_words["feature"]], dtype=object)[
+        pick(v.slot_values["feature"], product, rng.random(n))
+    ]
+    used_up = np.isin(np.array(v.leaves)[leaf], words.USED_UP) | np.isin(
+        np.array(v.departments)[v.department[leaf]], words.USED_UP
+    )
     care = pick([np.arange(len(CARE)), len(CARE) + np.arange(len(CARE_USED_UP))], used_up.astype(int), rng.random(n))
-    title_form, opening, middle, closing = (rng.integers(k, size=n) for k in (len(TITLES), len(OPENINGS), len(MIDDLES), len(CLOSINGS)))
+    title_form, opening, middle, closing = (
+        rng.integers(k, size=n) for k in (len(TITLES), len(OPENINGS), len(MIDDLES), len(CLOSINGS))
+    )
     titles, descriptions = [], []
-    columns = (names["brand"], style, names["colour"], names["material"], kind, names["feature"], names["use"], size, model, extra)
-    for row, form, o, m, c, k in zip(zip(*columns, strict=True), title_form, opening, middle, closing, care, strict=True):
+    columns = (
+        names["brand"],
+        style,
+        names["colour"],
+        names["material"],
+        kind,
+        names["feature"],
+        names["use"],
+        size,
+        model,
+        extra,
+    )
+    for row, form, o, m, c, k in zip(
+        zip(*columns, strict=True), title_form, opening, middle, closing, care, strict=True
+    ):
         brand, look, colour, material, product_name, feature, use, measure, number, other = row
-        titles.append(_title_case(TITLES[form].format(brand=brand, look=look, colour=colour, material=material, kind=product_name, feature=feature, use=use, size=measure, model=number)))
+        titles.append(
+            _title_case(
+                TITLES[form].format(
+                    brand=brand,
+                    look=look,
+                    colour=colour,
+                    material=material,
+                    kind=product_name,
+                    feature=feature,
+                    use=use,
+                    size=measure,
+                    model=number,
+                )
+            )
+        )
         tint, big = f" in {colour}" if colour else "", f", {measure}" if measure else ""
         sentences = (
-            OPENINGS[o].format(brand=brand, kind=product_name, a=_article(product_name, k >= len(CARE)), material=material, tint=tint, size=big),
-            MIDDLES[m].format(feature=feature, also=f" and {other}" if other != feature else "", kind=product_name, this="these" if _plural(product_name) else "this"),
+            OPENINGS[o].format(
+                brand=brand,
+                kind=product_name,
+                a=_article(product_name, k >= len(CARE)),
+                material=material,
+                tint=tint,
+                size=big,
+            ),
+            MIDDLES[m].format(
+                feature=feature,
+                also=f" and {other}" if other != feature else "",
+                kind=product_name,
+                this="these" if _plural(product_name) else "this",
+            ),
             CLOSINGS[c].format(use=use),
             (*CARE, *CARE_USED_UP)[k],
         )
@@ -247,8 +310,22 @@ MIDDLES = (
     "What sets {this} {kind} apart: {feature}{also}.",
 )
 CLOSINGS = ("Great for {use}.", "Made with {use} in mind.", "Good for {use}, too.", "", "Ideal for {use}.")
-CARE = ("Two-year warranty.", "Ships in plastic-free packaging.", "Free returns within 30 days.", "", "Tested by our own team.", "", "Designed to be repaired, not replaced.")
-CARE_USED_UP = ("Made in small batches.", "Packed in recyclable paper.", "", "Best before date on the pack.", "Free returns of unopened packs.")
+CARE = (
+    "Two-year warranty.",
+    "Ships in plastic-free packaging.",
+    "Free returns within 30 days.",
+    "",
+    "Tested by our own team.",
+    "",
+    "Designed to be repaired, not replaced.",
+)
+CARE_USED_UP = (
+    "Made in small batches.",
+    "Packed in recyclable paper.",
+    "",
+    "Best before date on the pack.",
+    "Free returns of unopened packs.",
+)
 SMALL_WORDS = {"x", "with", "for", "by", "and", "of", "to", "l", "kg", "g", "cm", "m", "mm", "ml", "h", "mAh"}
 
 
@@ -267,4 +344,6 @@ def _article(kind: str, used_up: bool) -> str:
 def _title_case(title: str) -> str:
     """Capital letters, and no gaps or commas where an attribute is missing."""
     title = re.sub(r",[, ]*,", ",", " ".join(title.split()).replace(" ,", ",").strip(" ,"))
-    return " ".join(w if w.rstrip(",") in SMALL_WORDS or not w[0].islower() else w[0].upper() + w[1:] for w in title.split())
+    return " ".join(
+        w if w.rstrip(",") in SMALL_WORDS or not w[0].islower() else w[0].upper() + w[1:] for w in title.split()
+    )

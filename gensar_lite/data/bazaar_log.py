@@ -88,7 +88,9 @@ class Shelves:
         noise = noise | (weight[:, -1] <= 0)
         start, stop = self.start[community, taste], self.stop[community, taste]
         below = np.where(start > 0, self.cumulative[start - 1], 0.0)
-        target = np.where(noise, uniform[:, 1] * self.cumulative[-1], below + uniform[:, 1] * self.weight[community, taste])
+        target = np.where(
+            noise, uniform[:, 1] * self.cumulative[-1], below + uniform[:, 1] * self.weight[community, taste]
+        )
         place = np.searchsorted(self.cumulative, target, side="right")
         place = np.where(noise, np.minimum(place, len(self.order) - 1), np.clip(place, start, stop - 1))
         return self.order[place]
@@ -108,7 +110,9 @@ def make_shoppers(config: BazaarConfig, chunk: int, num_users: int) -> tuple[Sho
     spread = rng.lognormal(np.log(config.mean_events - fewest) - LENGTH_SIGMA**2 / 2, LENGTH_SIGMA, size=num_users)
     length = np.clip(np.floor(fewest + spread + 0.5), 1, MAX_LENGTH).astype(np.int64)
     habit = rng.beta(6 * config.search_share + 1e-6, 6 * (1 - config.search_share) + 1e-6, size=num_users)
-    return Shoppers(missions.astype(np.float32), (tastes / tastes.sum(axis=1, keepdims=True)).astype(np.float32), habit, length), rng
+    return Shoppers(
+        missions.astype(np.float32), (tastes / tastes.sum(axis=1, keepdims=True)).astype(np.float32), habit, length
+    ), rng
 
 
 def make_events(config: BazaarConfig, catalogue: Catalogue) -> tuple[Shoppers, Events]:
@@ -120,9 +124,13 @@ def make_events(config: BazaarConfig, catalogue: Catalogue) -> tuple[Shoppers, E
         people, rng = make_shoppers(config, chunk, size)
         part = _walk(config, shelves, people, rng)
         shoppers.append(people)
-        events.append(Events(part.user + chunk * CHUNK, *(getattr(part, name) for name in list(Events.__dataclass_fields__)[1:])))
+        events.append(
+            Events(part.user + chunk * CHUNK, *(getattr(part, name) for name in list(Events.__dataclass_fields__)[1:]))
+        )
     joined = {name: np.concatenate([getattr(s, name) for s in shoppers]) for name in Shoppers.__dataclass_fields__}
-    return Shoppers(**joined), Events(**{name: np.concatenate([getattr(e, name) for e in events]) for name in Events.__dataclass_fields__})
+    return Shoppers(**joined), Events(
+        **{name: np.concatenate([getattr(e, name) for e in events]) for name in Events.__dataclass_fields__}
+    )
 
 
 def _walk(config: BazaarConfig, shelves: Shelves, people: Shoppers, rng: np.random.Generator) -> Events:
@@ -142,7 +150,9 @@ def _walk(config: BazaarConfig, shelves: Shelves, people: Shoppers, rng: np.rand
         n = int(np.searchsorted(-length, -t, side="left"))  # users with more than t events
         mission, stage = state[0, :n, t].astype(np.int64), state[1, :n, t].astype(np.int64)
         fresh = (rng.random(n) < NEW_VISIT) | (mission < 0)
-        drawn = np.minimum((rng.random((n, 1)) * mission_cdf[:n, -1:] >= mission_cdf[:n]).sum(axis=1), mission_cdf.shape[1] - 1)
+        drawn = np.minimum(
+            (rng.random((n, 1)) * mission_cdf[:n, -1:] >= mission_cdf[:n]).sum(axis=1), mission_cdf.shape[1] - 1
+        )
         chance = np.where(fresh[:, None], FIRST_STAGE, NEXT_STAGE[np.maximum(stage, 0)])
         stage = np.minimum((rng.random((n, 1)) >= np.cumsum(chance, axis=1)).sum(axis=1), 2)
         mission = np.where(fresh, drawn, mission)
@@ -151,7 +161,9 @@ def _walk(config: BazaarConfig, shelves: Shelves, people: Shoppers, rng: np.rand
         open_users = np.arange(n)
         for _ in range(TRIES):
             noise = rng.random(len(open_users)) >= config.signal
-            item[open_users, t] = shelves.draw(community[open_users], tastes[open_users], noise, rng.random((len(open_users), 2)))
+            item[open_users, t] = shelves.draw(
+                community[open_users], tastes[open_users], noise, rng.random((len(open_users), 2))
+            )
             open_users = open_users[(seen[open_users, :t] == item[open_users, t, None]).any(axis=1)]
         seen[:n, t] = np.where(clicked[:n, t], item[:n, t], -1)
         pause = np.where(fresh, rng.exponential(5 * DAY, n) + 1800, rng.exponential(150, n) + 8)

@@ -52,7 +52,13 @@ class Neighbourhoods(NamedTuple):
 
 
 def neighbourhoods(
-    items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, k: int = 10, min_users: int = 5, max_items: int = 2000, seed: int = 0
+    items: pd.DataFrame,
+    interactions: pd.DataFrame,
+    searches: pd.DataFrame,
+    k: int = 10,
+    min_users: int = 5,
+    max_items: int = 2000,
+    seed: int = 0,
 ) -> Neighbourhoods:
     """The nearest items by text and by co-clicks.
 
@@ -62,22 +68,32 @@ def neighbourhoods(
 
     Raises `DataError` where no more than k items have enough users.
     """
-    clicks = pd.concat([interactions[["user_id", "item_id"]], searches[["user_id", "item_id"]].dropna()], ignore_index=True).drop_duplicates()
+    clicks = pd.concat(
+        [interactions[["user_id", "item_id"]], searches[["user_id", "item_id"]].dropna()], ignore_index=True
+    ).drop_duplicates()
     number = pd.Series(np.arange(len(items)), index=items["item_id"].to_numpy())
     user, user_ids = pd.factorize(clicks["user_id"])
     item = clicks["item_id"].map(number).to_numpy()
     who = sparse.csr_matrix((np.ones(len(item)), (item, user)), shape=(len(items), max(len(user_ids), 1)))
     known = np.flatnonzero(np.bincount(item, minlength=len(items)) >= min_users)
     if len(known) <= k:
-        raise DataError(f"Only {len(known)} items were clicked by {min_users} users or more, too few for {k} neighbours; ask for fewer neighbours or take a longer log")
-    text = TfidfVectorizer(tokenizer=index_terms, lowercase=False, token_pattern=None).fit_transform((items["title"] + " " + items["description"]).iloc[known])
+        raise DataError(
+            f"Only {len(known)} items were clicked by {min_users} users or more, too few for {k} neighbours; ask for fewer neighbours or take a longer log"
+        )
+    text = TfidfVectorizer(tokenizer=index_terms, lowercase=False, token_pattern=None).fit_transform(
+        (items["title"] + " " + items["description"]).iloc[known]
+    )
     asked = np.arange(len(known))
     if len(known) > max_items:
         asked = np.sort(np.random.default_rng(seed).choice(len(known), max_items, replace=False))
-    return Neighbourhoods(known[asked], known[neighbours(text, asked, k, seed)], known[neighbours(who[known], asked, k, seed)])
+    return Neighbourhoods(
+        known[asked], known[neighbours(text, asked, k, seed)], known[neighbours(who[known], asked, k, seed)]
+    )
 
 
-def neighbourhood_overlap(items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, k: int = 10, **options: int) -> float:
+def neighbourhood_overlap(
+    items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, k: int = 10, **options: int
+) -> float:
     """Mean share of an item's k nearest items by text that are also among its k nearest by co-clicks (see `neighbourhoods`).
 
     By chance the share would be k / (number of items with enough users - 1).
@@ -85,7 +101,9 @@ def neighbourhood_overlap(items: pd.DataFrame, interactions: pd.DataFrame, searc
     return neighbourhoods(items, interactions, searches, k, **options).overlap
 
 
-def overlap_by_alignment(config: BazaarConfig, alignments: tuple[float, ...] = ALIGNMENTS, seeds: tuple[int, ...] = (0, 1, 2)) -> pd.DataFrame:
+def overlap_by_alignment(
+    config: BazaarConfig, alignments: tuple[float, ...] = ALIGNMENTS, seeds: tuple[int, ...] = (0, 1, 2)
+) -> pd.DataFrame:
     """The same store built with each alignment: columns alignment, seed, overlap, and same_category, the share of
     an item's nearest by co-clicks that are of its own category (by chance about 1 / 72)."""
     rows = []
@@ -124,9 +142,21 @@ def statistics(tables: Tables) -> dict:
         "searches": len(searches),
         "searches with a click": len(found),
         "distinct queries": int(searches["query"].nunique()),
-        "events per user: median, mean, 95th percentile, most": [float(np.median(lengths)), round(float(lengths.mean()), 1), float(np.quantile(lengths, 0.95)), int(lengths.max())],
-        "words per query: mean, share of 2 to 4": [round(float(words.mean()), 2), round(float(words.between(2, 4).mean()), 3)],
-        "clicks per item: median, most, share of items without": [float(np.median(counts)), int(counts.max()), round(float((counts == 0).mean()), 4)],
+        "events per user: median, mean, 95th percentile, most": [
+            float(np.median(lengths)),
+            round(float(lengths.mean()), 1),
+            float(np.quantile(lengths, 0.95)),
+            int(lengths.max()),
+        ],
+        "words per query: mean, share of 2 to 4": [
+            round(float(words.mean()), 2),
+            round(float(words.between(2, 4).mean()), 3),
+        ],
+        "clicks per item: median, most, share of items without": [
+            float(np.median(counts)),
+            int(counts.max()),
+            round(float((counts == 0).mean()), 4),
+        ],
         "Gini of clicks over items": round(gini(counts), 3),
         "repeated clicks, share": round(float(pairs.duplicated().mean()), 4),
         "searches without a click, share": round(1 - len(found) / len(searches), 3),
@@ -140,7 +170,10 @@ def statistics(tables: Tables) -> dict:
 
 def main() -> None:
     """Print the numbers of the data card."""
-    parser = argparse.ArgumentParser(prog="python -m gensar_lite.data.bazaar_measures", description="Statistics of the default store and overlap of neighbourhoods by alignment.")
+    parser = argparse.ArgumentParser(
+        prog="python -m gensar_lite.data.bazaar_measures",
+        description="Statistics of the default store and overlap of neighbourhoods by alignment.",
+    )
     parser.parse_args()
     print(json.dumps(statistics(simulate_tables(BazaarConfig())), indent=2))
     print(overlap_by_alignment(BazaarConfig()).pivot(index="alignment", columns="seed").round(3).to_string())

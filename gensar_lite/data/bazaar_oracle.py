@@ -32,16 +32,26 @@ class BazaarOracle:
 
     def __init__(self, data: Dataset) -> None:
         if "bazaar" not in data.info:
-            raise DataError(f"The data set {data.name!r} was not simulated (no `bazaar` in dataset.json), so nobody knows its truth; use the oracle with `load_dataset('bazaar')`")
+            raise DataError(
+                f"The data set {data.name!r} was not simulated (no `bazaar` in dataset.json), so nobody knows its truth; use the oracle with `load_dataset('bazaar')`"
+            )
         try:
             self.config = BazaarConfig(**data.info["bazaar"])
         except TypeError as error:
-            raise DataError(f"`bazaar` in dataset.json does not hold the parameters of a simulated store ({error}); simulate it again") from error
+            raise DataError(
+                f"`bazaar` in dataset.json does not hold the parameters of a simulated store ({error}); simulate it again"
+            ) from error
         _, _, _, truth = simulate_tables(self.config)
         self.truth, self.log = truth, data.log
-        same = len(data.log) == len(truth.events.user) and np.array_equal(data.log.timestamp, truth.events.timestamp) and data.num_items == len(truth.catalogue.leaf)
+        same = (
+            len(data.log) == len(truth.events.user)
+            and np.array_equal(data.log.timestamp, truth.events.timestamp)
+            and data.num_items == len(truth.catalogue.leaf)
+        )
         if not same:
-            raise DataError("The simulated store does not come out again from the parameters in dataset.json; simulate it again with this version")
+            raise DataError(
+                "The simulated store does not come out again from the parameters in dataset.json; simulate it again with this version"
+            )
         self.weight = Shelves(truth.catalogue).weight
         events = truth.events
         self.query_row = np.full(len(events.user), -1)
@@ -55,11 +65,15 @@ class BazaarOracle:
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
         """(C, n) log-probabilities of the items `candidates` (C, n), or (C, N) of all items when None."""
         if candidates is None:
-            candidates = np.broadcast_to(np.arange(len(self.truth.catalogue.leaf)), (len(cases), len(self.truth.catalogue.leaf)))
+            candidates = np.broadcast_to(
+                np.arange(len(self.truth.catalogue.leaf)), (len(cases), len(self.truth.catalogue.leaf))
+            )
         anonymous = (cases.start == cases.stop)[:, None]
         probability = np.where(anonymous, self._of_anyone(candidates), self._of_user(cases, candidates))
         if cases.query is not None:
-            probability = probability * np.maximum(likelihood(self.truth.catalogue, self.truth.queries, self.query_row[cases.stop], candidates), UNFIT)
+            probability = probability * np.maximum(
+                likelihood(self.truth.catalogue, self.truth.queries, self.query_row[cases.stop], candidates), UNFIT
+            )
         return np.log(np.maximum(probability, 1e-300))
 
     def _communities(self, user: np.ndarray, event: np.ndarray) -> np.ndarray:
@@ -81,7 +95,9 @@ class BazaarOracle:
         signal, scale = self._preference(user)
         tastes = self.truth.shoppers.tastes[user]
         row = np.repeat(np.arange(len(cases)), cases.stop - cases.start)
-        event = np.arange(len(row)) - np.repeat(np.cumsum(cases.stop - cases.start) - cases.stop, cases.stop - cases.start)
+        event = np.arange(len(row)) - np.repeat(
+            np.cumsum(cases.stop - cases.start) - cases.stop, cases.stop - cases.start
+        )
         touched = self.log.item[event]
         pairs = np.unique(row[touched >= 0] * len(c.leaf) + touched[touched >= 0])
         row, touched = pairs // len(c.leaf), pairs % len(c.leaf)
@@ -89,14 +105,20 @@ class BazaarOracle:
         seen = np.zeros_like(chance)
         np.add.at(seen, row, (1 - signal[row]) * c.popularity[touched, None])
         own = c.community[touched]
-        np.add.at(seen, (row, own), signal[row, own] * scale[row, own] * tastes[row, c.taste[touched]] * c.popularity[touched])
+        np.add.at(
+            seen, (row, own), signal[row, own] * scale[row, own] * tastes[row, c.taste[touched]] * c.popularity[touched]
+        )
         again = seen ** (TRIES - 1)
         unseen = np.sum([seen**k for k in range(TRIES)], axis=0)
         is_seen = np.isin(np.arange(len(cases))[:, None] * len(c.leaf) + items, pairs)
         rows, community = np.arange(len(cases))[:, None], c.community[items]
-        noise = np.where(is_seen, (chance * (1 - signal) * again).sum(1)[:, None], (chance * (1 - signal) * unseen).sum(1)[:, None])
+        noise = np.where(
+            is_seen, (chance * (1 - signal) * again).sum(1)[:, None], (chance * (1 - signal) * unseen).sum(1)[:, None]
+        )
         factor = np.where(is_seen, again[rows, community], unseen[rows, community])
-        wanted = chance[rows, community] * signal[rows, community] * scale[rows, community] * tastes[rows, c.taste[items]]
+        wanted = (
+            chance[rows, community] * signal[rows, community] * scale[rows, community] * tastes[rows, c.taste[items]]
+        )
         return c.popularity[items] * (noise + wanted * factor)
 
     def _averaged(self) -> tuple[np.ndarray, float]:

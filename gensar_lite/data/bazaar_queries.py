@@ -40,14 +40,21 @@ class Queries:
 
 def write_queries(config: BazaarConfig, catalogue: Catalogue, target: np.ndarray) -> Queries:
     """One query for each of the Q items in `target` (the same item gets a new query each time)."""
-    parts = [_write(config, catalogue, target[a : a + CHUNK], np.random.default_rng([config.seed, 4, a // CHUNK])) for a in range(0, max(len(target), 1), CHUNK)]
+    parts = [
+        _write(config, catalogue, target[a : a + CHUNK], np.random.default_rng([config.seed, 4, a // CHUNK]))
+        for a in range(0, max(len(target), 1), CHUNK)
+    ]
     return Queries(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in Queries.__dataclass_fields__})
 
 
 def likelihood(catalogue: Catalogue, queries: Queries, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
     """(B, n) chance of queries `rows` (B,) given the items (B, n), up to a factor per query; 0 where an item does not fit."""
     target, level = queries.target[rows][:, None], queries.level[rows][:, None]
-    fit = np.where(level == PRODUCT, catalogue.product[items] == catalogue.product[target], catalogue.leaf[items] == catalogue.leaf[target])
+    fit = np.where(
+        level == PRODUCT,
+        catalogue.product[items] == catalogue.product[target],
+        catalogue.leaf[items] == catalogue.leaf[target],
+    )
     fit = np.where(level == MODEL, items == target, fit)
     for s, slot in enumerate(SLOTS):
         value = queries.slots[rows, s][:, None]
@@ -71,20 +78,29 @@ def _write(config: BazaarConfig, catalogue: Catalogue, target: np.ndarray, rng: 
     count = np.where(level == MODEL, 0, np.where(level == VAGUE, np.minimum(count, 1), count))
     values = np.stack([catalogue.slot[slot][target] for slot in SLOTS], axis=1)
     weight = np.array([SLOT_WEIGHTS[slot] for slot in SLOTS])
-    order = np.argsort(np.argsort(-(np.log(weight) + rng.gumbel(size=values.shape) - 1e9 * (values < 0)), axis=1), axis=1)
+    order = np.argsort(
+        np.argsort(-(np.log(weight) + rng.gumbel(size=values.shape) - 1e9 * (values < 0)), axis=1), axis=1
+    )
     slots = np.where((order < count[:, None]) & (values >= 0), values, -1)
 
     synonym, which = rng.random(num) < SYNONYM_SHARE, rng.random((num, len(SLOTS) + 1))
     misspelt = rng.random(num) < config.typo_share
     slip = rng.random((num, 3))
-    noun = [_noun(v.products[p], v.leaf_vague[w] if lv == VAGUE else [], s, u) for p, w, lv, s, u in zip(product, leaf, level, synonym, which[:, -1], strict=True)]
+    noun = [
+        _noun(v.products[p], v.leaf_vague[w] if lv == VAGUE else [], s, u)
+        for p, w, lv, s, u in zip(product, leaf, level, synonym, which[:, -1], strict=True)
+    ]
     text = []
     for row, (name, said, w) in enumerate(zip(noun, slots.tolist(), which.tolist(), strict=True)):
         if level[row] == MODEL:
             brand = v.value_words["brand"][values[row, 0]][0]
-            text.append(f"{brand if w[0] < 0.6 else v.products[product[row]][0]} {catalogue.model_number[target[row]]}".lower())
+            text.append(
+                f"{brand if w[0] < 0.6 else v.products[product[row]][0]} {catalogue.model_number[target[row]]}".lower()
+            )
             continue
-        spoken = [_say(slot, v.value_words[slot][said[s]], w[s]) if said[s] >= 0 else "" for s, slot in enumerate(SLOTS)]
+        spoken = [
+            _say(slot, v.value_words[slot][said[s]], w[s]) if said[s] >= 0 else "" for s, slot in enumerate(SLOTS)
+        ]
         text.append(" ".join(part for part in (*spoken[:4], name, *spoken[4:]) if part).lower())
     typo = np.zeros(num, bool)
     for row in map(int, np.flatnonzero(misspelt)):

@@ -177,9 +177,25 @@ COLOUR_WORDS = {"grey": "gray", "navy": "dark blue", "burgundy": "wine red", "co
 
 WITHOUT_COLOUR = ("Health & Beauty", "Grocery")
 USED_UP = (*WITHOUT_COLOUR, "Seeds & Soil")  # departments and categories of things that have no warranty
-ACRONYMS = {"usb": "USB", "hdmi": "HDMI", "gps": "GPS", "led": "LED", "uv": "UV", "hepa": "HEPA", "pu": "PU", "eva": "EVA"}
+ACRONYMS = {
+    "usb": "USB",
+    "hdmi": "HDMI",
+    "gps": "GPS",
+    "led": "LED",
+    "uv": "UV",
+    "hepa": "HEPA",
+    "pu": "PU",
+    "eva": "EVA",
+}
 WITH_MODEL_NUMBER = ("Electronics",)
-WITH_MODEL_NUMBER_TOO = ("Coffee Makers", "Small Appliances", "Strength Training", "Desks & Chairs", "Barbecue", "Fishing")
+WITH_MODEL_NUMBER_TOO = (
+    "Coffee Makers",
+    "Small Appliances",
+    "Strength Training",
+    "Desks & Chairs",
+    "Barbecue",
+    "Fishing",
+)
 
 # A mission goes through three categories, in this order: what its shoppers look for first, then, at last.
 MISSIONS = {

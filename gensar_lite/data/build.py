@@ -47,7 +47,9 @@ def build_dataset(
     if timestamps not in TIMESTAMPS:
         raise ValueError(f"timestamps must be one of {TIMESTAMPS}, not {timestamps!r}")
     if len(items) < 2:
-        raise DataError(f"The data set {name!r} has {len(items)} item(s); ranking needs at least two, add items to the catalogue")
+        raise DataError(
+            f"The data set {name!r} has {len(items)} item(s); ranking needs at least two, add items to the catalogue"
+        )
     items = items[list(ITEM_COLUMNS)].reset_index(drop=True)
     interactions = interactions[list(INTERACTION_COLUMNS)].reset_index(drop=True)
     searches = searches[list(SEARCH_COLUMNS)].reset_index(drop=True)
@@ -55,7 +57,12 @@ def build_dataset(
     info = {
         "name": name,
         "origin": origin,
-        "counts": {"items": len(items), "users": int(users), "interactions": len(interactions), "searches": len(searches)},
+        "counts": {
+            "items": len(items),
+            "users": int(users),
+            "interactions": len(interactions),
+            "searches": len(searches),
+        },
         "query_protocol": query_protocol,
         "search_share": None,
         "data_seed": data_seed,
@@ -89,12 +96,20 @@ def draw_candidates(data: Dataset) -> pd.DataFrame:
     recommended = np.flatnonzero(cases["task"] == "recommendation")
     searched = np.flatnonzero(cases["task"] == "search")
     lists = {
-        "uniform99": (recommended, draw_untouched(log, user[recommended], item[recommended], np.ones(data.num_items), streams[0])),
-        "popular99": (recommended, draw_untouched(log, user[recommended], item[recommended], data.popularity, streams[1])),
+        "uniform99": (
+            recommended,
+            draw_untouched(log, user[recommended], item[recommended], np.ones(data.num_items), streams[0]),
+        ),
+        "popular99": (
+            recommended,
+            draw_untouched(log, user[recommended], item[recommended], data.popularity, streams[1]),
+        ),
     }
     hits = np.zeros((0, 0), np.int64)
     if len(searched):
-        hits = draw_bm25(LexicalIndex(data.item_texts), cases["query"].iloc[searched].to_list(), item[searched], streams[2])
+        hits = draw_bm25(
+            LexicalIndex(data.item_texts), cases["query"].iloc[searched].to_list(), item[searched], streams[2]
+        )
     lists["bm25_99"] = (searched, hits)
     for protocol in (p for task in PROTOCOLS.values() for p in task):
         rows, drawn = lists[protocol]

@@ -24,7 +24,15 @@ _CELLS = 4_000_000  # entries of one (rows, N) block: bounds the memory to about
 LAST = 1e-30  # weight of an item that is drawn only when nothing else is left
 
 
-def sample_without(weights: np.ndarray, rows: np.ndarray, columns: np.ndarray, last: np.ndarray, num_rows: int, n: int, rng: np.random.Generator) -> np.ndarray:
+def sample_without(
+    weights: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    last: np.ndarray,
+    num_rows: int,
+    n: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Draw n different items for each of `num_rows` rows, one after the other, in proportion to `weights` (N,).
 
     Pairs (`rows`, `columns`) are not drawn (where `last` is False) or only when nothing else is left
@@ -49,7 +57,9 @@ def sample_without(weights: np.ndarray, rows: np.ndarray, columns: np.ndarray, l
     chunk = max(1, _CELLS // max(draws, num_items))
     for begin in range(0, num_rows, chunk):
         size = min(chunk, num_rows - begin)
-        picks = np.searchsorted(cumulative, rng.random((size, draws)) * cumulative[-1], side="right").clip(max=num_items - 1)
+        picks = np.searchsorted(cumulative, rng.random((size, draws)) * cumulative[-1], side="right").clip(
+            max=num_items - 1
+        )
         by_item = np.argsort(picks, axis=1, kind="stable")  # stable: the first of equal draws stays the first
         in_order = np.take_along_axis(picks, by_item, 1)
         fresh = np.ones_like(picks, dtype=bool)
@@ -86,7 +96,9 @@ def sample_without(weights: np.ndarray, rows: np.ndarray, columns: np.ndarray, l
     return chosen
 
 
-def draw_untouched(log: EventLog, users: np.ndarray, targets: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def draw_untouched(
+    log: EventLog, users: np.ndarray, targets: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """(C, n) items for cases of `users` (C,) with true items `targets` (C,), among what each user never touched.
 
     `weights` (N,): ones for `uniform99`, training popularity for `popular99`.

@@ -50,7 +50,16 @@ class Cases:
         rows = np.arange(len(self))[rows]
         query = None if self.query is None else [self.query[r] for r in rows]
         lists = {name: c[rows] for name, c in self.candidates.items()}
-        return Cases(self.task, self.case_id[rows], self.user[rows], self.start[rows], self.stop[rows], self.item[rows], query, lists)
+        return Cases(
+            self.task,
+            self.case_id[rows],
+            self.user[rows],
+            self.start[rows],
+            self.stop[rows],
+            self.item[rows],
+            query,
+            lists,
+        )
 
     def without_history(self) -> Cases:
         """The same questions, asked by nobody in particular (ad-hoc search)."""
@@ -132,7 +141,9 @@ class Dataset:
         lists = {}
         for protocol in PROTOCOLS[task]:
             stored = self.candidates[protocol].iloc[rows]
-            lists[protocol] = np.stack(stored.to_list()).astype(np.int64) if len(stored) else np.zeros((0, 99), np.int64)
+            lists[protocol] = (
+                np.stack(stored.to_list()).astype(np.int64) if len(stored) else np.zeros((0, 99), np.int64)
+            )
         return Cases(
             task=task,
             case_id=table["case_id"].to_numpy(),
@@ -156,17 +167,23 @@ class Dataset:
         """Read a folder written by `save`; a changed or broken table is refused by its fingerprint."""
         folder = Path(folder)
         if not (folder / "dataset.json").is_file():
-            raise DataError(f"{folder} is not a data set (no dataset.json); make one with `gensar-lite data import` or `data simulate`")
+            raise DataError(
+                f"{folder} is not a data set (no dataset.json); make one with `gensar-lite data import` or `data simulate`"
+            )
         info = read_json(folder / "dataset.json")
         tables = {}
         for table in TABLES:
             try:
                 tables[table] = pd.read_parquet(folder / f"{table}.parquet")
             except (OSError, ValueError) as error:
-                raise DataError(f"{folder / table}.parquet cannot be read ({error}); import or simulate the data set again") from error
+                raise DataError(
+                    f"{folder / table}.parquet cannot be read ({error}); import or simulate the data set again"
+                ) from error
         data = cls(**tables, info=info)
         if fingerprint(data) != info.get("fingerprint"):
-            raise DataError(f"{folder}: the tables do not match the fingerprint in dataset.json; they were changed or cut off. Import or simulate the data set again")
+            raise DataError(
+                f"{folder}: the tables do not match the fingerprint in dataset.json; they were changed or cut off. Import or simulate the data set again"
+            )
         return data
 
 
@@ -178,10 +195,15 @@ def extend_catalogue(data: Dataset, new: pd.DataFrame) -> Dataset:
     known = set(data.items["item_id"])
     twice = new["item_id"][new["item_id"].isin(known) | new["item_id"].duplicated()].tolist()
     if twice:
-        raise DataError(f"{len(twice)} of {len(new)} new items have an item_id that is already in the catalogue or given twice ({', '.join(map(repr, twice[:3]))}); give each an id of its own")
+        raise DataError(
+            f"{len(twice)} of {len(new)} new items have an item_id that is already in the catalogue or given twice ({', '.join(map(repr, twice[:3]))}); give each an id of its own"
+        )
     items = pd.concat([data.items, new[list(ITEM_COLUMNS)].astype(data.items["item_id"].dtype)], ignore_index=True)
     before = data.info.get("changed", {})
-    changed = {"from": before.get("from", data.info["fingerprint"]), "added_items": before.get("added_items", 0) + len(new)}
+    changed = {
+        "from": before.get("from", data.info["fingerprint"]),
+        "added_items": before.get("added_items", 0) + len(new),
+    }
     info = {**data.info, "counts": {**data.info["counts"], "items": len(items)}, "changed": changed}
     extended = replace(data, items=items, info=info)
     info["fingerprint"] = fingerprint(extended)

@@ -33,7 +33,15 @@ _SHARED = (
     "Office_Products", "Patio_Lawn_and_Garden", "Pet_Supplies", "Sports_and_Outdoors", "Tools_and_Home_Improvement",
     "Toys_and_Games", "Video_Games",
 )  # fmt: skip
-_LATER = ("All_Beauty", "Appliances", "Arts_Crafts_and_Sewing", "Gift_Cards", "Industrial_and_Scientific", "Magazine_Subscriptions", "Software")
+_LATER = (
+    "All_Beauty",
+    "Appliances",
+    "Arts_Crafts_and_Sewing",
+    "Gift_Cards",
+    "Industrial_and_Scientific",
+    "Magazine_Subscriptions",
+    "Software",
+)
 CATEGORIES = {
     "2014": (*_SHARED, "Amazon_Instant_Video", "Apps_for_Android", "Baby", "Beauty", "Health_and_Personal_Care"),
     "2018": (*_SHARED, *_LATER, "AMAZON_FASHION", "Luxury_Beauty", "Prime_Pantry"),
@@ -60,8 +68,14 @@ def known_sources() -> dict[str, tuple[RemoteFile, ...]]:
     sources: dict[str, tuple[RemoteFile, ...]] = {}
     patterns = {
         "2014": (f"{_SNAP}/reviews_{{}}_5.json.gz", f"{_SNAP}/meta_{{}}.json.gz"),
-        "2018": (f"{_UCSD}/amazon_v2/categoryFilesSmall/{{}}_5.json.gz", f"{_UCSD}/amazon_v2/metaFiles2/meta_{{}}.json.gz"),
-        "2023": (f"{_UCSD}/amazon_2023/raw/review_categories/{{}}.jsonl.gz", f"{_UCSD}/amazon_2023/raw/meta_categories/meta_{{}}.jsonl.gz"),
+        "2018": (
+            f"{_UCSD}/amazon_v2/categoryFilesSmall/{{}}_5.json.gz",
+            f"{_UCSD}/amazon_v2/metaFiles2/meta_{{}}.json.gz",
+        ),
+        "2023": (
+            f"{_UCSD}/amazon_2023/raw/review_categories/{{}}.jsonl.gz",
+            f"{_UCSD}/amazon_2023/raw/meta_categories/meta_{{}}.jsonl.gz",
+        ),
     }
     for edition, categories in CATEGORIES.items():
         for category in sorted(categories):
@@ -78,7 +92,11 @@ def find_source(name: str) -> tuple[RemoteFile, ...]:
     by_lower = {known.lower(): known for known in sources}
     if name.lower() not in by_lower:
         close = [by_lower[c] for c in difflib.get_close_matches(name.lower(), by_lower, 3, 0.4)]
-        hint = f"did you mean {' or '.join(close)}?" if close else "known are amazon-2014/…, amazon-2018/…, amazon-2023/…, kuaisar and kuaisar-small"
+        hint = (
+            f"did you mean {' or '.join(close)}?"
+            if close
+            else "known are amazon-2014/…, amazon-2018/…, amazon-2023/…, kuaisar and kuaisar-small"
+        )
         raise DataError(f"The public data set {name!r} is unknown; {hint}")
     return sources[by_lower[name.lower()]]
 
@@ -95,7 +113,9 @@ def import_source(name: str, folder: str | Path, **options) -> tuple[Dataset, Im
     return import_amazon(paths[0], paths[1], **options) if len(paths) == 2 else import_kuaisar(paths[0], **options)
 
 
-def download_file(file: RemoteFile, path: str | Path, *, attempts: int = 5, wait: float = 2.0, timeout: float = 60.0) -> Path:
+def download_file(
+    file: RemoteFile, path: str | Path, *, attempts: int = 5, wait: float = 2.0, timeout: float = 60.0
+) -> Path:
     """Download one file to `path`, in several attempts if the connection breaks, and check it.
 
     `wait` seconds before the second attempt, twice as long before each further one. Raises `DataError`
@@ -118,7 +138,9 @@ def download_file(file: RemoteFile, path: str | Path, *, attempts: int = 5, wait
         except requests.HTTPError as error:
             status = error.response.status_code
             if status < 500 and status not in (408, 429):
-                raise DataError(f"{host} answers {status} {error.response.reason} for {file.url}; the file may have moved, look for it on the data set's page and put it at {path}") from error
+                raise DataError(
+                    f"{host} answers {status} {error.response.reason} for {file.url}; the file may have moved, look for it on the data set's page and put it at {path}"
+                ) from error
             problem = error
             continue
         except requests.RequestException as error:
@@ -127,7 +149,9 @@ def download_file(file: RemoteFile, path: str | Path, *, attempts: int = 5, wait
         except OSError as error:
             kept = "the part that arrived is kept"
             if error.errno == errno.ENOSPC:
-                raise DataError(f"The disk of {path.parent} is full; {kept}, free some room and run this again") from error
+                raise DataError(
+                    f"The disk of {path.parent} is full; {kept}, free some room and run this again"
+                ) from error
             raise DataError(f"{part} cannot be written ({error}); {kept}") from error
         if expected is not None and part.stat().st_size != expected:
             problem = DataError(f"{part.stat().st_size} of {expected} bytes arrived")
@@ -137,9 +161,15 @@ def download_file(file: RemoteFile, path: str | Path, *, attempts: int = 5, wait
         _state(part).unlink(missing_ok=True)
         return path
     arrived = part.stat().st_size if part.exists() else 0
-    reason = "the connection cannot be made; are you offline?" if isinstance(problem, requests.ConnectionError) and not arrived else f"{type(problem).__name__}, {problem}."
+    reason = (
+        "the connection cannot be made; are you offline?"
+        if isinstance(problem, requests.ConnectionError) and not arrived
+        else f"{type(problem).__name__}, {problem}."
+    )
     kept = f"{arrived} bytes are kept in {part}; run this again to go on" if arrived else "run this again later"
-    raise DataError(f"{file.url} could not be downloaded in {attempts} attempt(s): {reason} {kept[0].upper()}{kept[1:]}, or put the file at {path} yourself")
+    raise DataError(
+        f"{file.url} could not be downloaded in {attempts} attempt(s): {reason} {kept[0].upper()}{kept[1:]}, or put the file at {path} yourself"
+    )
 
 
 def _state(part: Path) -> Path:

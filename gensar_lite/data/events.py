@@ -63,7 +63,9 @@ def build_log(items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.Data
     key = ["user_id", "item_id", "timestamp"]
     clicks["nth"] = clicks.groupby(key, sort=False).cumcount()
     asked["nth"] = asked.groupby(key, sort=False, dropna=False).cumcount()
-    faces = clicks.reset_index(names="row").merge(asked[[*key, "nth", "query"]], on=[*key, "nth"], suffixes=("", "_face"))
+    faces = clicks.reset_index(names="row").merge(
+        asked[[*key, "nth", "query"]], on=[*key, "nth"], suffixes=("", "_face")
+    )
     clicks.loc[faces["row"], "query"] = faces["query_face"].to_numpy()
     clicks.loc[faces["row"], "searched"] = True
     twins = pd.MultiIndex.from_frame(faces[[*key, "nth"]])

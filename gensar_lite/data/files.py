@@ -20,7 +20,13 @@ import pandas as pd
 
 from gensar_lite.data.storage import DataError
 
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _DELIMITERS = (",", "\t", ";", "|")
 
 
@@ -35,7 +41,9 @@ def read_table(path: str | Path, required: Sequence[str], optional: Sequence[str
     if not path.is_file():
         raise DataError(f"{path} does not exist; give the path of a CSV or Parquet file")
     if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty; it needs a header with the columns {', '.join(required)} and at least one row")
+        raise DataError(
+            f"{path} is empty; it needs a header with the columns {', '.join(required)} and at least one row"
+        )
     frame = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path, required, notes)
     columns = match_columns(path, [str(c) for c in frame.columns], required, optional, notes)
     frame = frame.rename(columns=columns)
@@ -47,7 +55,9 @@ def read_table(path: str | Path, required: Sequence[str], optional: Sequence[str
     return frame[[*required, *optional]].apply(_as_text)
 
 
-def match_columns(path: Path, found: list[str], required: Sequence[str], optional: Sequence[str], notes: list[str]) -> dict[str, str]:
+def match_columns(
+    path: Path, found: list[str], required: Sequence[str], optional: Sequence[str], notes: list[str]
+) -> dict[str, str]:
     """Map the columns of a file to the wanted ones, forgiving case, blanks and hyphens; suggest the closest for what is missing."""
     plain: dict[str, str] = {}
     for column in found:
@@ -71,7 +81,9 @@ def match_columns(path: Path, found: list[str], required: Sequence[str], optiona
         )
     for name in optional:
         if name not in wanted.values() and (match := difflib.get_close_matches(name, spare, 1, 0.75)):
-            notes.append(f"{path.name} has no column {name!r} (left empty); did you mean {match[0]!r} by it? Rename it and import again.")
+            notes.append(
+                f"{path.name} has no column {name!r} (left empty); did you mean {match[0]!r} by it? Rename it and import again."
+            )
     return wanted
 
 
@@ -99,7 +111,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path).reset_index(drop=True)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}); it is cut off or of another format, write it again") from error
+        raise DataError(
+            f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}); it is cut off or of another format, write it again"
+        ) from error
 
 
 def _read_csv(path: Path, required: Sequence[str], notes: list[str]) -> pd.DataFrame:
@@ -111,31 +125,50 @@ def _read_csv(path: Path, required: Sequence[str], notes: list[str]) -> pd.DataF
         raise DataError(f"{path} cannot be read ({error})") from error
     encoding = next((name for bom, name in _BOMS if head.startswith(bom)), "utf-8")
     if encoding == "utf-8" and b"\x00" in head:
-        raise DataError(f"{path} is not a text file (it holds zero bytes); save it as CSV in UTF-8, or as Parquet with the ending .parquet")
+        raise DataError(
+            f"{path} is not a text file (it holds zero bytes); save it as CSV in UTF-8, or as Parquet with the ending .parquet"
+        )
     handler, wrong = _latin_fallback()
     if not head.decode(encoding, "ignore").strip():
-        raise DataError(f"{path} is empty; it needs a header with the columns {', '.join(required)} and at least one row")
+        raise DataError(
+            f"{path} is empty; it needs a header with the columns {', '.join(required)} and at least one row"
+        )
     header = head.decode(encoding, "replace").lstrip("\r\n").splitlines()[0]
     delimiter = max(_DELIMITERS, key=lambda d: len(next(csv.reader([header], delimiter=d), [])))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
-                path, sep=delimiter, dtype=str, keep_default_na=False, encoding=encoding, encoding_errors=handler, index_col=False, compression="infer"
+                path,
+                sep=delimiter,
+                dtype=str,
+                keep_default_na=False,
+                encoding=encoding,
+                encoding_errors=handler,
+                index_col=False,
+                compression="infer",
             )
     except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path} is empty; it needs a header with the columns {', '.join(required)} and at least one row") from error
+        raise DataError(
+            f"{path} is empty; it needs a header with the columns {', '.join(required)} and at least one row"
+        ) from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         reason = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error: ")
-        raise DataError(f"{path} is not a clean CSV ({reason}); look there for a missing or stray quote or separator") from error
+        raise DataError(
+            f"{path} is not a clean CSV ({reason}); look there for a missing or stray quote or separator"
+        ) from error
     except UnicodeError as error:
-        raise DataError(f"{path} is neither UTF-8 nor Windows-1252 ({error}); save it as UTF-8 and try again") from error
+        raise DataError(
+            f"{path} is neither UTF-8 nor Windows-1252 ({error}); save it as UTF-8 and try again"
+        ) from error
     except (OSError, EOFError) as error:
         raise DataError(f"{path} cannot be read ({error}); it is cut off, copy it again") from error
     if wrong:
         shown = frame.map(lambda cell: isinstance(cell, str) and any(c in cell for c in set(wrong))).any(axis=1)
         rows = ", ".join(str(r + 2) for r in np.flatnonzero(shown)[:3])
-        notes.append(f"{path.name} is not valid UTF-8: {len(wrong)} characters were read as Windows-1252 (first in row {rows}); check them, or save the file as UTF-8.")
+        notes.append(
+            f"{path.name} is not valid UTF-8: {len(wrong)} characters were read as Windows-1252 (first in row {rows}); check them, or save the file as UTF-8."
+        )
     return frame
 
 
@@ -144,7 +177,10 @@ def _latin_fallback() -> tuple[str, list[str]]:
     wrong: list[str] = []
 
     def handle(error: UnicodeError) -> tuple[str, int]:
-        if not isinstance(error, UnicodeDecodeError) or error.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+        if not isinstance(error, UnicodeDecodeError) or error.encoding.lower().replace("_", "-") not in (
+            "utf-8",
+            "utf8",
+        ):
             raise error
         text = error.object[error.start : error.end].decode("cp1252")  # five bytes have no character there: refused
         wrong.extend(text)

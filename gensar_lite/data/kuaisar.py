@@ -48,7 +48,9 @@ def import_kuaisar(
     both = pd.concat([clicks, clicked[["user_id", "item_id", "timestamp"]]], ignore_index=True)
     keep = core_filter(both, k_core)
     if not keep[: len(clicks)].any():
-        raise DataError(f"{path}: there are no users and items with {k_core} or more clicks each; choose a smaller k-core")
+        raise DataError(
+            f"{path}: there are no users and items with {k_core} or more clicks each; choose a smaller k-core"
+        )
     users, wanted = set(both["user_id"][keep]), set(both["item_id"][keep])
     items = clean_items(read_items(path, wanted), "item_features.csv", report)
     order = ["user_id", "timestamp"]
@@ -95,19 +97,30 @@ def _pieces(path: str | Path, file: str, columns: Sequence[str]) -> Iterator[pd.
     """Pieces of a table with the named columns as strings."""
     with _open(path, file) as handle:
         try:
-            reader = pd.read_csv(handle, usecols=lambda c: c in columns, dtype=str, keep_default_na=False, chunksize=_ROWS, encoding_errors="replace")
+            reader = pd.read_csv(
+                handle,
+                usecols=lambda c: c in columns,
+                dtype=str,
+                keep_default_na=False,
+                chunksize=_ROWS,
+                encoding_errors="replace",
+            )
             for piece in tqdm(reader, desc=file, unit=" pieces", disable=None):
                 if missing := [c for c in columns if c not in piece]:
-                    raise DataError(f"{file} of {path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; this is not the published layout of KuaiSAR")
+                    raise DataError(
+                        f"{file} of {path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; this is not the published layout of KuaiSAR"
+                    )
                 yield piece
         except pd.errors.EmptyDataError as error:
             raise DataError(f"{file} of {path} is empty; download it again") from error
         except (pd.errors.ParserError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{file} of {path} is cut off or broken ({str(error).strip()}); download it again") from error
+            raise DataError(
+                f"{file} of {path} is cut off or broken ({str(error).strip()}); download it again"
+            ) from error
 
 
 def as_words(ids: pd.Series) -> pd.Series:
-    """"[20, 34]" to "w20 w34"."""
+    """ "[20, 34]" to "w20 w34"."""
     return ids.map(lambda text: " ".join(f"w{number}" for number in _WORD_ID.findall(text))).astype(object)
 
 
@@ -127,7 +140,11 @@ def read_recommendations(path: str | Path, report: ImportReport) -> pd.DataFrame
         time, good = _times(clicked["timestamp"])
         unreadable += int((~good).sum())
         parts.append(clicked[["user_id", "item_id"]].assign(timestamp=time)[good])
-    report.say("clicks_without_time", unreadable, f"rec_inter.csv: {unreadable} clicks have no readable timestamp and were dropped")
+    report.say(
+        "clicks_without_time",
+        unreadable,
+        f"rec_inter.csv: {unreadable} clicks have no readable timestamp and were dropped",
+    )
     if not sum(map(len, parts)):
         raise DataError(f"rec_inter.csv of {path} holds no click; this is not the published layout of KuaiSAR")
     return pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
@@ -152,7 +169,11 @@ def read_searches(path: str | Path, report: ImportReport) -> pd.DataFrame:
             }
         )
         parts.append(frame[good].drop_duplicates())
-    report.say("searches_without_time", unreadable, f"src_inter.csv: {unreadable} rows have no readable timestamp and were dropped")
+    report.say(
+        "searches_without_time",
+        unreadable,
+        f"src_inter.csv: {unreadable} rows have no readable timestamp and were dropped",
+    )
     if not sum(map(len, parts)):
         raise DataError(f"src_inter.csv of {path} holds no search; this is not the published layout of KuaiSAR")
     rows = pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
@@ -167,7 +188,10 @@ def read_items(path: str | Path, wanted: set[str]) -> pd.DataFrame:
     parts = []
     for piece in _pieces(path, "item_features.csv", ("item_id", "caption", "author_id", *names)):
         piece = piece[piece["item_id"].isin(wanted)]
-        path_of = [" > ".join(v for v in row if v.strip().lower() not in _NO_CATEGORY) for row in zip(*(piece[n] for n in names), strict=True)]
+        path_of = [
+            " > ".join(v for v in row if v.strip().lower() not in _NO_CATEGORY)
+            for row in zip(*(piece[n] for n in names), strict=True)
+        ]
         author = piece["author_id"].where(~piece["author_id"].isin(["", "0"]), "")
         parts.append(
             pd.DataFrame(

@@ -21,7 +21,9 @@ _CELLS = 4_000_000  # entries of one (B, N) block of scores: bounds the memory t
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
 _ACCENT = re.compile("[\u0300-\u036f]")
 # Sizes such as 1/2 and 1.5 stay one token; scripts written without spaces give one token a character.
-_TOKEN = re.compile(r"\d+(?:[./]\d+)+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_TOKEN = re.compile(
+    r"\d+(?:[./]\d+)+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+)
 
 
 def words(text: str) -> list[str]:
@@ -75,7 +77,9 @@ class LexicalIndex:
         terms = [[self.vocabulary[t] for t in index_terms(query) if t in self.vocabulary] for query in queries]
         ends = np.cumsum([0, *map(len, terms)])
         columns = np.array([t for row in terms for t in row], dtype=np.int64)
-        asked = sparse.csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape=(len(terms), len(self.vocabulary)))
+        asked = sparse.csr_matrix(
+            (np.ones(len(columns), np.float32), columns, ends), shape=(len(terms), len(self.vocabulary))
+        )
         return sparse.csr_matrix(asked @ self.matrix)
 
     def scores(self, queries: Sequence[str]) -> np.ndarray:

@@ -13,18 +13,22 @@ BAZAAR_FINGERPRINT = "d02564070bf4dcece24465dbfd048d530ac91f188d1beaae81ada3934f
 
 
 def load_dataset(name_or_folder: str | Path) -> Dataset:
-    """"bazaar", the embedded simulated store, or a folder made by `gensar-lite data import` or `data simulate`.
+    """ "bazaar", the embedded simulated store, or a folder made by `gensar-lite data import` or `data simulate`.
 
     Outside a clone of the repository, where there is no embedded data set, "bazaar" is simulated again
     and its fingerprint checked. Raises `DataError` where there is no such data set or it is damaged.
     """
     if str(name_or_folder) != "bazaar":
         if not Path(name_or_folder).is_dir():
-            raise DataError(f"There is no data set {str(name_or_folder)!r}: give 'bazaar' or a folder made by `gensar-lite data import` or `data simulate`")
+            raise DataError(
+                f"There is no data set {str(name_or_folder)!r}: give 'bazaar' or a folder made by `gensar-lite data import` or `data simulate`"
+            )
         return Dataset.load(name_or_folder)
     if (EMBEDDED / "dataset.json").is_file():
         return Dataset.load(EMBEDDED)
     data = simulate(BazaarConfig())
     if data.info["fingerprint"] != BAZAAR_FINGERPRINT:
-        raise DataError("The simulated store came out different from the embedded one (another version of numpy?); take data/bazaar from the repository and give its folder")
+        raise DataError(
+            "The simulated store came out different from the embedded one (another version of numpy?); take data/bazaar from the repository and give its folder"
+        )
     return data

@@ -67,11 +67,17 @@ def stream_records(path: str | Path, report: ImportReport) -> Iterator[dict]:
         else:
             bad.append(number)
             if not good and len(bad) >= 10:
-                raise DataError(f"{path}: the first lines are no JSON objects (line {bad[0] + 1}: {line[:60]!r}); this is not a file of the expected layout")
+                raise DataError(
+                    f"{path}: the first lines are no JSON objects (line {bad[0] + 1}: {line[:60]!r}); this is not a file of the expected layout"
+                )
     if not good:
         raise DataError(f"{path} holds no record; this is not a file of the expected layout")
     lines = ", ".join(str(n + 1) for n in bad[:3])
-    report.say("unreadable_lines", len(bad), f"{name}: {len(bad)} lines are no JSON objects and were skipped (first in line {lines})")
+    report.say(
+        "unreadable_lines",
+        len(bad),
+        f"{name}: {len(bad)} lines are no JSON objects and were skipped (first in line {lines})",
+    )
 
 
 def core_filter(events: pd.DataFrame, k: int, columns: tuple[str, ...] = ("user_id", "item_id")) -> np.ndarray:

@@ -75,10 +75,14 @@ def count_words(items: pd.DataFrame) -> ItemWords:
     table["weight"] = share * np.array(list(FIELD_WEIGHTS.values()))[table["field"]]
     frequency = np.bincount(table["term"], minlength=len(number))
     table["order"] = table["field"] * 1_000_000 + table["place"]
-    unique = table.groupby(["item", "term"], sort=False).agg(weight=("weight", "sum"), order=("order", "min")).reset_index()
+    unique = (
+        table.groupby(["item", "term"], sort=False).agg(weight=("weight", "sum"), order=("order", "min")).reset_index()
+    )
     unique = unique.sort_values(["item", "order"], ignore_index=True)
     ptr = np.searchsorted(unique["item"].to_numpy(), np.arange(len(items) + 1))
-    return ItemWords(np.array(list(number), dtype=object), ptr, unique["term"].to_numpy(), unique["weight"].to_numpy(), frequency)
+    return ItemWords(
+        np.array(list(number), dtype=object), ptr, unique["term"].to_numpy(), unique["weight"].to_numpy(), frequency
+    )
 
 
 def known_item_queries(items: pd.DataFrame, asked: np.ndarray, rng: np.random.Generator) -> tuple[list[str], int]:
@@ -134,7 +138,9 @@ def category_queries(items: pd.DataFrame, asked: np.ndarray, rng: np.random.Gene
         paths.append([path for path in found if path])
     count = np.array([len(p) for p in paths])
     if not count.any():
-        raise DataError("No item has categories, so there are no category paths to make queries from; use the query protocol 'known-item'")
+        raise DataError(
+            "No item has categories, so there are no category paths to make queries from; use the query protocol 'known-item'"
+        )
     pick = (rng.random(len(asked)) * count[asked]).astype(np.int64)
     queries = [paths[i][p] if paths[i] else "" for i, p in zip(asked, pick, strict=True)]
     empty = np.flatnonzero(count[asked] == 0)

@@ -64,7 +64,11 @@ def read_json(path: str | Path) -> dict:
 
 def hash_files(folder: Path, parts: Iterable[str]) -> dict[str, str]:
     """SHA-256 of every file of the named parts (files or folders) of a folder, by relative path."""
-    paths = [path for part in parts for path in ([folder / part] if (folder / part).is_file() else sorted((folder / part).rglob("*")))]
+    paths = [
+        path
+        for part in parts
+        for path in ([folder / part] if (folder / part).is_file() else sorted((folder / part).rglob("*")))
+    ]
     found = {}
     for path in paths:
         if path.is_file():
@@ -80,4 +84,6 @@ def check_files(folder: Path, recorded: dict[str, str]) -> None:
         raise DataError(f"{folder} lacks {', '.join(missing[:3])}; run it again, or take a complete copy")
     changed = [name for name, value in hash_files(folder, recorded).items() if value != recorded[name]]
     if changed:
-        raise DataError(f"{folder}: {', '.join(changed[:3])} was changed or cut off since it was written; run it again, or take a complete copy")
+        raise DataError(
+            f"{folder}: {', '.join(changed[:3])} was changed or cut off since it was written; run it again, or take a complete copy"
+        )

@@ -44,7 +44,9 @@ def import_tables(
     if timestamps not in ("auto", "clock", "steps"):
         raise ValueError(f"timestamps must be 'auto', 'clock' or 'steps', not {timestamps!r}")
     if searches_path is not None and queries is not None:
-        raise DataError(f"Both a search log ({searches_path}) and the query protocol {queries!r} were given; choose one of them")
+        raise DataError(
+            f"Both a search log ({searches_path}) and the query protocol {queries!r} were given; choose one of them"
+        )
     if queries is not None and queries not in PROTOCOLS:
         raise DataError(f"The query protocol {queries!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
     report = ImportReport()
@@ -92,19 +94,31 @@ def finish_import(
     case_users: int | None,
 ) -> tuple[Dataset, ImportReport]:
     """Clean tables of any origin to a data set: kind of timestamps, synthesised searches, cases and candidates."""
-    events = pd.concat([interactions[["user_id", "timestamp"]], *([] if searches is None else [searches[["user_id", "timestamp"]]])])
+    events = pd.concat(
+        [interactions[["user_id", "timestamp"]], *([] if searches is None else [searches[["user_id", "timestamp"]]])]
+    )
     if timestamps == "auto":
         timestamps = "steps" if count_steps(events["user_id"].to_numpy(), events["timestamp"].to_numpy()) else "clock"
     per_user = interactions.groupby("user_id").size() if searches is None else events.groupby("user_id").size()
     few = int((per_user < MIN_EVENTS).sum())
-    report.say("users_with_few_events", few, f"{few} of {len(per_user)} users have fewer than {MIN_EVENTS} events; they serve training alone")
+    report.say(
+        "users_with_few_events",
+        few,
+        f"{few} of {len(per_user)} users have fewer than {MIN_EVENTS} events; they serve training alone",
+    )
     if few == len(per_user):
-        raise DataError(f"{origin}: no user has {MIN_EVENTS} or more events, so nothing can be held out for testing; give longer histories")
+        raise DataError(
+            f"{origin}: no user has {MIN_EVENTS} or more events, so nothing can be held out for testing; give longer histories"
+        )
     extras: dict = {}
     if searches is None:
         searches, fallen_back = synthesise_searches(items, interactions, queries, search_share, data_seed)
         report.counts["synthesised_searches"] = len(searches)
-        report.say("query_fallbacks", fallen_back, f"{fallen_back} queries fell back on another rule, their items had no usable {'category' if queries == 'category-path' else 'word'}")
+        report.say(
+            "query_fallbacks",
+            fallen_back,
+            f"{fallen_back} queries fell back on another rule, their items had no usable {'category' if queries == 'category-path' else 'word'}",
+        )
         extras["search_share"] = search_share
     else:
         queries = "log"
@@ -120,7 +134,12 @@ def finish_import(
         case_users=case_users,
         extras={**extras, "import_notes": list(report.sentences)},
     )
-    report.counts |= {"users": len(per_user), "interactions": len(interactions), "searches": len(searches), "cases": len(data.candidates)}
+    report.counts |= {
+        "users": len(per_user),
+        "interactions": len(interactions),
+        "searches": len(searches),
+        "cases": len(data.candidates),
+    }
     if not len(data.candidates):
         raise DataError(f"{origin}: no event can be held out for testing; give longer histories")
     return data, report
@@ -149,13 +168,24 @@ def clean_interactions(raw: pd.DataFrame, items: pd.DataFrame, path: str, report
     unknown = ~frame["item_id"].isin(items["item_id"]).to_numpy()
     some = ", ".join(map(repr, frame["item_id"][unknown].unique()[:3]))
     if len(frame) and unknown.all():
-        raise DataError(f"{path}, column 'item_id': none of the {len(frame)} rows names an item of the catalogue ({some}); both files must use the same ids")
-    frame = drop_rows(frame, unknown, "unknown_items", file, f"name items that are not in the catalogue ({some})", report)
+        raise DataError(
+            f"{path}, column 'item_id': none of the {len(frame)} rows names an item of the catalogue ({some}); both files must use the same ids"
+        )
+    frame = drop_rows(
+        frame, unknown, "unknown_items", file, f"name items that are not in the catalogue ({some})", report
+    )
     if not len(frame):
         raise DataError(f"{path} has no row with both a user_id and an item_id; fill these columns")
     frame = _clean_times(frame, path, report)
     copy = frame.duplicated().to_numpy()
-    frame = drop_rows(frame, copy, "duplicate_interactions", file, "are exact copies of another row (same user, item and time)", report)
+    frame = drop_rows(
+        frame,
+        copy,
+        "duplicate_interactions",
+        file,
+        "are exact copies of another row (same user, item and time)",
+        report,
+    )
     return _in_order(frame, file, report)[list(INTERACTION_COLUMNS)]
 
 
@@ -167,11 +197,18 @@ def clean_searches(raw: pd.DataFrame, items: pd.DataFrame, path: str, report: Im
     blank = ((frame["user_id"] == "") | (frame["query"] == "")).to_numpy()
     frame = drop_rows(frame, blank, "searches_without_query", file, "lack a user_id or query", report)
     if not len(frame):
-        raise DataError(f"{path} has no row with both a user_id and a query; fill these columns, or leave the search log out")
+        raise DataError(
+            f"{path} has no row with both a user_id and a query; fill these columns, or leave the search log out"
+        )
     frame = _clean_times(frame, path, report)
     clicked = (frame["item_id"] != "").to_numpy()
     unknown = clicked & ~frame["item_id"].isin(items["item_id"]).to_numpy()
-    report.say("unknown_searched_items", unknown.sum(), f"{file}: {unknown.sum()} searches end in an item that is not in the catalogue; they count as searches without a click", frame.index[unknown].to_numpy())
+    report.say(
+        "unknown_searched_items",
+        unknown.sum(),
+        f"{file}: {unknown.sum()} searches end in an item that is not in the catalogue; they count as searches without a click",
+        frame.index[unknown].to_numpy(),
+    )
     frame["item_id"] = frame["item_id"].where(clicked & ~unknown, None)
     copy = frame.duplicated().to_numpy()
     frame = drop_rows(frame, copy, "duplicate_searches", file, "are exact copies of another row", report)
@@ -187,6 +224,11 @@ def _in_order(frame: pd.DataFrame, file: str, report: ImportReport) -> pd.DataFr
     """Rows in time order within each user, users in order of first appearance; equal times keep the file's order."""
     backward = frame.groupby("user_id", sort=False)["timestamp"].diff().lt(0)
     users = frame["user_id"][backward].nunique()
-    report.say("users_out_of_order", users, f"{file}: the rows of {users} users were not in time order and were sorted", frame.index[backward.to_numpy()].to_numpy())
+    report.say(
+        "users_out_of_order",
+        users,
+        f"{file}: the rows of {users} users were not in time order and were sorted",
+        frame.index[backward.to_numpy()].to_numpy(),
+    )
     user = pd.factorize(frame["user_id"])[0]
     return frame.iloc[np.lexsort((frame["timestamp"], user))].reset_index(drop=True)

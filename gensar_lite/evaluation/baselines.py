@@ -60,7 +60,11 @@ class Popularity:
 
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
         """(C, n) or (C, N) counts."""
-        return np.broadcast_to(self.counts, (len(cases), len(self.counts))) if candidates is None else self.counts[candidates]
+        return (
+            np.broadcast_to(self.counts, (len(cases), len(self.counts)))
+            if candidates is None
+            else self.counts[candidates]
+        )
 
 
 class ItemKNN:
@@ -74,7 +78,9 @@ class ItemKNN:
     name = "item-knn"
     tasks: tuple[str, ...] = ("recommendation",)
 
-    def __init__(self, data: Dataset, neighbours: int = 100, weighting: str = "cosine", decay: float = 1.0, own: float = 1.0):
+    def __init__(
+        self, data: Dataset, neighbours: int = 100, weighting: str = "cosine", decay: float = 1.0, own: float = 1.0
+    ):
         from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 
         kinds = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}
@@ -99,13 +105,26 @@ class ALS:
     name = "als"
     tasks: tuple[str, ...] = ("recommendation",)
 
-    def __init__(self, data: Dataset, factors: int = 64, regularization: float = 0.05, alpha: float = 10.0, iterations: int = 15, seed: int = 0):
+    def __init__(
+        self,
+        data: Dataset,
+        factors: int = 64,
+        regularization: float = 0.05,
+        alpha: float = 10.0,
+        iterations: int = 15,
+        seed: int = 0,
+    ):
         from implicit.cpu.als import AlternatingLeastSquares
 
         factors = min(factors, data.num_items)
         with threadpool_limits(1, "blas"):  # implicit has threads of its own and warns of a second layer
             model = AlternatingLeastSquares(
-                factors=factors, regularization=regularization, alpha=alpha, iterations=iterations, random_state=seed, num_threads=1
+                factors=factors,
+                regularization=regularization,
+                alpha=alpha,
+                iterations=iterations,
+                random_state=seed,
+                num_threads=1,
             )
             model.fit(click_matrix(data), show_progress=False)
         self.items = np.asarray(model.item_factors, np.float32)  # (N, D)
@@ -212,4 +231,7 @@ def fit_baseline(name: str, data: Dataset, signals: Signals, seed: int = 0, **pa
 def build_baselines(data: Dataset, signals: Signals, seed: int = 0, names: Iterable[str] | None = None) -> list[Ranker]:
     """Fit the named baselines (default: all of `NAMES`) with their recorded hyper-parameters."""
     parameters = recorded_parameters(data)
-    return [fit_baseline(name, data, signals, seed, **parameters.get(name, {})) for name in (NAMES if names is None else names)]
+    return [
+        fit_baseline(name, data, signals, seed, **parameters.get(name, {}))
+        for name in (NAMES if names is None else names)
+    ]

@@ -168,7 +168,9 @@ def metrics_of(ranks: pd.DataFrame, names: tuple[str, ...] = METRICS) -> dict[st
     """
     for column in ("model", "seed", "split"):
         if column in ranks and ranks[column].nunique(dropna=False) > 1:
-            raise ValueError(f"the ranks mix several values of {column!r} ({sorted(map(str, ranks[column].unique()))}); choose one")
+            raise ValueError(
+                f"the ranks mix several values of {column!r} ({sorted(map(str, ranks[column].unique()))}); choose one"
+            )
     found: dict[str, dict[str, Any]] = {}
     for (task, protocol), rows in add_metrics(ranks, names).groupby(["task", "protocol"], sort=False, observed=True):
         found.setdefault(str(task), {})[str(protocol)] = {name: float(rows[name].mean()) for name in names}

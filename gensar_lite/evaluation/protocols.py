@@ -80,9 +80,7 @@ def evaluate_ranker(
     return pd.concat(parts, ignore_index=True)
 
 
-def _rows(
-    data: Dataset, cases: Cases, protocol: str, split: str, better: np.ndarray, ties: np.ndarray
-) -> pd.DataFrame:
+def _rows(data: Dataset, cases: Cases, protocol: str, split: str, better: np.ndarray, ties: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "task": cases.task,
@@ -126,7 +124,9 @@ def score_in_chunks(
     lists = None if base == "full" else np.column_stack([cases.item, cases.candidates[base]])
     if lists is not None and (lists[:, 1:] == lists[:, :1]).any():
         row = int(np.flatnonzero((lists[:, 1:] == lists[:, :1]).any(axis=1))[0])
-        raise DataError(f"case {cases.case_id[row]} has its own target among the candidates of {base}; import or simulate the data set again")
+        raise DataError(
+            f"case {cases.case_id[row]} has its own target among the candidates of {base}; import or simulate the data set again"
+        )
     width = num_items if lists is None else lists.shape[1]
     for rows in _chunks(len(cases), width, f"{ranker.name}: {cases.task}, {protocol}"):
         items = None if lists is None else lists[rows]
@@ -142,11 +142,15 @@ def _chunks(num_cases: int, width: int, label: str) -> Iterable[slice]:
 def _checked(ranker: Ranker, cases: Cases, candidates: np.ndarray | None, width: int) -> np.ndarray:
     scores = np.asarray(ranker.score(cases, candidates))
     if scores.shape != (len(cases), width):
-        raise DataError(f"{ranker.name} gave {cases.task} scores of shape {scores.shape} where {(len(cases), width)} was asked for")
+        raise DataError(
+            f"{ranker.name} gave {cases.task} scores of shape {scores.shape} where {(len(cases), width)} was asked for"
+        )
     bad = np.isnan(scores).any(axis=1)
     if bad.any():
         first = ", ".join(str(c) for c in cases.case_id[bad][:3])
-        raise DataError(f"{ranker.name} gave scores that are not a number (NaN) in {bad.sum()} of {len(cases)} {cases.task} cases (first case_id: {first}); a NaN has no rank, so look for a division by zero or a diverged training")
+        raise DataError(
+            f"{ranker.name} gave scores that are not a number (NaN) in {bad.sum()} of {len(cases)} {cases.task} cases (first case_id: {first}); a NaN has no rank, so look for a division by zero or a diverged training"
+        )
     return scores
 
 

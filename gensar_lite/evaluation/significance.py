@@ -112,7 +112,9 @@ def compare(
     opponents = [m for m in known if m != model] if against is None else list(against)
     missing = [m for m in (model, *opponents) if m not in known]
     if missing:
-        raise ValueError(f"no ranks of {', '.join(map(repr, missing))}; there are ranks of {', '.join(map(repr, known))}")
+        raise ValueError(
+            f"no ranks of {', '.join(map(repr, missing))}; there are ranks of {', '.join(map(repr, known))}"
+        )
     if protocols is not None:
         ranks = ranks[ranks["protocol"].isin(list(protocols))]
     table = add_metrics(ranks, metrics)
@@ -123,7 +125,9 @@ def compare(
             theirs = part[part["model"] == other]
             for metric in metrics if len(own) and len(theirs) else ():
                 found = _compare_one(own, theirs, metric, confidence, num_resamples, seed)
-                rows.append({"task": task, "protocol": protocol, "metric": metric, "model": model, "against": other, **found})
+                rows.append(
+                    {"task": task, "protocol": protocol, "metric": metric, "model": model, "against": other, **found}
+                )
     result = pd.DataFrame(rows)
     return result.assign(p_holm=correct_holm(result["p"].to_numpy())) if len(result) else result
 
@@ -133,7 +137,9 @@ def _compare_one(
 ) -> dict[str, float | int]:
     ours, other = _values_by_seed(own, metric), _values_by_seed(theirs, metric)
     if not ours.index.equals(other.index):
-        raise ValueError(f"the two models answered different cases of {own['task'].iloc[0]}, {own['protocol'].iloc[0]}; evaluate both on one data set")
+        raise ValueError(
+            f"the two models answered different cases of {own['task'].iloc[0]}, {own['protocol'].iloc[0]}; evaluate both on one data set"
+        )
     shared = [s for s in ours.columns if s in other.columns]
     if shared and len(ours.columns) > 1 and len(other.columns) > 1:
         by_seed = ours[shared].to_numpy() - other[shared].to_numpy()

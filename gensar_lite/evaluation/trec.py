@@ -37,11 +37,19 @@ def export_trec(
     if depth < 1:
         raise ValueError(f"depth must be at least 1, not {depth}")
     wanted = None if protocols is None else set(protocols)
-    names = np.array([quote(i, safe="/:;,.~!@#$&*()=+'?|<>{}[]^`\\\"-_") if any(c.isspace() for c in i) or "%" in i else i for i in data.items["item_id"]], dtype=object)
+    names = np.array(
+        [
+            quote(i, safe="/:;,.~!@#$&*()=+'?|<>{}[]^`\\\"-_") if any(c.isspace() for c in i) or "%" in i else i
+            for i in data.items["item_id"]
+        ],
+        dtype=object,
+    )
     rankers = list(rankers)
     files = [_run_name(r.name, t, p) for r in rankers for t, p in _served(r, wanted)]
     if len(set(files)) < len(files):
-        raise DataError("two rankers have the same name, so their runs would overwrite each other; give each a name of its own")
+        raise DataError(
+            "two rankers have the same name, so their runs would overwrite each other; give each a name of its own"
+        )
     with new_folder(folder) as temporary:
         for task in EVALUATION_PROTOCOLS:
             if any(task in r.tasks for r in rankers):
@@ -54,7 +62,13 @@ def export_trec(
 
 
 def _served(ranker: Ranker, wanted: set[str] | None) -> list[tuple[str, str]]:
-    return [(t, p) for t, ps in EVALUATION_PROTOCOLS.items() if t in ranker.tasks for p in ps if wanted is None or p in wanted]
+    return [
+        (t, p)
+        for t, ps in EVALUATION_PROTOCOLS.items()
+        if t in ranker.tasks
+        for p in ps
+        if wanted is None or p in wanted
+    ]
 
 
 def _run_name(model: str, task: str, protocol: str) -> str:
@@ -79,5 +93,16 @@ def _write_run(path: Path, ranker: Ranker, cases: Cases, protocol: str, names: n
             listed = order if items is None else np.take_along_axis(items, order, axis=1)
             retrieved = top > -np.inf
             case, rank = np.repeat(cases.case_id[rows], keep), np.tile(np.arange(1, keep + 1), len(top))
-            table = pd.DataFrame({"case": case, "q0": "Q0", "item": names[listed].ravel(), "rank": rank, "score": top.ravel(), "tag": quote(ranker.name, safe="")})
-            table[retrieved.ravel()].to_csv(out, sep=" ", header=False, index=False, float_format="%.9g", quoting=3, escapechar="\\")
+            table = pd.DataFrame(
+                {
+                    "case": case,
+                    "q0": "Q0",
+                    "item": names[listed].ravel(),
+                    "rank": rank,
+                    "score": top.ravel(),
+                    "tag": quote(ranker.name, safe=""),
+                }
+            )
+            table[retrieved.ravel()].to_csv(
+                out, sep=" ", header=False, index=False, float_format="%.9g", quoting=3, escapechar="\\"
+            )

@@ -71,18 +71,41 @@ def plot_code_use(table: Identifiers, title: str = "How evenly codes are used") 
     columns = min(3, len(names)) if len(names) != 4 else 2
     rows = -(-len(names) // columns)
     with style():
-        figure, axes = plt.subplots(rows, columns, figsize=(3.3 * columns + 0.4, 2.3 * rows + 0.7), layout="constrained", sharey=True, squeeze=False)
+        figure, axes = plt.subplots(
+            rows,
+            columns,
+            figsize=(3.3 * columns + 0.4, 2.3 * rows + 0.7),
+            layout="constrained",
+            sharey=True,
+            squeeze=False,
+        )
         for name, ax in zip(names, axes.ravel(), strict=False):
             size = int(np.asarray(table.codebook_sizes)[names.index(name)])
             counts = np.sort(np.bincount(codes_of(table, name), minlength=size))[::-1]
             role = role_of(name)
-            ax.fill_between(np.arange(size + 1), np.append(counts, counts[-1]), step="post", color=ROLES[role], alpha=0.9, linewidth=0)
+            ax.fill_between(
+                np.arange(size + 1),
+                np.append(counts, counts[-1]),
+                step="post",
+                color=ROLES[role],
+                alpha=0.9,
+                linewidth=0,
+            )
             even = counts.sum() / size
             ax.plot([0, size], [even, even], color=PAPER, linewidth=2.4)
             ax.plot([0, size], [even, even], color=MUTED, linewidth=1.1, linestyle=(0, (4, 2)))
             used, effective = int((counts > 0).sum()), perplexity(counts)
             ax.set_title(f"{name} · {role}", color=INK)
-            ax.text(0.98, 0.95, f"{used} of {size} in use\nperplexity {effective:.0f} ({effective / size:.0%})", transform=ax.transAxes, ha="right", va="top", fontsize=8.5, linespacing=1.5)
+            ax.text(
+                0.98,
+                0.95,
+                f"{used} of {size} in use\nperplexity {effective:.0f} ({effective / size:.0%})",
+                transform=ax.transAxes,
+                ha="right",
+                va="top",
+                fontsize=8.5,
+                linespacing=1.5,
+            )
             ax.set(xlim=(0, size), xlabel="code, by number of items")
             ax.grid(axis="y")
         for ax in axes.ravel()[len(names) :]:
@@ -90,13 +113,26 @@ def plot_code_use(table: Identifiers, title: str = "How evenly codes are used") 
         for ax in axes[:, 0]:
             ax.set_ylabel("items")
         axes[0, 0].set_ylim(0, None)
-        axes[0, 0].annotate("equal use", (axes[0, 0].get_xlim()[1], even), xytext=(-3, 3), textcoords="offset points", ha="right", va="bottom", fontsize=8, color=MUTED)
+        axes[0, 0].annotate(
+            "equal use",
+            (axes[0, 0].get_xlim()[1], even),
+            xytext=(-3, 3),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color=MUTED,
+        )
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     return figure
 
 
 def plot_code_categories(
-    table: Identifiers, categories: Sequence[str] | np.ndarray, codebook: str | None = None, num_categories: int = 12, ax: Axes | None = None
+    table: Identifiers,
+    categories: Sequence[str] | np.ndarray,
+    codebook: str | None = None,
+    num_categories: int = 12,
+    ax: Axes | None = None,
 ) -> Axes:
     """A heat map: how the items of each code divide among categories.
 
@@ -118,11 +154,15 @@ def plot_code_categories(
         drawn = ax.pcolormesh(shares.to_numpy(), cmap=SEQUENTIAL, vmin=0, vmax=1, edgecolors=PAPER, linewidth=0.4)
         ax.set_yticks(np.arange(len(order)) + 0.5, [shorten(c, 30) for c in order])
         step = max(1, -(-shares.shape[1] // 32))
-        ax.set_xticks(np.arange(0, shares.shape[1], step) + 0.5, [str(c) for c in shares.columns[::step]], rotation=90, fontsize=7)
+        ax.set_xticks(
+            np.arange(0, shares.shape[1], step) + 0.5, [str(c) for c in shares.columns[::step]], rotation=90, fontsize=7
+        )
         ax.tick_params(length=0)
         ax.invert_yaxis()
         ax.set(xlabel=f"code of {codebook} ({role_of(codebook)}), sorted by its largest category", ylabel="category")
-        ax.set_title(f"What the codes of {codebook} stand for: adjusted mutual information with the category {agreement:.2f}")
+        ax.set_title(
+            f"What the codes of {codebook} stand for: adjusted mutual information with the category {agreement:.2f}"
+        )
         for side in ("left", "bottom"):
             ax.spines[side].set_visible(False)
         bar = ax.figure.colorbar(drawn, ax=ax, pad=0.015, fraction=0.03, format=lambda v, _: f"{v:.0%}")
@@ -132,7 +172,12 @@ def plot_code_categories(
 
 
 def plot_code_tree(
-    table: Identifiers, titles: Sequence[str], view: str = "semantic", prefix: Sequence[int] = (), num_branches: Sequence[int] = (4, 2, 2), ax: Axes | None = None
+    table: Identifiers,
+    titles: Sequence[str],
+    view: str = "semantic",
+    prefix: Sequence[int] = (),
+    num_branches: Sequence[int] = (4, 2, 2),
+    ax: Axes | None = None,
 ) -> Axes:
     """An icicle of the most common identifier prefixes, with example titles at the right.
 
@@ -141,7 +186,9 @@ def plot_code_tree(
     the drawing below one branch.
     """
     codes = np.asarray(table.codes[view])
-    inside = np.flatnonzero((codes[:, : len(prefix)] == np.asarray(prefix, dtype=codes.dtype).reshape(1, -1)).all(axis=1))
+    inside = np.flatnonzero(
+        (codes[:, : len(prefix)] == np.asarray(prefix, dtype=codes.dtype).reshape(1, -1)).all(axis=1)
+    )
     if not len(inside):
         raise ValueError(f"no {view} identifier starts with {tuple(prefix)}")
     names = [list(table.codebook_names)[b] for b in np.asarray(table.codebooks_of[view])]
@@ -163,7 +210,13 @@ def plot_code_tree(
             top, slot = len(rows), len(boxes)
             boxes.append((depth, top, 0, "", False))
             height = branch(members[codes[members, level] == values[o]], depth + 1)
-            boxes[slot] = (depth, top, height, f"<{names[level]}_{values[o]}>\n{counts[o]:,} item{'s' if counts[o] > 1 else ''}", False)
+            boxes[slot] = (
+                depth,
+                top,
+                height,
+                f"<{names[level]}_{values[o]}>\n{counts[o]:,} item{'s' if counts[o] > 1 else ''}",
+                False,
+            )
             taken += height
         if len(keep) < len(order):
             rest = counts[order[len(keep) :]]
@@ -179,17 +232,31 @@ def plot_code_tree(
             colour = FAINT if is_rest else _tint(ROLES[role_of(names[levels[depth]])], depth / (len(levels) + 1))
             ax.add_patch(Rectangle((depth, top + 0.04), 0.97, height - 0.08, facecolor=colour, edgecolor="none"))
             label = text if height >= 2 else text.replace("\n", " · ")
-            ax.text(depth + 0.04, top + height / 2, label, va="center", fontsize=8 if not is_rest else 7.5, color=MUTED if is_rest else text_colour(colour), linespacing=1.3)
+            ax.text(
+                depth + 0.04,
+                top + height / 2,
+                label,
+                va="center",
+                fontsize=8 if not is_rest else 7.5,
+                color=MUTED if is_rest else text_colour(colour),
+                linespacing=1.3,
+            )
         for row, text in enumerate(rows):
             ax.text(len(levels) + 0.04, row + 0.5, text, va="center", fontsize=8)
         heads = [f"level {level + 1} · {names[level]} ({role_of(names[level])})" for level in levels]
         ax.set(xlim=(0, len(levels) + 2.9), ylim=(total, 0), yticks=[])
-        ax.set_xticks([*(np.arange(len(levels)) + 0.48), len(levels) + 1.4], [*heads, "titles of some items behind the row"])
+        ax.set_xticks(
+            [*(np.arange(len(levels)) + 0.48), len(levels) + 1.4], [*heads, "titles of some items behind the row"]
+        )
         ax.xaxis.tick_top()
         ax.tick_params(length=0, labelsize=8.5)
         ax.xaxis.set_label_position("bottom")
         below = " below " + " ".join(f"<{n}_{c}>" for n, c in zip(names, prefix, strict=False)) if len(prefix) else ""
-        ax.set_xlabel(f"levels of the {view} identifier{below}, {len(inside):,} items; the most common codes of each level, all rows equally high", fontsize=8.5, color=MUTED)
+        ax.set_xlabel(
+            f"levels of the {view} identifier{below}, {len(inside):,} items; the most common codes of each level, all rows equally high",
+            fontsize=8.5,
+            color=MUTED,
+        )
         ax.set_ylabel("identifier prefixes")
         ax.set_title(f"The {view} identifiers as a tree")
         for side in ("left", "bottom"):

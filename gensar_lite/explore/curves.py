@@ -46,7 +46,9 @@ def plot_metrics(
     panels: dict[str, list[tuple[float, str]]] = {}
     for task, protocol in chosen.items():
         values = {name: metrics.get(task, {}).get(protocol, {}).get(metric)}
-        values |= {b: tasks.get(task, {}).get(protocol, {}).get(metric) for b, tasks in metrics.get("baselines", {}).items()}
+        values |= {
+            b: tasks.get(task, {}).get(protocol, {}).get(metric) for b, tasks in metrics.get("baselines", {}).items()
+        }
         panels[task] = sorted(((v, b) for b, v in values.items() if v is not None), reverse=True)
     panels = {task: bars for task, bars in panels.items() if bars}
     if not panels:
@@ -54,19 +56,43 @@ def plot_metrics(
     top = max([v for bars in panels.values() for v, _ in bars] + list((ceiling or {}).values()))
     longest = max(len(bars) for bars in panels.values())
     with style():
-        figure, axes = plt.subplots(1, len(panels), figsize=(4.9 * len(panels), 0.36 * longest + 1.7), layout="constrained", sharex=True, squeeze=False)
+        figure, axes = plt.subplots(
+            1,
+            len(panels),
+            figsize=(4.9 * len(panels), 0.36 * longest + 1.7),
+            layout="constrained",
+            sharex=True,
+            squeeze=False,
+        )
         for (task, bars), ax in zip(panels.items(), axes[0], strict=True):
             at = np.arange(len(bars))
             own = [b == name for _, b in bars]
             ax.barh(at, [v for v, _ in bars], height=0.72, color=[TASK_COLOURS[task] if o else OTHER for o in own])
             for y, (value, _), is_own in zip(at, bars, own, strict=True):
-                ax.annotate(f"{value:.3f}", (value, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9, fontweight="bold" if is_own else "normal")
+                ax.annotate(
+                    f"{value:.3f}",
+                    (value, y),
+                    xytext=(4, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=9,
+                    fontweight="bold" if is_own else "normal",
+                )
             ax.set_yticks(at, [b for _, b in bars])
             for label, is_own in zip(ax.get_yticklabels(), own, strict=True):
                 label.set_fontweight("bold" if is_own else "normal")
             if ceiling and task in ceiling:
                 ax.axvline(ceiling[task], color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
-                ax.annotate(f"oracle {ceiling[task]:.3f}", (ceiling[task], longest - 0.55), xytext=(4, 0), textcoords="offset points", rotation=90, ha="left", va="bottom", fontsize=8.5)
+                ax.annotate(
+                    f"oracle {ceiling[task]:.3f}",
+                    (ceiling[task], longest - 0.55),
+                    xytext=(4, 0),
+                    textcoords="offset points",
+                    rotation=90,
+                    ha="left",
+                    va="bottom",
+                    fontsize=8.5,
+                )
             ax.set(xlim=(0, top * 1.14), ylim=(longest - 0.4, -0.6), ylabel="ranker")
             ax.set_xlabel(f"{metric}, target ranked\n{PROTOCOL_TEXTS.get(chosen[task], chosen[task])}")
             ax.set_title(task.capitalize(), pad=6)
@@ -88,7 +114,9 @@ def plot_history(history: Sequence[Mapping[str, float]] | pd.DataFrame, title: s
     table = pd.DataFrame(list(history) if not isinstance(history, pd.DataFrame) else history)
     if "step" not in table or len(table) == 0:
         raise ValueError("the history of a training has no rows with a `step`")
-    names = [c for c in table.columns if c != "step" and pd.api.types.is_numeric_dtype(table[c]) and table[c].notna().any()]
+    names = [
+        c for c in table.columns if c != "step" and pd.api.types.is_numeric_dtype(table[c]) and table[c].notna().any()
+    ]
     sides = [s for s in ([n for n in names if "loss" in n.lower()], [n for n in names if "loss" not in n.lower()]) if s]
     if not sides:
         raise ValueError("the history of a training has no numbers besides `step`")
@@ -100,7 +128,15 @@ def plot_history(history: Sequence[Mapping[str, float]] | pd.DataFrame, title: s
                 curve = table[["step", name]].dropna()
                 colour = _curve_colour(name, place)
                 marker = "o" if len(curve) <= 25 else None
-                ax.plot(curve["step"], curve[name], color=colour, linewidth=2, linestyle=("-", "--", "-.", ":")[place % 4], marker=marker, markersize=3.5)
+                ax.plot(
+                    curve["step"],
+                    curve[name],
+                    color=colour,
+                    linewidth=2,
+                    linestyle=("-", "--", "-.", ":")[place % 4],
+                    marker=marker,
+                    markersize=3.5,
+                )
                 ends.append((float(curve[name].iloc[-1]), f"{name} {curve[name].iloc[-1]:.3f}", colour))
             losses = "loss" in shown[0].lower()
             ax.set(xlabel="training step", ylabel="loss (nats)" if losses else "validation metric")
@@ -112,7 +148,16 @@ def plot_history(history: Sequence[Mapping[str, float]] | pd.DataFrame, title: s
             if "primary" in table and table["primary"].notna().any() and not losses:
                 best = float(table["step"].iloc[int(np.nanargmax(table["primary"].to_numpy(np.float64)))])
                 ax.axvline(best, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
-                ax.annotate(f"best, step {best:,.0f}", (best, ax.get_ylim()[0]), xytext=(-4, 4), textcoords="offset points", fontsize=8.5, color=MUTED, ha="right", va="bottom")
+                ax.annotate(
+                    f"best, step {best:,.0f}",
+                    (best, ax.get_ylim()[0]),
+                    xytext=(-4, 4),
+                    textcoords="offset points",
+                    fontsize=8.5,
+                    color=MUTED,
+                    ha="right",
+                    va="bottom",
+                )
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     return figure
 
@@ -132,4 +177,14 @@ def _label_ends(ax: plt.Axes, ends: list[tuple[float, str, str]], last: float) -
     for value, text, _ in sorted(ends):
         at = max(value, below + gap)
         below = at
-        ax.annotate(text, (last, value), xytext=(last + 0.03 * max(last, 1), at), textcoords="data", va="center", fontsize=9, color=INK, annotation_clip=False, arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 1} if at != value else None)
+        ax.annotate(
+            text,
+            (last, value),
+            xytext=(last + 0.03 * max(last, 1), at),
+            textcoords="data",
+            va="center",
+            fontsize=9,
+            color=INK,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 1} if at != value else None,
+        )

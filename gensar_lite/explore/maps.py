@@ -39,7 +39,9 @@ def map_vectors(vectors: np.ndarray, method: str = "umap", seed: int = 0, num_ne
     vectors = np.asarray(vectors, np.float32)
     if method == "pca" or len(vectors) < 6:
         size = min(2, *vectors.shape)
-        places = PCA(size, random_state=seed).fit_transform(vectors) if len(vectors) > 1 else np.zeros((len(vectors), size))
+        places = (
+            PCA(size, random_state=seed).fit_transform(vectors) if len(vectors) > 1 else np.zeros((len(vectors), size))
+        )
         return np.pad(places, ((0, 0), (0, 2 - size)))
     from umap import UMAP  # imported here: it compiles for seconds, and most figures do without
 
@@ -52,9 +54,13 @@ def map_vectors(vectors: np.ndarray, method: str = "umap", seed: int = 0, num_ne
     known = np.hstack([own, near]), np.hstack([np.zeros((len(unit), 1)), distance]).astype(np.float32), None
     start = PCA(2, random_state=seed).fit_transform(unit)
     start = (start / np.abs(start).max() * 10).astype(np.float32)
-    mapper = UMAP(n_neighbors=k + 1, precomputed_knn=known, init=start, random_state=seed, n_jobs=1, min_dist=0.8, spread=2.5)
+    mapper = UMAP(
+        n_neighbors=k + 1, precomputed_knn=known, init=start, random_state=seed, n_jobs=1, min_dist=0.8, spread=2.5
+    )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)  # says that new points cannot join the map; none do
+        warnings.filterwarnings(
+            "ignore", "precomputed_knn", UserWarning
+        )  # says that new points cannot join the map; none do
         return mapper.fit_transform(unit)
 
 
@@ -88,21 +94,69 @@ def plot_map(
         ax = new_axes(ax, 7.6, 6.0)
         rest = ~np.isin(groups.astype(str), [str(g) for g in shown])
         if rest.any():
-            ax.scatter(places[rest, 0], places[rest, 1], s=size * 0.7, color=OTHER, linewidths=0, alpha=0.7, label=f"other ({rest.sum():,})")
+            ax.scatter(
+                places[rest, 0],
+                places[rest, 1],
+                s=size * 0.7,
+                color=OTHER,
+                linewidths=0,
+                alpha=0.7,
+                label=f"other ({rest.sum():,})",
+            )
         for group, colour, marker in zip(shown, GROUPS, MARKERS, strict=False):
             own = places[groups == group]
-            ax.scatter(own[:, 0], own[:, 1], s=size, color=colour, marker=marker, edgecolors=PAPER, linewidths=0.25, alpha=0.85, label=f"{shorten(group, 28)} ({len(own):,})")
+            ax.scatter(
+                own[:, 0],
+                own[:, 1],
+                s=size,
+                color=colour,
+                marker=marker,
+                edgecolors=PAPER,
+                linewidths=0.25,
+                alpha=0.85,
+                label=f"{shorten(group, 28)} ({len(own):,})",
+            )
         for group, at in _spots(places, groups, shown if len(shown) > 1 else []).items():
-            ax.annotate(shorten(group, 28), at, xytext=(0, 7), textcoords="offset points", ha="center", va="bottom", fontsize=9, fontweight="bold", color=INK, path_effects=halo, zorder=5)
+            ax.annotate(
+                shorten(group, 28),
+                at,
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=9,
+                fontweight="bold",
+                color=INK,
+                path_effects=halo,
+                zorder=5,
+            )
         for item, text in (highlight or {}).items():
-            ax.scatter(places[item, 0], places[item, 1], s=90, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=6)
-            ax.annotate(shorten(text, 40), places[item], xytext=(9, -9), textcoords="offset points", va="top", fontsize=8.5, path_effects=halo, zorder=7)
+            ax.scatter(
+                places[item, 0], places[item, 1], s=90, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=6
+            )
+            ax.annotate(
+                shorten(text, 40),
+                places[item],
+                xytext=(9, -9),
+                textcoords="offset points",
+                va="top",
+                fontsize=8.5,
+                path_effects=halo,
+                zorder=7,
+            )
         name = "PCA" if method == "pca" else "UMAP"
         ax.set(title=title, xticks=[], yticks=[], xlabel=f"{name} axis 1 (no unit)", ylabel=f"{name} axis 2 (no unit)")
         for side in ("left", "bottom"):
             ax.spines[side].set_color(OTHER)
         if legend:
-            ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0, title="items", alignment="left", markerscale=max(1.0, 4.5 / size**0.5))
+            ax.legend(
+                loc="upper left",
+                bbox_to_anchor=(1.0, 1.0),
+                borderaxespad=0,
+                title="items",
+                alignment="left",
+                markerscale=max(1.0, 4.5 / size**0.5),
+            )
     return ax
 
 

@@ -69,7 +69,9 @@ class RunReport:
     lists: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
-def write_report(path: str | Path, runs: RunReport | Sequence[RunReport], *, title: str, summary: Sequence[str] = ()) -> Path:
+def write_report(
+    path: str | Path, runs: RunReport | Sequence[RunReport], *, title: str, summary: Sequence[str] = ()
+) -> Path:
     """Write one self-contained HTML file about one or several runs, and return its path.
 
     Runs on one data set (equal `provenance.fingerprint`) share their result tables; runs on different data
@@ -167,7 +169,9 @@ def _facts(run: RunReport, group: Mapping[str, Any]) -> list[dict[str, Any]]:
         protocol, metric = PRIMARY[task["name"]]
         values = {row["name"]: row["cells"].get(protocol, {}).get(metric, {}).get("value") for row in task["rows"]}
         value = values.pop(run.name, None)
-        others = {name: v for name, v in values.items() if v is not None and name != "oracle"}  # the ceiling is no baseline
+        others = {
+            name: v for name, v in values.items() if v is not None and name != "oracle"
+        }  # the ceiling is no baseline
         if value is None:
             continue
         text = f"{run.name}, {PROTOCOL_TEXTS[protocol]}"
@@ -186,7 +190,13 @@ def _sections(views: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     found = [("results", "Results")]
     for place, view in enumerate(views, start=1):
         suffix, of_run = ("", "") if len(views) == 1 else (f"-{place}", f" of {view['name']}")
-        for anchor, key, text in (("examples", "examples", "Examples"), ("figures", "figures", "Figures"), ("identifiers", "health", "Identifiers"), ("time", "timings", "Time"), ("provenance", "provenance", "Provenance")):
+        for anchor, key, text in (
+            ("examples", "examples", "Examples"),
+            ("figures", "figures", "Figures"),
+            ("identifiers", "health", "Identifiers"),
+            ("time", "timings", "Time"),
+            ("provenance", "provenance", "Provenance"),
+        ):
             if view[key]:
                 found.append((anchor + suffix, text + of_run))
     return found
@@ -200,7 +210,10 @@ def _run_view(run: RunReport) -> dict[str, Any]:
         "examples": [_example_view(e) for e in run.examples],
         "figures": [_picture_view(p) for p in run.pictures],
         "health": _health_view(run.health),
-        "timings": [{"name": k, "text": duration(v), "percent": f"{100 * v / total if total else 0:.1f}"} for k, v in timings.items()],
+        "timings": [
+            {"name": k, "text": duration(v), "percent": f"{100 * v / total if total else 0:.1f}"}
+            for k, v in timings.items()
+        ],
         "total_time": duration(total),
         "provenance": _flat(run.metrics.get("provenance", {})),
     }
@@ -210,7 +223,11 @@ def _example_view(example: Example) -> dict[str, Any]:
     answers = example.answers.to_dict("records") if isinstance(example.answers, pd.DataFrame) else list(example.answers)
     heading = f"Search: “{example.asked}”" if example.task == "search" else f"Recommendation for {example.asked}"
     shown = [
-        {"title": str(a["title"]), "identifier": _identifier_text(a.get("identifier")), "hit": example.target is not None and a.get("item_id") == example.target}
+        {
+            "title": str(a["title"]),
+            "identifier": _identifier_text(a.get("identifier")),
+            "hit": example.target is not None and a.get("item_id") == example.target,
+        }
         for a in answers
     ]
     return {"heading": heading, "history": list(example.history), "answers": shown, "note": example.note}
@@ -228,7 +245,13 @@ def _picture_view(picture: Picture) -> dict[str, Any]:
     buffer.seek(0)
     height, width = imread(buffer).shape[:2]
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"source": source, "alt": picture.alt, "caption": picture.caption, "width": round(width * 0.6), "height": round(height * 0.6)}
+    return {
+        "source": source,
+        "alt": picture.alt,
+        "caption": picture.caption,
+        "width": round(width * 0.6),
+        "height": round(height * 0.6),
+    }
 
 
 def _health_view(health: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +270,11 @@ def _flat(content: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]
     rows = []
     for key, value in content.items():
         name = f"{before}{key}".replace("_", " ")
-        rows += _flat(value, f"{name}: ") if isinstance(value, Mapping) else [(name, ", ".join(map(str, value)) if isinstance(value, (list, tuple, np.ndarray)) else str(value))]
+        rows += (
+            _flat(value, f"{name}: ")
+            if isinstance(value, Mapping)
+            else [(name, ", ".join(map(str, value)) if isinstance(value, (list, tuple, np.ndarray)) else str(value))]
+        )
     return rows
 
 

@@ -47,12 +47,26 @@ def draw_run(
     """
     pictures = []
     if any(metrics.get(task, {}).get(protocol) for task, (protocol, _) in PRIMARY.items()):
-        drawn = plot_metrics(metrics, name=name, ceiling=ceiling, title="One model for both tasks, beside its baselines")
-        pictures.append(Picture(_kept(drawn), "The primary metric of each task; both panels share one scale.", _metrics_text(metrics, name)))
+        drawn = plot_metrics(
+            metrics, name=name, ceiling=ceiling, title="One model for both tasks, beside its baselines"
+        )
+        pictures.append(
+            Picture(
+                _kept(drawn),
+                "The primary metric of each task; both panels share one scale.",
+                _metrics_text(metrics, name),
+            )
+        )
     if history:
         last = history[-1]
         told = ", ".join(f"{k} {v:.3f}" for k, v in last.items() if k != "step" and isinstance(v, (int, float)))
-        pictures.append(Picture(_kept(plot_history(history)), "Training: the loss, and the metrics on validation cases.", f"Curves over {last['step']} training steps; at the end {told}."))
+        pictures.append(
+            Picture(
+                _kept(plot_history(history)),
+                "Training: the loss, and the metrics on validation cases.",
+                f"Curves over {last['step']} training steps; at the end {told}.",
+            )
+        )
     groups = category_of(items)
     kind = "category"
     if (groups == NO_CATEGORY).all():
@@ -61,15 +75,39 @@ def draw_run(
     for title, points in (vectors or {}).items():
         ax = plot_map(points, groups, method=method, title=f"{title.capitalize()} vectors of the items", seed=seed)
         caption = f"Every point is an item, near items with like {title} vectors; distances between far clusters mean nothing."
-        pictures.append(Picture(_kept(ax), caption, f"Map of {len(points)} items by their {title} vectors, marked by {kind}. Groups that lie apart: {', '.join(t.get_text() for t in ax.texts) or 'none'}."))
+        pictures.append(
+            Picture(
+                _kept(ax),
+                caption,
+                f"Map of {len(points)} items by their {title} vectors, marked by {kind}. Groups that lie apart: {', '.join(t.get_text() for t in ax.texts) or 'none'}.",
+            )
+        )
     tree = plot_code_tree(table, items["title"].tolist())
     first_codes = "; ".join(t.get_text().replace("\n", " ") for t in tree.texts if t.get_position()[0] < 0.5)
-    pictures.append(Picture(_kept(tree), "Items with a common prefix should be alike: the most common ones, with titles of some of their items.", f"Tree of identifier prefixes. First level: {first_codes}."))
-    pictures.append(Picture(_kept(plot_code_use(table)), "How many items each code names. Equal use would be the dashed line.", _use_text(table)))
+    pictures.append(
+        Picture(
+            _kept(tree),
+            "Items with a common prefix should be alike: the most common ones, with titles of some of their items.",
+            f"Tree of identifier prefixes. First level: {first_codes}.",
+        )
+    )
+    pictures.append(
+        Picture(
+            _kept(plot_code_use(table)),
+            "How many items each code names. Equal use would be the dashed line.",
+            _use_text(table),
+        )
+    )
     if kind == "category":
         for codebook in _leading(table):
             ax = plot_code_categories(table, groups, codebook)
-            pictures.append(Picture(_kept(ax), f"How the items of each code of {codebook} ({role_of(codebook)}) divide among the categories.", f"Heat map. {ax.get_title('left')}."))
+            pictures.append(
+                Picture(
+                    _kept(ax),
+                    f"How the items of each code of {codebook} ({role_of(codebook)}) divide among the categories.",
+                    f"Heat map. {ax.get_title('left')}.",
+                )
+            )
     return pictures
 
 
@@ -92,9 +130,15 @@ def _metrics_text(metrics: Mapping[str, Any], name: str) -> str:
     parts = []
     for task, (protocol, metric) in PRIMARY.items():
         values = {name: metrics.get(task, {})} | {b: v.get(task, {}) for b, v in metrics.get("baselines", {}).items()}
-        bars = sorted(((v[protocol][metric], n) for n, v in values.items() if metric in v.get(protocol, {})), reverse=True)
+        bars = sorted(
+            ((v[protocol][metric], n) for n, v in values.items() if metric in v.get(protocol, {})), reverse=True
+        )
         if bars:
-            parts.append(f"{task.capitalize()}, {metric} {PROTOCOL_TEXTS[protocol]}: " + ", ".join(f"{n} {v:.3f}" for v, n in bars) + ".")
+            parts.append(
+                f"{task.capitalize()}, {metric} {PROTOCOL_TEXTS[protocol]}: "
+                + ", ".join(f"{n} {v:.3f}" for v, n in bars)
+                + "."
+            )
     return " ".join(parts)
 
 

@@ -23,11 +23,26 @@ PAPER = "#ffffff"
 ROLES = {"shared": "#33363d", "semantic": "#0072b2", "collaborative": "#e69f00", "random": "#7d7d7d"}
 TASK_COLOURS = {"search": ROLES["semantic"], "recommendation": ROLES["collaborative"]}
 
-GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#5b4b8a", "#b8a800", "#33363d", "#8c3b0c", "#8fd6b4", "#c6a6f0")
+GROUPS = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#d55e00",
+    "#5b4b8a",
+    "#b8a800",
+    "#33363d",
+    "#8c3b0c",
+    "#8fd6b4",
+    "#c6a6f0",
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "h", "<", ">")
 OTHER = "#c3c7d0"
 
-SEQUENTIAL = sns.light_palette("#0b3358", as_cmap=True)  # lightness falls steadily from paper: equal steps in greyscale too
+SEQUENTIAL = sns.light_palette(
+    "#0b3358", as_cmap=True
+)  # lightness falls steadily from paper: equal steps in greyscale too
 
 _SETTINGS: Any = {
     "figure.facecolor": PAPER,

@@ -5,4 +5,13 @@ from gensar_lite.identifiers.rqvae import RQVAEConfig
 from gensar_lite.identifiers.strategies import assign_new, learn_identifiers, list_strategies, register_strategy
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 
-__all__ = ["VIEWS", "IdentifierTable", "RQVAEConfig", "assign_new", "describe", "learn_identifiers", "list_strategies", "register_strategy"]
+__all__ = [
+    "VIEWS",
+    "IdentifierTable",
+    "RQVAEConfig",
+    "assign_new",
+    "describe",
+    "learn_identifiers",
+    "list_strategies",
+    "register_strategy",
+]

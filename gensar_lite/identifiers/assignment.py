@@ -46,7 +46,9 @@ class Layout:
         if num_items > self.capacity():
             path = min(self.paths(), key=lambda path: math.prod(self.sizes[p] for p in path))
             sizes = " x ".join(str(self.sizes[p]) for p in path)
-            raise DataError(f"{num_items} items cannot all have identifiers of their own with {sizes} = {self.capacity()} codes; raise num_codes or the number of levels")
+            raise DataError(
+                f"{num_items} items cannot all have identifiers of their own with {sizes} = {self.capacity()} codes; raise num_codes or the number of levels"
+            )
 
 
 def group_rows(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +85,9 @@ def _distances(vectors: np.ndarray, codebook: np.ndarray) -> np.ndarray:
     return np.maximum(np.square(vectors).sum(1)[:, None] - 2 * (vectors @ codebook.T) + np.square(codebook).sum(1), 0)
 
 
-def _make_room(residual: np.ndarray, codebook: np.ndarray, codes: np.ndarray, group: np.ndarray, taken: np.ndarray, capacity: int) -> np.ndarray:
+def _make_room(
+    residual: np.ndarray, codebook: np.ndarray, codes: np.ndarray, group: np.ndarray, taken: np.ndarray, capacity: int
+) -> np.ndarray:
     """Move as few items as possible so that no (group, code) cell holds more than `capacity` items.
 
     Args: residual (N, D), codebook (K, D), codes (N,), group (N,) of the prefix above, `taken` (G, K)
@@ -115,7 +119,9 @@ def _make_room(residual: np.ndarray, codebook: np.ndarray, codes: np.ndarray, gr
     return codes
 
 
-def _match(residual: np.ndarray, codebook: np.ndarray, codes: np.ndarray, group: np.ndarray, taken: np.ndarray) -> np.ndarray:
+def _match(
+    residual: np.ndarray, codebook: np.ndarray, codes: np.ndarray, group: np.ndarray, taken: np.ndarray
+) -> np.ndarray:
     """One item per (group, code): a least-distance matching inside each group that has a collision.
 
     Args as in `_make_room`; `taken` (G, K) is 1 where an identifier is given away already.
@@ -182,7 +188,15 @@ def _room_below(layout: Layout, path: tuple[int, ...], depth: int) -> int:
     return min(math.prod(layout.sizes[p] for p in path[depth + 1 :]), 1 << 62)
 
 
-def _settle(part: np.ndarray, codebook: np.ndarray, codes: np.ndarray, group: np.ndarray, group_old: np.ndarray, codes_old: np.ndarray, capacity: int) -> np.ndarray:
+def _settle(
+    part: np.ndarray,
+    codebook: np.ndarray,
+    codes: np.ndarray,
+    group: np.ndarray,
+    group_old: np.ndarray,
+    codes_old: np.ndarray,
+    capacity: int,
+) -> np.ndarray:
     """Repair one level, looking only at groups with a cell above its capacity."""
     num_codes = len(codebook)
     cell = np.concatenate([group_old * num_codes + codes_old, group * num_codes + codes])

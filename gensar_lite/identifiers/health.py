@@ -76,9 +76,13 @@ def find_warnings(report: dict) -> list[str]:
     for name, book in report["codebooks"].items():
         most = min(book["size"], report["num_items"])
         if book["use"] * book["size"] < 0.5 * most:
-            sentences.append(f"Codebook {name} collapsed: {book['use']:.0%} of its {book['size']} codes are in use; use fewer codes or train longer.")
+            sentences.append(
+                f"Codebook {name} collapsed: {book['use']:.0%} of its {book['size']} codes are in use; use fewer codes or train longer."
+            )
         elif book["perplexity"] < 0.25 * book["use"] * book["size"]:
-            sentences.append(f"Codebook {name} is lopsided: it is worth {book['perplexity']:.0f} evenly used codes of {book['size']}; a few codes hold most items.")
+            sentences.append(
+                f"Codebook {name} is lopsided: it is worth {book['perplexity']:.0f} evenly used codes of {book['size']}; a few codes hold most items."
+            )
     for view, numbers in report["views"].items():
         if numbers["collisions_before"] > 0.2:
             sentences.append(
@@ -94,7 +98,10 @@ def find_warnings(report: dict) -> list[str]:
 def describe(report: dict) -> str:
     """The report as a few lines of text."""
     lines = [f"{report['num_items']} items"]
-    lines += [f"codebook {n}: {b['use']:.1%} of {b['size']} codes in use, perplexity {b['perplexity']:.1f}" for n, b in report["codebooks"].items()]
+    lines += [
+        f"codebook {n}: {b['use']:.1%} of {b['size']} codes in use, perplexity {b['perplexity']:.1f}"
+        for n, b in report["codebooks"].items()
+    ]
     for view, v in report["views"].items():
         purity = ", purity by depth " + " ".join(f"{x:.2f}" for x in v["purity"]) if v["purity"] else ""
         lines.append(

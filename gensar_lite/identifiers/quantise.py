@@ -34,7 +34,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def nearest_codes(vectors: torch.Tensor, codebook: torch.Tensor, chunk: int = 1 << 14) -> tuple[torch.Tensor, torch.Tensor]:
+def nearest_codes(
+    vectors: torch.Tensor, codebook: torch.Tensor, chunk: int = 1 << 14
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The nearest code of each vector, and how far it is.
 
     Args: vectors (N, D), codebook (K, D), both float32; `chunk` rows are compared at a time.
@@ -97,7 +99,11 @@ def kmeans(
     shift = vectors.mean(0)
     vectors = vectors - shift
     if start is None:
-        centres = _spread(vectors, torch.ones(len(vectors), device=vectors.device), num_codes, generator) if len(vectors) else None
+        centres = (
+            _spread(vectors, torch.ones(len(vectors), device=vectors.device), num_codes, generator)
+            if len(vectors)
+            else None
+        )
         if centres is None:
             raise ValueError("k-means needs at least one vector")
     else:

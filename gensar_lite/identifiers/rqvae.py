@@ -59,13 +59,22 @@ class RQVAE(nn.Module):
     D = latent_dim * number of signals; `balanced` codebooks get Sinkhorn assignment in training.
     """
 
-    def __init__(self, widths: Sequence[int], spans: Sequence[Span], sizes: Sequence[int], config: RQVAEConfig, balanced: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        spans: Sequence[Span],
+        sizes: Sequence[int],
+        config: RQVAEConfig,
+        balanced: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         self.config, self.spans, self.balanced = config, list(spans), set(balanced) if config.balance else set()
         d = config.latent_dim
         self.encoders = nn.ModuleList(_mlp([w, *config.hidden, d]) for w in widths)
         self.decoders = nn.ModuleList(_mlp([d, *reversed(config.hidden), w]) for w in widths)
-        self.codebooks = nn.ParameterList(nn.Parameter(torch.zeros(k, b - a)) for (a, b), k in zip(spans, sizes, strict=True))
+        self.codebooks = nn.ParameterList(
+            nn.Parameter(torch.zeros(k, b - a)) for (a, b), k in zip(spans, sizes, strict=True)
+        )
 
     def encode(self, signals: Sequence[torch.Tensor]) -> torch.Tensor:
         """Signals, each (B, width) -> latent vectors (B, D)."""
@@ -74,7 +83,9 @@ class RQVAE(nn.Module):
     def reconstruction_loss(self, latents: torch.Tensor, signals: Sequence[torch.Tensor]) -> torch.Tensor:
         """Sum over signals of the mean squared error of their decoders."""
         parts = latents.split(self.config.latent_dim, 1)
-        return torch.stack([mse_loss(decoder(z), x) for decoder, z, x in zip(self.decoders, parts, signals, strict=True)]).sum()
+        return torch.stack(
+            [mse_loss(decoder(z), x) for decoder, z, x in zip(self.decoders, parts, signals, strict=True)]
+        ).sum()
 
     def quantise(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Residual quantisation with straight-through gradients.
@@ -87,13 +98,17 @@ class RQVAE(nn.Module):
         for p, ((a, b), codebook) in enumerate(zip(self.spans, self.codebooks, strict=True)):
             residual = latents[:, a:b] - quantised[:, a:b]
             with torch.no_grad():
-                distances = codebook.square().sum(1) - 2 * residual @ codebook.T + residual.square().sum(1, keepdim=True)
+                distances = (
+                    codebook.square().sum(1) - 2 * residual @ codebook.T + residual.square().sum(1, keepdim=True)
+                )
                 if p in self.balanced and self.training:
                     chosen = balanced_codes(distances, self.config.sinkhorn_epsilon, self.config.sinkhorn_iterations)
                 else:
                     chosen = distances.argmin(1)
             vectors = codebook[chosen]
-            losses.append(mse_loss(vectors, residual.detach()) + self.config.commitment * mse_loss(residual, vectors.detach()))
+            losses.append(
+                mse_loss(vectors, residual.detach()) + self.config.commitment * mse_loss(residual, vectors.detach())
+            )
             quantised = torch.cat([quantised[:, :a], quantised[:, a:b] + vectors.detach(), quantised[:, b:]], 1)
             codes.append(chosen)
         straight_through = latents + (quantised - latents).detach()
@@ -167,7 +182,9 @@ def train_rqvae(
 
     def set_codebooks(start: bool, iterations: int) -> None:
         latents = model.encode_all(tables)
-        fitted = fit_codebooks(latents, spans, sizes, seed, iterations, [c.data for c in model.codebooks] if start else None)
+        fitted = fit_codebooks(
+            latents, spans, sizes, seed, iterations, [c.data for c in model.codebooks] if start else None
+        )
         for codebook, values in zip(model.codebooks, fitted, strict=True):
             codebook.data.copy_(values)
 
@@ -208,4 +225,6 @@ def reconstruction_error(model: RQVAE, signals: Sequence[np.ndarray]) -> list[fl
     tables = [torch.as_tensor(np.ascontiguousarray(x, dtype=np.float32), device=device) for x in signals]
     latents = model.encode_all(tables)
     codebooks = [c.data for c in model.codebooks]
-    return model.error_of(decode(encode(latents, model.spans, codebooks), model.spans, codebooks, latents.shape[1]), tables)
+    return model.error_of(
+        decode(encode(latents, model.spans, codebooks), model.spans, codebooks, latents.shape[1]), tables
+    )

@@ -113,14 +113,19 @@ def _plan(views: dict[str, list[str]], widths: dict[str, int], num_codes: int) -
 
     Returns: the layout and the signals that it uses, in the order of their spans.
     """
-    names = sorted(dict.fromkeys(views["semantic"] + views["collaborative"]), key=lambda name: ("mscr".index(name[0]), int(name[1:])))
+    names = sorted(
+        dict.fromkeys(views["semantic"] + views["collaborative"]),
+        key=lambda name: ("mscr".index(name[0]), int(name[1:])),
+    )
     kinds = {name[0] for name in names}
     signals = [signal for kind, signal in SIGNALS.items() if kinds & {kind, "m"}]
     spans, start = {}, 0
     for signal in signals:
         spans[signal] = (start, start + widths[signal])
         start += widths[signal]
-    span_of = {"m": (0, start), "r": (0, 0)} | {kind: spans[signal] for kind, signal in SIGNALS.items() if signal in spans}
+    span_of = {"m": (0, start), "r": (0, 0)} | {
+        kind: spans[signal] for kind, signal in SIGNALS.items() if signal in spans
+    }
     number = {name: p for p, name in enumerate(names)}
     layout = Layout(
         names=tuple(names),
@@ -156,17 +161,25 @@ def learn_identifiers(
     if quantiser not in QUANTISERS:
         raise DataError(f"unknown quantiser {quantiser!r}; known are {', '.join(QUANTISERS)}")
     if num_codes < 2 or num_shared < 0 or num_specific < 0 or num_shared + num_specific < 1:
-        raise DataError(f"identifiers need at least two codes and one level, not num_codes={num_codes}, num_shared={num_shared}, num_specific={num_specific}")
+        raise DataError(
+            f"identifiers need at least two codes and one level, not num_codes={num_codes}, num_shared={num_shared}, num_specific={num_specific}"
+        )
     views = _STRATEGIES[strategy](num_shared, num_specific)
     config = config or RQVAEConfig()
     tables = {name: np.asarray(getattr(signals, name), np.float32) for name in VIEWS}
-    widths = dict.fromkeys(VIEWS, config.latent_dim) if quantiser == "rqvae" else {name: x.shape[1] for name, x in tables.items()}
+    widths = (
+        dict.fromkeys(VIEWS, config.latent_dim)
+        if quantiser == "rqvae"
+        else {name: x.shape[1] for name, x in tables.items()}
+    )
     layout, used = _plan(views, widths, num_codes)
     item_ids = data.items["item_id"].to_numpy(object)
     layout.check(len(item_ids))
     for name in used:
         if len(tables[name]) != len(item_ids):
-            raise DataError(f"the {name} signal has {len(tables[name])} rows, the catalogue {len(item_ids)} items; embed the data set again")
+            raise DataError(
+                f"the {name} signal has {len(tables[name])} rows, the catalogue {len(item_ids)} items; embed the data set again"
+            )
         if bad := int((~np.isfinite(tables[name])).any(1).sum()):
             raise DataError(f"the {name} signal of {bad} items is not a number; embed the data set again")
     encoder: dict[str, np.ndarray] = {}
@@ -195,13 +208,20 @@ def learn_identifiers(
             codebooks = fit_codebooks(torch.from_numpy(latents), layout.spans, layout.sizes, seed)
         before_codes = encode(torch.from_numpy(latents), layout.spans, codebooks)
         if quantiser == "kmeans":
-            rest = (torch.from_numpy(latents) - decode(before_codes, layout.spans, codebooks, latents.shape[1])).square().mean(0).numpy()
+            rest = (
+                (torch.from_numpy(latents) - decode(before_codes, layout.spans, codebooks, latents.shape[1]))
+                .square()
+                .mean(0)
+                .numpy()
+            )
             edges = np.cumsum([widths[name] for name in used])[:-1]
             lost = {name: float(part.sum()) for name, part in zip(used, np.split(rest, edges), strict=True)}
         before = before_codes.numpy()
         vectors = [c.numpy() for c in codebooks]
         after = assign_unique(latents, layout, vectors)
-    labels = [str(text).split("|")[0].strip() for text in data.items["categories"]] if "categories" in data.items else None
+    labels = (
+        [str(text).split("|")[0].strip() for text in data.items["categories"]] if "categories" in data.items else None
+    )
     return IdentifierTable(
         item_ids=item_ids,
         layout=layout,
@@ -258,10 +278,14 @@ def assign_new(
     for name in used or ["semantic"]:
         vectors = given[name]
         if vectors is None:
-            raise DataError(f"new items need {name} vectors: the strategy {table.made_from['strategy']!r} names items by them")
+            raise DataError(
+                f"new items need {name} vectors: the strategy {table.made_from['strategy']!r} names items by them"
+            )
         tables[name] = np.atleast_2d(np.asarray(vectors, np.float32))
         if used and tables[name].shape[1] != len(table.encoder[f"{name}.mean"]):
-            raise DataError(f"the {name} vectors of the new items have {tables[name].shape[1]} numbers, the identifiers were learned from {len(table.encoder[f'{name}.mean'])}")
+            raise DataError(
+                f"the {name} vectors of the new items have {tables[name].shape[1]} numbers, the identifiers were learned from {len(table.encoder[f'{name}.mean'])}"
+            )
     count = len(next(iter(tables.values())))
     layout, existing = table.layout, table.codes_by_codebook
     layout.check(len(table) + count)

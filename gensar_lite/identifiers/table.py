@@ -87,7 +87,11 @@ class IdentifierTable:
     @property
     def token_names(self) -> list[str]:
         """The token of every code, codebook by codebook: <m1_0>, <m1_1>, ..."""
-        return [f"<{name}_{k}>" for name, size in zip(self.layout.names, self.layout.sizes, strict=True) for k in range(size)]
+        return [
+            f"<{name}_{k}>"
+            for name, size in zip(self.layout.names, self.layout.sizes, strict=True)
+            for k in range(size)
+        ]
 
     def tokens(self, view: str) -> np.ndarray:
         """(N, L) numbers into `token_names`."""
@@ -124,7 +128,9 @@ class IdentifierTable:
             group, counts = group_rows(codes)
             if (counts > 1).any():
                 twins = self.item_ids[np.flatnonzero(counts[group] > 1)[:3]].tolist()
-                raise DataError(f"{int((counts > 1).sum())} {view} identifiers name more than one item (first items: {twins}); learn the identifiers again")
+                raise DataError(
+                    f"{int((counts > 1).sum())} {view} identifiers name more than one item (first items: {twins}); learn the identifiers again"
+                )
         by_codebook = self.codes_by_codebook
         if any((by_codebook[:, list(self.layout.views[view])] != self.codes[view]).any() for view in VIEWS):
             raise DataError("the two views differ on a codebook they share; learn the identifiers again")
@@ -133,10 +139,14 @@ class IdentifierTable:
         """Raises DataError, saying what differs, unless the table names exactly these items in this order."""
         theirs, ours = np.asarray(item_ids, object), np.asarray(self.item_ids, object)
         if len(theirs) != len(ours):
-            raise DataError(f"the identifiers were made for {len(ours)} items, the catalogue has {len(theirs)}; learn them again or use the catalogue they were made from")
+            raise DataError(
+                f"the identifiers were made for {len(ours)} items, the catalogue has {len(theirs)}; learn them again or use the catalogue they were made from"
+            )
         if len(different := np.flatnonzero(theirs != ours)):
             row = int(different[0])
-            raise DataError(f"the identifiers were made for another catalogue: {len(different)} of {len(ours)} items differ, first row {row} ({theirs[row]!r} instead of {ours[row]!r}); learn them again")
+            raise DataError(
+                f"the identifiers were made for another catalogue: {len(different)} of {len(ours)} items differ, first row {row} ({theirs[row]!r} instead of {ours[row]!r}); learn them again"
+            )
 
     def extend(self, item_ids: Sequence[str], codes: dict[str, np.ndarray]) -> IdentifierTable:
         """The table with new items at its end (see `assign_new`); existing identifiers stay as they are."""
@@ -144,7 +154,9 @@ class IdentifierTable:
         known = set(self.item_ids.tolist())
         twice = [i for i in new.tolist() if i in known]
         if twice or len(set(new.tolist())) < len(new):
-            raise DataError(f"new items must have ids of their own; already there or given twice: {(twice or new.tolist())[:3]}")
+            raise DataError(
+                f"new items must have ids of their own; already there or given twice: {(twice or new.tolist())[:3]}"
+            )
         table = replace(
             self,
             item_ids=np.concatenate([np.asarray(self.item_ids, object), new]),
@@ -179,7 +191,9 @@ class IdentifierTable:
         content = read_json(folder / "health.json")
         expected = content.pop("sha256", None)
         if _digest(folder, content) != expected:
-            raise DataError(f"{folder}: the identifiers do not match the hash in health.json, so a file was edited or cut off; learn them again")
+            raise DataError(
+                f"{folder}: the identifiers do not match the hash in health.json, so a file was edited or cut off; learn them again"
+            )
         try:
             layout = _layout_from_json(content["layout"])
             rows = pd.read_parquet(folder / FILES[0])
@@ -189,7 +203,11 @@ class IdentifierTable:
                 layout=layout,
                 codes={view: np.stack(rows[view].to_list()).astype(np.int64) for view in VIEWS},
                 vectors=[tensors[f"codebook.{name}"] for name in layout.names if f"codebook.{name}" in tensors],
-                encoder={name.removeprefix("encoder."): array for name, array in tensors.items() if name.startswith("encoder.")},
+                encoder={
+                    name.removeprefix("encoder."): array
+                    for name, array in tensors.items()
+                    if name.startswith("encoder.")
+                },
                 made_from=content["made_from"],
                 health=content["health"],
             )

@@ -27,7 +27,9 @@ SEQUENTIAL = SequentialConfig()
 PRIOR_CLICKS = 1.0
 
 
-def collaborative_vectors(data: Dataset, semantic: np.ndarray, source: str = "sequential", seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict]:
+def collaborative_vectors(
+    data: Dataset, semantic: np.ndarray, source: str = "sequential", seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, dict]:
     """Vectors of all N items and the map that makes them for items without clicks.
 
     Returns `vectors` (N, D_c) float32 with rows of length 1, the ridge weights (D_s + 1, D_c) from semantic
@@ -42,7 +44,10 @@ def collaborative_vectors(data: Dataset, semantic: np.ndarray, source: str = "se
         raw = _learn(data, semantic, source, seed)[warm]
         learned = normalise(without_popularity(raw, data.popularity[warm])) if len(raw) else raw
         known, evidence = warm, data.popularity[warm, None] / (data.popularity[warm, None] + PRIOR_CLICKS)
-        report |= {"popularity_r2_raw": _popularity_r2(raw, data.popularity[warm]), "popularity_r2": _popularity_r2(learned, data.popularity[warm])}
+        report |= {
+            "popularity_r2_raw": _popularity_r2(raw, data.popularity[warm]),
+            "popularity_r2": _popularity_r2(learned, data.popularity[warm]),
+        }
         report["prior_clicks"] = PRIOR_CLICKS
     else:
         given = normalise(load_vectors(source, data.num_items))
@@ -81,7 +86,9 @@ def _learn(data: Dataset, semantic: np.ndarray, source: str, seed: int) -> np.nd
     if source == "als":
         from implicit.cpu.als import AlternatingLeastSquares
 
-        model = AlternatingLeastSquares(factors=64, regularization=0.05, alpha=10.0, iterations=15, random_state=seed, num_threads=1)
+        model = AlternatingLeastSquares(
+            factors=64, regularization=0.05, alpha=10.0, iterations=15, random_state=seed, num_threads=1
+        )
         model.fit(click_matrix(data), show_progress=False)
         return np.asarray(model.item_factors, np.float32)
     start = semantic if source == "sequential-text" else None

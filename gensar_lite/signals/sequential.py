@@ -36,7 +36,9 @@ class SequentialConfig:
     epochs: int = 12
     batch_positions: int = 1024  # training positions in a batch, padding included
     num_negatives: int = 1024  # catalogues above this size meet a uniform sample in the softmax, not every item
-    start_length: float = 0.2  # of an item vector at the start of training; long random ones would drown what rare items learn
+    start_length: float = (
+        0.2  # of an item vector at the start of training; long random ones would drown what rare items learn
+    )
 
 
 class SequentialModel(nn.Module):
@@ -92,7 +94,9 @@ class _Block(nn.Module):
         self.heads, self.rate = heads, dropout
         self.norm_attention, self.norm_forward = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.forward_layer = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim))
+        self.forward_layer = nn.Sequential(
+            nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,7 +172,13 @@ def _without_denormals() -> Iterator[None]:
         torch.set_flush_denormal(already)
 
 
-def _train(model: SequentialModel, histories: Tensor, config: SequentialConfig, rng: np.random.Generator, validate: Callable[[SequentialModel, int], bool] | None) -> None:
+def _train(
+    model: SequentialModel,
+    histories: Tensor,
+    config: SequentialConfig,
+    rng: np.random.Generator,
+    validate: Callable[[SequentialModel, int], bool] | None,
+) -> None:
     if histories.numel() == 0:
         return
     num_items = len(model.own)
@@ -179,7 +189,9 @@ def _train(model: SequentialModel, histories: Tensor, config: SequentialConfig, 
     optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
     batches = _batches(sizes, config.batch_positions, rng)
     total = max(1, config.epochs * len(batches))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / (0.05 * total + 1)) * max(0.05, 1 - step / total))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / (0.05 * total + 1)) * max(0.05, 1 - step / total)
+    )
     for epoch in tqdm(range(config.epochs), desc="sequential model", unit="epoch", disable=None):
         model.train()
         for rows in _batches(sizes, config.batch_positions, rng):
@@ -203,7 +215,9 @@ def _train(model: SequentialModel, histories: Tensor, config: SequentialConfig, 
             break
 
 
-def _softmax_loss(states: Tensor, target: Tensor, items: Tensor, popularity: Tensor, drawn: Tensor | None, num_items: int) -> Tensor:
+def _softmax_loss(
+    states: Tensor, target: Tensor, items: Tensor, popularity: Tensor, drawn: Tensor | None, num_items: int
+) -> Tensor:
     """Mean cross-entropy of the target among all items, or among itself and a uniform sample that stands for the rest.
 
     `target` (B,) and `drawn` (K,) are rows of `items` and `popularity`; `num_items` is the size of the catalogue.
@@ -234,7 +248,9 @@ def _batches(sizes: np.ndarray, positions: int, rng: np.random.Generator) -> lis
 
 
 @torch.inference_mode()
-def next_item_states(model: SequentialModel, histories: np.ndarray, batch_rows: int = 512) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def next_item_states(
+    model: SequentialModel, histories: np.ndarray, batch_rows: int = 512
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """States after whole histories (C, S), padded with -1 at the end: `(states (C, D), items (N, D), popularity (N,))`.
 
     The score of item n for case c is `states[c] @ items[n] + popularity[n]`.

@@ -47,7 +47,10 @@ class Signals:
         """Raise `DataError` unless these signals were made from this catalogue."""
         ids = data.items["item_id"].tolist()
         if ids != self.item_ids:
-            differ = next((n for n, (a, b) in enumerate(zip(ids, self.item_ids, strict=False)) if a != b), min(len(ids), len(self.item_ids)))
+            differ = next(
+                (n for n, (a, b) in enumerate(zip(ids, self.item_ids, strict=False)) if a != b),
+                min(len(ids), len(self.item_ids)),
+            )
             raise DataError(
                 f"the signals belong to another catalogue ({len(self.item_ids)} items, this one has {len(ids)}; "
                 f"first difference at item {differ}); make them again with embed()"
@@ -59,20 +62,32 @@ class Signals:
             for name in ("semantic", "collaborative", "to_collaborative"):
                 np.save(temporary / f"{name}.npy", getattr(self, name), allow_pickle=False)
             self.text_encoder.save(temporary)
-            write_json(temporary / "signals.json", {"sources": self.sources, "report": self.report, "item_ids": self.item_ids})
+            write_json(
+                temporary / "signals.json", {"sources": self.sources, "report": self.report, "item_ids": self.item_ids}
+            )
 
     @classmethod
     def load(cls, folder: str | Path) -> Signals:
         """Read a folder written by `save`. Raises `DataError` where a file is missing, broken or of another size."""
         folder = Path(folder)
         stored = read_json(folder / "signals.json")
-        arrays = {name: load_array(folder / f"{name}.npy") for name in ("semantic", "collaborative", "to_collaborative")}
+        arrays = {
+            name: load_array(folder / f"{name}.npy") for name in ("semantic", "collaborative", "to_collaborative")
+        }
         ids = stored.get("item_ids", [])
         shape = (arrays["semantic"].shape[-1] + 1, arrays["collaborative"].shape[-1])
         whole = all(arrays[n].ndim == 2 and len(arrays[n]) == len(ids) for n in ("semantic", "collaborative"))
         if not whole or arrays["to_collaborative"].shape != shape:
-            raise DataError(f"{folder}: the arrays do not fit each other or signals.json; make the signals again with embed()")
-        return cls(ids, text_encoder=load_encoder(folder), report=stored.get("report", {}), sources=stored.get("sources", {}), **arrays)
+            raise DataError(
+                f"{folder}: the arrays do not fit each other or signals.json; make the signals again with embed()"
+            )
+        return cls(
+            ids,
+            text_encoder=load_encoder(folder),
+            report=stored.get("report", {}),
+            sources=stored.get("sources", {}),
+            **arrays,
+        )
 
 
 def embed(data: Dataset, text_encoder: str = "tfidf", collaborative: str = "sequential", seed: int = 0) -> Signals:
@@ -83,7 +98,9 @@ def embed(data: Dataset, text_encoder: str = "tfidf", collaborative: str = "sequ
     Raises `DataError` on arrays that don't fit the catalogue and on models that can't be loaded.
     """
     if collaborative not in SOURCES and not str(collaborative).endswith(".npy"):
-        raise DataError(f"unknown source of collaborative vectors {collaborative!r}; use one of {', '.join(SOURCES)} or the path of an .npy file")
+        raise DataError(
+            f"unknown source of collaborative vectors {collaborative!r}; use one of {', '.join(SOURCES)} or the path of an .npy file"
+        )
     encoder, semantic = make_encoder(str(text_encoder), data.item_texts, seed)
     vectors, weights, report = collaborative_vectors(data, semantic, str(collaborative), seed)
     report = {
@@ -92,5 +109,10 @@ def embed(data: Dataset, text_encoder: str = "tfidf", collaborative: str = "sequ
         "num_cold": report["num_cold"],
         "collaborative": report,
     }
-    sources = {"text_encoder": encoder.name, "collaborative": str(collaborative), "seed": seed, "data": data.info.get("fingerprint")}
+    sources = {
+        "text_encoder": encoder.name,
+        "collaborative": str(collaborative),
+        "seed": seed,
+        "data": data.info.get("fingerprint"),
+    }
     return Signals(data.items["item_id"].tolist(), semantic, vectors, encoder, weights, report, sources)

@@ -72,7 +72,9 @@ class TfidfEncoder:
         try:
             matrix = vectoriser.fit_transform(texts)
         except ValueError as error:
-            raise DataError("no item has a word in its title, brand, categories or description; give the items titles") from error
+            raise DataError(
+                "no item has a word in its title, brand, categories or description; give the items titles"
+            ) from error
         dim = min(dim, *matrix.shape)
         if dim == min(matrix.shape):
             components = np.linalg.svd(matrix.toarray(), full_matrices=False)[2]
@@ -103,7 +105,12 @@ class SentenceEncoder:
         """(B, D) float32 with rows of length 1. Raises `DataError` where the library or the model is missing."""
         if self._model is None:
             self._model = _sentence_model(self.name)
-        vectors = self._model.encode(list(texts), batch_size=64, show_progress_bar=len(texts) > 1000 and sys.stderr.isatty(), convert_to_numpy=True)
+        vectors = self._model.encode(
+            list(texts),
+            batch_size=64,
+            show_progress_bar=len(texts) > 1000 and sys.stderr.isatty(),
+            convert_to_numpy=True,
+        )
         return normalise(np.asarray(vectors, np.float32).reshape(len(texts), -1))
 
     def save(self, folder: Path) -> None:
@@ -152,7 +159,9 @@ def load_array(path: str | Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as an .npy array ({error}); make or save it again with numpy.save") from error
+        raise DataError(
+            f"{path} cannot be read as an .npy array ({error}); make or save it again with numpy.save"
+        ) from error
 
 
 def load_vectors(path: str | Path, num_items: int) -> np.ndarray:
@@ -169,7 +178,9 @@ def load_vectors(path: str | Path, num_items: int) -> np.ndarray:
         raise DataError(f"{path} holds {vectors.dtype} values, not real numbers; save it as float32")
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
-        raise DataError(f"{path} has NaN or infinite values in {len(bad)} rows (first: {bad[:5].tolist()}); compute these rows again")
+        raise DataError(
+            f"{path} has NaN or infinite values in {len(bad)} rows (first: {bad[:5].tolist()}); compute these rows again"
+        )
     return vectors.astype(np.float32)
 
 

@@ -23,6 +23,7 @@ FIELDS = ("title", "brand", "categories", "description")
 MAX_PAIRS = 100_000
 MAX_WORDS = 60
 NUM_TRANSLATIONS = 20
+NUM_WORDS = 60  # an item's most probable query words, among which is drawn
 
 
 def split_words(text: str) -> list[str]:
@@ -58,8 +59,15 @@ class Doc2Query:
         for matrix in (*documents, places):
             matrix.resize(data.num_items, size)
         lengths = np.bincount([min(max(len(q), 1), 8) for q in queries] or [2, 3, 4], minlength=2)[1:].astype(float)
-        model = cls(list(number), np.array([1.0, 1e-6, 1e-6, 1e-6]), np.full(size, 0.9), sparse.csr_array((size, size)),
-                    lengths / lengths.sum(), documents, places)
+        model = cls(
+            list(number),
+            np.array([1.0, 1e-6, 1e-6, 1e-6]),
+            np.full(size, 0.9),
+            sparse.csr_array((size, size)),
+            lengths / lengths.sum(),
+            documents,
+            places,
+        )
         if len(clicked):
             model._maximise(log.item[clicked], queries, num_rounds)
         return model
@@ -100,14 +108,16 @@ class Doc2Query:
         self.field_weight, self.copy = weight, copy
         order = np.lexsort((-translate, pair_source))
         keep = order[(_places_within(pair_source[order]) < NUM_TRANSLATIONS) & (translate[order] > 1e-3)]
-        self.translation = sparse.csr_array((translate[keep], (pair_source[keep], (pair % size)[keep])), shape=(size, size))
+        self.translation = sparse.csr_array(
+            (translate[keep], (pair_source[keep], (pair % size)[keep])), shape=(size, size)
+        )
 
     def word_weights(self, items: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:
         """P(word | item) for some items, (n, W) sparse, and where in the text each word stands (n, W)."""
         source = sum(w * document[items] for w, document in zip(self.field_weight, self.documents, strict=True))
         move = sparse.diags_array(self.copy) + sparse.diags_array(1 - self.copy) @ self.translation
         place = source.multiply(self.places[items])
-        return (source @ move).tocsr(), (place @ move).tocsr()
+        return _keep_best((source @ move).tocsr(), (place @ move).tocsr())
 
     def sample(self, items: np.ndarray, num_queries: int, seed: int = 0) -> list[str]:
         """`num_queries` queries for each item, item by item: words drawn without replacement, in the text's order."""
@@ -124,7 +134,9 @@ def _read_documents(data: Dataset, number: dict[str, int]) -> tuple[list[sparse.
     documents, seen = [], []
     offset = 1
     for field in FIELDS:
-        rows = [[number.setdefault(w, len(number)) for w in split_words(text)[:MAX_WORDS]] for text in data.items[field]]
+        rows = [
+            [number.setdefault(w, len(number)) for w in split_words(text)[:MAX_WORDS]] for text in data.items[field]
+        ]
         count = np.array([len(row) for row in rows])
         row = np.repeat(np.arange(len(rows)), count)
         column = np.array([w for words in rows for w in words], np.int64)
@@ -147,13 +159,31 @@ def _places_within(group: np.ndarray) -> np.ndarray:
     return np.arange(len(group)) - np.repeat(start, np.diff(start, append=len(group)))
 
 
-def _draw(weights: sparse.csr_array, places: sparse.csr_array, lengths: np.ndarray, num_queries: int,
-          words: Sequence[str], rng: np.random.Generator) -> list[str]:
+def _keep_best(weights: sparse.csr_array, places: sparse.csr_array) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """The `NUM_WORDS` largest weights of each row, and the places of the same words."""
+    weights.sort_indices()
+    places.sort_indices()  # both come from the same products: the same words in the same order
+    row = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    order = np.lexsort((-weights.data, row))
+    keep = np.sort(order[_places_within(row[order]) < NUM_WORDS])
+    ptr = np.searchsorted(row[keep], np.arange(weights.shape[0] + 1))
+    best = [
+        sparse.csr_array((part.data[keep], part.indices[keep], ptr), shape=part.shape) for part in (weights, places)
+    ]
+    return best[0], best[1]
+
+
+def _draw(
+    weights: sparse.csr_array,
+    places: sparse.csr_array,
+    lengths: np.ndarray,
+    num_queries: int,
+    words: Sequence[str],
+    rng: np.random.Generator,
+) -> list[str]:
     """Gumbel top-k over the words of each row: sampling without replacement, all rows at once."""
     num = weights.shape[0] * num_queries
     copies = np.repeat(np.arange(weights.shape[0]), num_queries)
-    weights.sort_indices()
-    places.sort_indices()  # the same words as in `weights`, in the same order
     count = np.diff(weights.indptr)[copies]
     query = np.repeat(np.arange(num), count)
     entry = np.repeat(weights.indptr[:-1][copies] - (np.cumsum(count) - count), count) + np.arange(len(query))

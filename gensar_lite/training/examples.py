@@ -20,7 +20,11 @@ from gensar_lite.training.settings import TrainingConfig
 from gensar_lite.training.vocabulary import Sequences
 
 VIEWS = ("semantic", "collaborative")
-SHORTEST, LENGTH_RATIO = 4, 2.0  # inputs of one chunk differ in length by no more than this ratio, which bounds the padding
+MAX_AHEAD = 4
+SHORTEST, LENGTH_RATIO = (
+    4,
+    2.0,
+)  # inputs of one chunk differ in length by no more than this ratio, which bounds the padding
 
 
 class CodeChunk(NamedTuple):
@@ -55,9 +59,18 @@ class TaskExamples:
         return len(self.start)
 
 
-def _task(num: int, start: np.ndarray | int = 0, stop: np.ndarray | int = 0, tail: np.ndarray | int = -1,
-          item: np.ndarray | int = -1, view: np.ndarray | int = 0, text: np.ndarray | int = -1) -> TaskExamples:
-    return TaskExamples(*(np.broadcast_to(part, num).astype(np.int64) for part in (start, stop, tail, item, view, text)))
+def _task(
+    num: int,
+    start: np.ndarray | int = 0,
+    stop: np.ndarray | int = 0,
+    tail: np.ndarray | int = -1,
+    item: np.ndarray | int = -1,
+    view: np.ndarray | int = 0,
+    text: np.ndarray | int = -1,
+) -> TaskExamples:
+    return TaskExamples(
+        *(np.broadcast_to(part, num).astype(np.int64) for part in (start, stop, tail, item, view, text))
+    )
 
 
 class Examples:
@@ -66,8 +79,14 @@ class Examples:
     `pseudo_queries` holds texts and the item numbers they were written for.
     """
 
-    def __init__(self, data: Dataset, encoder: InputEncoder, pseudo_queries: tuple[list[str], np.ndarray],
-                 config: TrainingConfig, seed: int) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        encoder: InputEncoder,
+        pseudo_queries: tuple[list[str], np.ndarray],
+        config: TrainingConfig,
+        seed: int,
+    ) -> None:
         self.encoder = encoder
         self.vocabulary = encoder.vocabulary
         self.config = config
@@ -77,10 +96,17 @@ class Examples:
         pseudo = encoder.with_behaviour("<S_Q>", self.vocabulary.encode(pseudo_queries[0], encoder.max_text))
         first_pseudo = len(encoder.store)
         first_identifier = first_pseudo + len(pseudo)
-        self.store = Sequences.stack([encoder.store, pseudo, *(encoder.identifier_segments(every, view) for view in VIEWS)])
+        self.store = Sequences.stack(
+            [encoder.store, pseudo, *(encoder.identifier_segments(every, view) for view in VIEWS)]
+        )
         log = data.log
         clicked = data.train_mask & (log.item >= 0)
         start = log.user_ptr[log.user]
+        self.item_of = log.item
+        open_events = np.bincount(log.user, data.train_mask, log.num_users).astype(np.int64)
+        self.last_open = (log.user_ptr[:-1] + np.maximum(open_events - 1, 0))[
+            log.user
+        ]  # the user's last event open to training
         # what somebody searched for also says what they want: every click is a target of recommendation
         recommended = np.flatnonzero(clicked)
         searched = np.flatnonzero(clicked & log.searched)
@@ -89,7 +115,9 @@ class Examples:
         view = np.repeat([0, 1], data.num_items)
         self.tasks = {
             "next_item": _task(len(recommended), start[recommended], recommended, item=log.item[recommended], view=1),
-            "next_search_item": _task(len(searched), start[searched], searched, base["query"] + log.query[searched], log.item[searched]),
+            "next_search_item": _task(
+                len(searched), start[searched], searched, base["query"] + log.query[searched], log.item[searched]
+            ),
             "query_to_item": _task(len(pseudo), tail=first_pseudo + np.arange(len(pseudo)), item=pseudo_queries[1]),
             "text_to_item": _task(len(both), tail=base["text"] + both, item=both, view=view),
             "next_query": _task(len(asked), start[asked], asked, text=base["query"] + log.query[asked]),
@@ -123,8 +151,18 @@ class Examples:
             kept = np.minimum(history, self.encoder.max_events)
             # a random part of the history is hidden: an old habit must not drown the latest event
             kept = np.where(rng.random(len(rows)) < config.shorten_history, rng.integers(0, kept + 1), kept)
-            part = np.stack([prompt, examples.stop[rows] - kept, examples.stop[rows], examples.tail[rows],
-                             examples.item[rows], examples.view[rows], examples.text[rows]])
+            item = self._look_ahead(examples, rows, rng) if task == "next_item" else examples.item[rows]
+            part = np.stack(
+                [
+                    prompt,
+                    examples.stop[rows] - kept,
+                    examples.stop[rows],
+                    examples.tail[rows],
+                    item,
+                    examples.view[rows],
+                    examples.text[rows],
+                ]
+            )
             columns[task in TEXT_TASKS].append(part[:, rank::world])
         chunks: list[CodeChunk | TextChunk] = []
         for kind, parts in enumerate(columns):
@@ -136,6 +174,15 @@ class Examples:
                 piece = table[:, width == length]
                 chunks.append(self._text_chunk(piece) if kind else self._code_chunk(piece))
         return chunks
+
+    def _look_ahead(self, examples: TaskExamples, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Target items of next-item examples: the next click, or at times one a few events later, which also tells
+        what this user wants (Pancha et al. 2022, PinnerFormer) and keeps a small log from being learned by heart."""
+        event = examples.stop[rows]
+        ahead = rng.integers(1, MAX_AHEAD, size=len(rows), endpoint=True)
+        later = np.minimum(event + ahead, self.last_open[event])
+        use = (rng.random(len(rows)) < self.config.look_ahead) & (self.item_of[later] >= 0)
+        return np.where(use, self.item_of[later], examples.item[rows])
 
     def _length(self, table: np.ndarray) -> np.ndarray:
         _, start, stop, tail, *_ = table
@@ -149,7 +196,9 @@ class Examples:
         prompt, start, stop, tail, *_ = table
         example, event = self.encoder.history_rows(start, stop)
         there = np.flatnonzero(tail >= 0)
-        return self.encoder.compose(prompt, (example, self.encoder.base["event"] + event), (there, tail[there]), self.store)
+        return self.encoder.compose(
+            prompt, (example, self.encoder.base["event"] + event), (there, tail[there]), self.store
+        )
 
     def _code_chunk(self, table: np.ndarray) -> CodeChunk:
         *_, item, view, _ = table

@@ -15,7 +15,9 @@ from transformers import T5ForConditionalGeneration
 from gensar_lite.training.vocabulary import Sequences, Vocabulary
 
 
-def initial_vectors(vocabulary: Vocabulary, item_texts: Sequences, spaces: list[np.ndarray], widths: list[int]) -> np.ndarray:
+def initial_vectors(
+    vocabulary: Vocabulary, item_texts: Sequences, spaces: list[np.ndarray], widths: list[int]
+) -> np.ndarray:
     """(V, sum of widths) starting vectors, of length 1 or, for tokens that no item has, 0.
 
     `spaces` are item vectors (N, D) each, of which the leading `widths` principal directions are taken, at

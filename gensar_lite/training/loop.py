@@ -43,7 +43,9 @@ class Objective(torch.nn.Module):
     def forward(self, chunks: list[CodeChunk | TextChunk]) -> torch.Tensor:
         num = sum(len(chunk.decoder) for chunk in chunks)
         losses = [self.code_loss(c) if isinstance(c, CodeChunk) else self.text_loss(c) for c in chunks]
-        return torch.stack([loss * (len(chunk.decoder) / num) for loss, chunk in zip(losses, chunks, strict=True)]).sum()
+        return torch.stack(
+            [loss * (len(chunk.decoder) / num) for loss, chunk in zip(losses, chunks, strict=True)]
+        ).sum()
 
     def states(self, inputs: t5.Inputs, decoder: torch.Tensor) -> torch.Tensor:
         encoded = t5.encode(self.backbone, inputs, self.dropout)
@@ -77,21 +79,38 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(config.steps - warm, 1)))
 
 
-def fit_generator(backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, examples: Examples, config: TrainingConfig,
-                  validate: Validate | None = None, checkpoint: Path | None = None, progress: bool = True) -> list[dict]:
+def fit_generator(
+    backbone: T5ForConditionalGeneration,
+    vocabulary: Vocabulary,
+    examples: Examples,
+    config: TrainingConfig,
+    validate: Validate | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+) -> list[dict]:
     """Train `backbone` in place and give the history of the training, one row per validation.
 
     `validate` maps the model to metrics; the entry "primary" decides which weights are kept and when
     to stop early. `checkpoint` names a folder: written every minute and at each validation, read when present.
     """
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())  # without `cpu`, processes on CPUs never find each other
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available()
+    )  # without `cpu`, processes on CPUs never find each other
     objective = Objective(backbone, vocabulary, config)
-    optimiser = torch.optim.AdamW(backbone.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True)
+    optimiser = torch.optim.AdamW(
+        backbone.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
+    )
     run = _Run(backbone, optimiser, checkpoint)
     run.resume()
     wrapped, prepared = accelerator.prepare(objective, optimiser)
     rank, world = accelerator.process_index, accelerator.num_processes
-    bar = tqdm(total=config.steps, initial=run.step, desc="training", unit="step", disable=None if progress and rank == 0 else True)
+    bar = tqdm(
+        total=config.steps,
+        initial=run.step,
+        desc="training",
+        unit="step",
+        disable=None if progress and rank == 0 else True,
+    )
     torch.set_flush_denormal(True)  # moments that fade towards zero make the processor a hundred times slower
     backbone.train()
     while run.step < config.steps and not run.stopped(config.patience):
@@ -102,7 +121,9 @@ def fit_generator(backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, 
         loss = wrapped(chunks)
         value = loss.item()
         if not math.isfinite(value):
-            raise DataError(f"training diverged at step {run.step} (the loss is {value}); lower the learning rate from {config.learning_rate}")
+            raise DataError(
+                f"training diverged at step {run.step} (the loss is {value}); lower the learning rate from {config.learning_rate}"
+            )
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(backbone.parameters(), 1.0)
         prepared.step()
@@ -193,7 +214,13 @@ class _Run:
                 prefix = "optimiser/"
                 keys = {k.split("/")[1] for k in tensors if k.startswith(prefix) and k.endswith("/" + name)}
                 self.optimiser.state[parameter] = {key: tensors[f"{prefix}{key}/{name}"].clone() for key in keys}
-            self.best = {name: tensors[f"best/{name}"] for name in self.parameters} if any(k.startswith("best/") for k in tensors) else None
+            self.best = (
+                {name: tensors[f"best/{name}"] for name in self.parameters}
+                if any(k.startswith("best/") for k in tensors)
+                else None
+            )
             self.step, self.history, self.losses = progress["step"], progress["history"], progress["losses"]
         except (OSError, KeyError, TypeError, RuntimeError, ValueError, SafetensorError) as error:
-            raise DataError(f"the checkpoint in {self.folder} does not fit this training or is broken ({error}); delete the folder to start again") from error
+            raise DataError(
+                f"the checkpoint in {self.folder} does not fit this training or is broken ({error}); delete the folder to start again"
+            ) from error

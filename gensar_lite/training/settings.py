@@ -32,12 +32,18 @@ class TrainingConfig:
     softmax: str = "codebook"
     mix: float = 0.35
     pseudo_share: float = 0.5  # of the search examples
-    aux_shares: dict[str, float] = field(default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01})
+    aux_shares: dict[str, float] = field(
+        default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
+    )
     pseudo_queries_per_item: int = 10
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
     embedding_noise: float = 0.1  # deviation of the noise added to embeddings that start from item vectors
-    collaborative_dims: float = 0.35  # share of the embedding that starts from collaborative vectors, the rest from semantic ones
+    collaborative_dims: float = (
+        0.35  # share of the embedding that starts from collaborative vectors, the rest from semantic ones
+    )
+
+    look_ahead: float = 0.0  # chance that the target of next_item is not the next click but one a few events later
 
     steps: int = 2_000
     batch_size: int = 384
