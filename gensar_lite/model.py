@@ -26,11 +26,11 @@ from gensar_lite.data.dataset import ITEM_COLUMNS, Cases, Dataset, extend_catalo
 from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
 from gensar_lite.decoding.beam import Beams, beam_search
 from gensar_lite.decoding.scoring import score_items
-from gensar_lite.decoding.trie import IdentifierTrie
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.evaluation.protocols import PRIMARY, rank_cases
 from gensar_lite.identifiers.strategies import assign_new
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
+from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.signals.signals import Signals
 from gensar_lite.training import t5
 from gensar_lite.training.doc2query import Doc2Query
@@ -67,12 +67,16 @@ class GenSAR:
         self.signals = signals
         self.table = table
         self.config = config
-        self.vocabulary = Vocabulary(tokenizer, table)
+        remembered = len(table) if config.training.item_memory else 0
+        if backbone is not None and remembered:  # items that joined after training have no token of their own
+            rows = len(backbone.shared.weight) - Vocabulary(tokenizer, table).num_written
+            remembered = min(max(rows, 0), len(table))
+        self.vocabulary = Vocabulary(tokenizer, table, remembered)
         training = config.training
         self.encoder = InputEncoder(
             self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text
         )
-        self.tries = {view: IdentifierTrie.build(codes) for view, codes in table.codes.items()}
+        self.tries = self.vocabulary.tries
         if backbone is None:
             backbone = new_weights(self.vocabulary, config)
         self.backbone = backbone.eval()
@@ -308,7 +312,7 @@ class GenSAR:
                 )
             clicked = np.array([self.data.item_number[item] for item in history], np.int64)
             latest = np.tile(clicked[-self.encoder.max_events :], len(users))
-            segments = self.encoder.identifier_segments(latest, "collaborative")
+            segments = self.encoder.click_segments(latest, "collaborative")
             return segments, np.full(len(users), min(len(clicked), self.encoder.max_events)), [clicked] * len(users)
         strangers = [user for user in users if user is not None and user not in self.data.user_number]
         if strangers:

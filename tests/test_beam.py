@@ -9,7 +9,7 @@ from builders import bare_vocabulary, random_model, random_prompts, unique_codes
 
 from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.scoring import score_items
-from gensar_lite.decoding.trie import IdentifierTrie
+from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training.inputs import Inputs
 
 V_TEXT, B, S = 50, 5, 9
@@ -184,3 +184,13 @@ def test_errors() -> None:
     shallow = IdentifierTrie.build(np.arange(6)[:, None])
     with pytest.raises(ValueError, match="the trie has 1 levels, the vocabulary 3"):
         world.search(3, trie=shallow)
+
+
+@pytest.mark.parametrize("chosen", [np.arange(80), np.arange(0, 80, 7)])
+def test_softmax_trie_gives_the_probabilities_of_the_whole_trie_also_when_items_are_restricted(chosen) -> None:
+    world = World(80, sharpness=2.0)
+    beams = world.search(len(chosen), "trie", trie=world.trie.restrict(chosen))
+    scores = world.score("trie")[:, chosen]
+    order = np.argsort(-scores, axis=1)
+    np.testing.assert_array_equal(beams.items, chosen[order])
+    np.testing.assert_allclose(beams.scores, np.take_along_axis(scores, order, 1), atol=1e-5)

@@ -106,3 +106,14 @@ def test_unknown_items_are_refused(items: list[list[int]]) -> None:
 def test_an_empty_list_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one item"):
         World().score(np.zeros((B, 0), int), "codebook")
+
+
+@pytest.mark.parametrize("view", ["semantic", "collaborative"])
+def test_with_softmax_trie_the_probabilities_of_all_items_sum_to_one(view: str) -> None:
+    world = World(seed=3, sharpness=3.0)
+    scores = world.score(np.arange(N)[None], "trie", view)
+    np.testing.assert_allclose(np.exp(scores).sum(1), 1, rtol=1e-5)
+    # and no item loses by it: the other codes of its levels led nowhere
+    assert (scores >= world.score(np.arange(N)[None], "codebook", view) - 1e-5).all()
+    some = np.random.default_rng(0).integers(N, size=(B, 20))
+    np.testing.assert_allclose(world.score(some, "trie", view), np.take_along_axis(scores, some, 1), atol=1e-5)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gensar_lite.data.storage import DataError
-from gensar_lite.decoding.trie import IdentifierTrie
+from gensar_lite.identifiers.trie import IdentifierTrie
 
 
 @st.composite

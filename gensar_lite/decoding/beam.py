@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.decoding.tree import TreeDecoder, descend, log_normaliser
-from gensar_lite.decoding.trie import IdentifierTrie
+from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.vocabulary import Vocabulary
@@ -74,6 +74,9 @@ def beam_search(
         first, last = vocabulary.level_slices[view][depth]
         level = slice(first, last)
         logprob = t5.logits(model, states, level)
+        if softmax == "trie":
+            mask = trie.child_mask(depth, nodes.flatten().cpu().numpy(), last - first)
+            logprob = logprob.masked_fill(~torch.from_numpy(mask).to(device).view_as(logprob), -torch.inf)
         normaliser = logprob.logsumexp(-1, keepdim=True) if not full else log_normaliser(model, states, softmax, level)
         total = scores[..., None] + logprob - normaliser
         scores, parent, nodes, code = _best_children(trie, depth, nodes, total, num_beams, banned)

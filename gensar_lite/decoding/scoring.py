@@ -41,7 +41,9 @@ def score_items(
     device = model.shared.weight.device
     num_queries = len(inputs.mask)
     order = np.argsort(vocabulary.rank[view][items], axis=1)
-    tokens = table[np.take_along_axis(items, order, axis=1)]
+    ordered = np.take_along_axis(items, order, axis=1)
+    tokens, nodes = table[ordered], vocabulary.nodes[view][ordered]
+    place_in_trie = np.zeros((len(items), 1), np.int64)
     full = softmax == "full"
     behaviour = slice(vocabulary.behaviour_of(view), vocabulary.behaviour_of(view) + 1)
     decoder = TreeDecoder(model, inputs.to(device), 2 + vocabulary.num_levels)
@@ -59,6 +61,10 @@ def score_items(
     for depth, (first, last) in enumerate(vocabulary.level_slices[view]):
         level = slice(first, last)
         logprob = t5.logits(model, states, level)
+        if softmax == "trie":
+            mask = vocabulary.tries[view].child_mask(depth, place_in_trie.ravel(), last - first)
+            mask = torch.from_numpy(mask).to(device).view(*place_in_trie.shape, -1)
+            logprob = logprob.masked_fill(~mask, -torch.inf)
         logprob = logprob - (
             log_normaliser(model, states, softmax, level) if full else logprob.logsumexp(-1, keepdim=True)
         )
@@ -70,10 +76,11 @@ def score_items(
         fresh[:, 1:] |= tokens[:, 1:, depth] != tokens[:, :-1, depth]
         above, node = node, np.cumsum(fresh, axis=1) - 1
         row, column = np.nonzero(fresh)
-        token, parent = np.full((2, len(items), node.max() + 1), 0)
+        token, parent, place_in_trie = np.zeros((3, len(items), node.max() + 1), np.int64)
         token[...] = first
         token[row, node[row, column]] = tokens[row, column, depth]
         parent[row, node[row, column]] = above[row, column]
+        place_in_trie[row, node[row, column]] = nodes[row, column, depth]
         token, parent = (torch.from_numpy(part).to(device) for part in (token, parent))
         distance = descend(distance.expand(len(items), -1, -1), parent)
         states = decoder.extend(token.expand(num_queries, -1), distance)

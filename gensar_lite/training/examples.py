@@ -28,12 +28,14 @@ SHORTEST, LENGTH_RATIO = (
 
 
 class CodeChunk(NamedTuple):
-    """B examples whose target is an identifier. `rows[view]` (B_v,) are those of a view, `targets[view]` (B_v, L) its tokens."""
+    """B examples whose target is an identifier. `rows[view]` (B_v,) are those of a view, `targets[view]` (B_v, L) its
+    tokens, and with softmax "trie" `allowed[view]` per level the codes (B_v, K) that lead to an item."""
 
     inputs: Inputs
     decoder: torch.Tensor
     rows: dict[str, torch.Tensor]
     targets: dict[str, torch.Tensor]
+    allowed: dict[str, list[torch.Tensor]]
 
 
 class TextChunk(NamedTuple):
@@ -202,7 +204,7 @@ class Examples:
 
     def _code_chunk(self, table: np.ndarray) -> CodeChunk:
         *_, item, view, _ = table
-        rows, targets = {}, {}
+        rows, targets, allowed = {}, {}, {}
         decoder = np.zeros((len(item), 2 + self.vocabulary.num_levels), np.int64)
         for v, name in enumerate(VIEWS):
             which = np.flatnonzero(view == v)
@@ -211,7 +213,15 @@ class Examples:
                 decoder[which, 1] = self.vocabulary.behaviour_of(name)
                 decoder[which, 2:] = tokens
                 rows[name], targets[name] = torch.from_numpy(which), torch.from_numpy(tokens)
-        return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets)
+                if self.config.softmax == "trie":
+                    allowed[name] = self._allowed(name, item[which])
+        return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets, allowed)
+
+    def _allowed(self, view: str, items: np.ndarray) -> list[torch.Tensor]:
+        nodes = np.insert(self.vocabulary.nodes[view][items], 0, 0, axis=1)
+        trie = self.vocabulary.tries[view]
+        sizes = [last - first for first, last in self.vocabulary.level_slices[view]]
+        return [torch.from_numpy(trie.child_mask(level, nodes[:, level], size)) for level, size in enumerate(sizes)]
 
     def _text_chunk(self, table: np.ndarray) -> TextChunk:
         text = table[-1]

@@ -1,7 +1,7 @@
 """Starting values for the embeddings: words and codes in one space of meanings.
 
 Explained in notebook 05. A word starts at the mean vector of the items whose text contains it, a code at the mean
-vector of the items that carry it; so a query and the codes of the items it describes are close before
+vector of the items that carry it, an item at its own; so a query and the codes of the items it describes are close before
 the first step. The largest single lever for small models trained briefly.
 """
 
@@ -30,6 +30,9 @@ def initial_vectors(
     for tokens in vocabulary.view_tokens.values():
         token.append(tokens.ravel())
         item.append(np.repeat(np.arange(num_items), tokens.shape[1]))
+    remembered = np.arange(vocabulary.num_remembered)
+    token.append(vocabulary.num_written + remembered)
+    item.append(remembered)
     pairs = np.unique(np.concatenate(token) * num_items + np.concatenate(item))
     token_of, item_of = np.divmod(pairs, num_items)
     count = np.bincount(token_of, minlength=vocabulary.size)

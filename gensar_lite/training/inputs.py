@@ -77,15 +77,22 @@ class InputEncoder:
         width = tokens.shape[1]
         return Sequences(tokens[there].ravel(), np.concatenate([[0], np.cumsum(there * width)]))
 
+    def click_segments(self, items: np.ndarray, view: str) -> Sequences:
+        """Identifier segments of clicked items in a history, each with its item's own token where it is remembered."""
+        vocabulary = self.vocabulary
+        known = (items >= 0) & (items < vocabulary.num_remembered)
+        own = Sequences(vocabulary.num_written + items[known], np.concatenate([[0], np.cumsum(known)]))
+        return Sequences.join([self.identifier_segments(items, view), own])
+
     def describe_events(
         self, item: np.ndarray, query: np.ndarray, searched: np.ndarray, queries: Sequences
     ) -> Sequences:
         """One segment per event (E,): a recommended item, or a search with the item clicked after it."""
-        clicked = self.identifier_segments(np.where(searched, -1, item), "collaborative")
+        clicked = self.click_segments(np.where(searched, -1, item), "collaborative")
         asked = self.with_behaviour("<S_Q>", queries)
         blank = Sequences.stack([asked, Sequences(np.zeros(0, np.int64), np.zeros(2, np.int64))])
         words = blank.take(np.where(searched, query, len(queries)))
-        found = self.identifier_segments(np.where(searched, item, -1), "semantic")
+        found = self.click_segments(np.where(searched, item, -1), "semantic")
         return Sequences.join([clicked, words, found])
 
     def assemble(

@@ -61,6 +61,8 @@ class Objective(torch.nn.Module):
         for view, rows in chunk.rows.items():
             for level, (start, stop) in enumerate(self.vocabulary.level_slices[view]):
                 scores = t5.logits(self.backbone, states[rows, level], slice(start, stop))
+                if chunk.allowed:
+                    scores = scores.masked_fill(~chunk.allowed[view][level], -torch.inf)
                 losses.append(F.cross_entropy(scores, chunk.targets[view][:, level] - start, reduction="sum"))
         return torch.stack(losses).sum() / (len(chunk.decoder) * self.vocabulary.num_levels)
 
@@ -150,7 +152,9 @@ def _move(chunk: CodeChunk | TextChunk, device: torch.device) -> CodeChunk | Tex
         return chunk
 
     def move(part: Any) -> Any:
-        return {k: v.to(device) for k, v in part.items()} if isinstance(part, dict) else part.to(device)
+        if isinstance(part, dict):
+            return {key: move(value) for key, value in part.items()}
+        return [move(value) for value in part] if isinstance(part, list) else part.to(device)
 
     return type(chunk)(*(move(part) for part in chunk))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SOFTMAXES = ("codebook", "full")
+SOFTMAXES = ("trie", "codebook", "full")
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,9 @@ class TrainingConfig:
     """Sizes, tasks and schedule of one training. The defaults are the `tiny` preset.
 
     `mix` is the share of recommendation among recommendation and search examples (pseudo-queries count as
-    search). `softmax`: "full" normalises over the whole vocabulary (as in the paper, equal to
-    `transformers`), "codebook" over the codes of the level alone (faster; scores of a level sum to one).
+    search). `softmax` says what a code competes with: "trie" with the codes that lead to an item after the same
+    prefix, so that the probabilities of all items sum to one; "codebook" with all codes of its level; "full" with
+    the whole vocabulary (as in the paper, equal to `generate` of `transformers`).
     """
 
     d_model: int = 64
@@ -26,10 +27,11 @@ class TrainingConfig:
 
     history: str = "pooled"  # "pooled": one position per event; "tokens": every token a position, as in the paper
     max_events: int = 20
+    item_memory: bool = True  # pooled events also hold a vector of the item itself, which codes only approximate
     max_text: int = 32  # tokens of an item text or query that the encoder reads
     max_target_text: int = 12  # tokens of a text that the decoder is taught to write
 
-    softmax: str = "codebook"
+    softmax: str = "trie"
     mix: float = 0.35
     pseudo_share: float = 0.5  # of the search examples
     aux_shares: dict[str, float] = field(
@@ -56,6 +58,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.softmax not in SOFTMAXES:
             raise ValueError(f"softmax must be one of {SOFTMAXES}, not {self.softmax!r}")
+        if self.item_memory and (self.history != "pooled" or self.softmax == "full"):
+            object.__setattr__(self, "item_memory", False)  # the paper's forms read and write identifiers alone
         if not 0 <= self.mix <= 1:
             raise ValueError(f"mix must lie between 0 (search only) and 1 (recommendation only), not {self.mix}")
 

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from gensar_lite.identifiers.table import IdentifierTable
+from gensar_lite.identifiers.trie import IdentifierTrie
 
 BEHAVIOURS = ("<R_I>", "<S_Q>", "<S_I>")
 VIEW_BEHAVIOUR = {"collaborative": "<R_I>", "semantic": "<S_I>"}
@@ -99,10 +100,13 @@ class Vocabulary:
 
     `view_tokens[view]` is (N, L): the tokens of each item's identifier in that view.
     `level_slices[view]` gives, per level, the half-open range of token ids of the level's codebook.
-    `rank[view]` (N,) is each item's place when all items are sorted by identifier.
+    `tries[view]` holds the identifiers as a trie, `rank[view]` (N,) each item's leaf in it, `nodes[view]` (N, L) the
+    nodes on the way there. The first `num_written` tokens
+    can be written by the decoder; the last `num_remembered` stand for whole items and are only read: item n, where
+    it is remembered, is token `num_written + n`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, table: IdentifierTable) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, table: IdentifierTable, num_remembered: int = 0) -> None:
         self.tokenizer = tokenizer
         self.pad = int(tokenizer.pad_token_id)
         self.eos = int(tokenizer.eos_token_id)
@@ -110,16 +114,22 @@ class Vocabulary:
         self.behaviours = {name: self.num_text + i for i, name in enumerate(BEHAVIOURS)}
         self.num_words = self.num_text + len(BEHAVIOURS)
         starts = self.num_words + np.concatenate([[0], np.cumsum(table.codebook_sizes)])
-        self.size = int(starts[-1])
+        self.num_written = int(starts[-1])
+        self.num_remembered = num_remembered
+        self.size = self.num_written + num_remembered
         self.num_levels = len(table.codebooks_of["semantic"])
         self.view_tokens: dict[str, np.ndarray] = {}
         self.level_slices: dict[str, list[tuple[int, int]]] = {}
+        self.tries: dict[str, IdentifierTrie] = {}
         self.rank: dict[str, np.ndarray] = {}
+        self.nodes: dict[str, np.ndarray] = {}
         for view, codes in table.codes.items():
             books = np.asarray(table.codebooks_of[view])
             self.view_tokens[view] = (starts[books] + codes).astype(np.int64)
             self.level_slices[view] = [(int(starts[book]), int(starts[book + 1])) for book in books]
-            self.rank[view] = np.argsort(np.lexsort(np.asarray(codes).T[::-1]))
+            trie = self.tries[view] = IdentifierTrie.build(codes)
+            self.rank[view] = np.argsort(trie.items)
+            self.nodes[view] = trie.paths(self.rank[view])
 
     def behaviour_of(self, view: str) -> int:
         """Token that announces an identifier of this view: `<R_I>` or `<S_I>`."""
