@@ -57,7 +57,16 @@ PRESETS = {
     "small": RunConfig(
         "small",
         identifiers=IdentifierConfig(num_codes=128),
-        training=TrainingConfig(d_model=128, num_layers=1, d_ff=256, vocab_size=16_000, steps=4_000),
+        training=TrainingConfig(
+            d_model=128,
+            d_ff=256,
+            vocab_size=16_000,
+            mix=0.35,
+            pseudo_queries_per_item=40,
+            learning_rate=4e-3,
+            steps=2_800,
+            validate_every=400,
+        ),
     ),
     "paper": RunConfig(
         "paper",
@@ -76,6 +85,8 @@ PRESETS = {
             steps=50_000,
             batch_size=1_024,
             shorten_history=0.0,
+            look_ahead=0.0,
+            pseudo_queries_per_item=10,
         ),
     ),
 }

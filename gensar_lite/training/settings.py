@@ -21,7 +21,7 @@ class TrainingConfig:
     num_layers: int = 1
     num_heads: int = 4
     d_ff: int = 128
-    dropout: float = 0.0
+    dropout: float = 0.1
     backbone: str | None = None  # name or path of a T5-family checkpoint; None: from scratch
     vocab_size: int = 8_000  # text tokens when the tokenizer is trained here
 
@@ -32,12 +32,12 @@ class TrainingConfig:
     max_target_text: int = 12  # tokens of a text that the decoder is taught to write
 
     softmax: str = "trie"
-    mix: float = 0.35
+    mix: float = 0.5
     pseudo_share: float = 0.5  # of the search examples
     aux_shares: dict[str, float] = field(
         default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
     )
-    pseudo_queries_per_item: int = 10
+    pseudo_queries_per_item: int = 20
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
     embedding_noise: float = 0.1  # deviation of the noise added to embeddings that start from item vectors
@@ -45,14 +45,14 @@ class TrainingConfig:
         0.35  # share of the embedding that starts from collaborative vectors, the rest from semantic ones
     )
 
-    look_ahead: float = 0.0  # chance that the target of next_item is not the next click but one a few events later
+    look_ahead: float = 0.3  # chance that the target of next_item is not the next click but one a few events later
 
-    steps: int = 2_000
+    steps: int = 1_000
     batch_size: int = 384
-    learning_rate: float = 4e-3
+    learning_rate: float = 5e-3
     warmup: float = 0.05
     weight_decay: float = 0.0
-    validate_every: int = 500
+    validate_every: int = 250
     patience: int = 4  # validations without a better value before training stops
 
     def __post_init__(self) -> None:
