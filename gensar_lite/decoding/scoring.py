@@ -62,9 +62,8 @@ def score_items(
         level = slice(first, last)
         logprob = t5.logits(model, states, level)
         if softmax == "trie":
-            mask = vocabulary.tries[view].child_mask(depth, place_in_trie.ravel(), last - first)
-            mask = torch.from_numpy(mask).to(device).view(*place_in_trie.shape, -1)
-            logprob = logprob.masked_fill(~mask, -torch.inf)
+            mask = torch.from_numpy(vocabulary.tries[view].child_mask(depth, place_in_trie.ravel(), last - first))
+            logprob = logprob.masked_fill(~mask.to(device).view(*place_in_trie.shape, -1), -torch.inf)
         logprob = logprob - (
             log_normaliser(model, states, softmax, level) if full else logprob.logsumexp(-1, keepdim=True)
         )
