@@ -62,6 +62,7 @@ PRESETS = {
             d_ff=256,
             vocab_size=16_000,
             mix=0.35,
+            collaborative_dims=0.35,
             pseudo_queries_per_item=40,
             learning_rate=4e-3,
             steps=2_800,

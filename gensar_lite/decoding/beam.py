@@ -38,7 +38,7 @@ def beam_search(
     trie: IdentifierTrie,
     view: str,
     num_beams: int = 30,
-    softmax: str = "codebook",
+    softmax: str = "trie",
     exclude: list[np.ndarray] | None = None,
 ) -> Beams:
     """The `num_beams` most probable identifiers of a view for each of B queries.

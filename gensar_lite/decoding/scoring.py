@@ -24,7 +24,7 @@ def score_items(
     inputs: Inputs,
     view: str,
     items: np.ndarray,
-    softmax: str = "codebook",
+    softmax: str = "trie",
 ) -> np.ndarray:
     """(B, n) log-probabilities of items (B, n), or of the same items (1, n) for every query, given B inputs.
 

@@ -17,10 +17,10 @@ class TrainingConfig:
     the whole vocabulary (as in the paper, equal to `generate` of `transformers`).
     """
 
-    d_model: int = 64
+    d_model: int = 96
     num_layers: int = 1
     num_heads: int = 4
-    d_ff: int = 128
+    d_ff: int = 192
     dropout: float = 0.1
     backbone: str | None = None  # name or path of a T5-family checkpoint; None: from scratch
     vocab_size: int = 8_000  # text tokens when the tokenizer is trained here
@@ -32,7 +32,7 @@ class TrainingConfig:
     max_target_text: int = 12  # tokens of a text that the decoder is taught to write
 
     softmax: str = "trie"
-    mix: float = 0.5
+    mix: float = 0.6
     pseudo_share: float = 0.5  # of the search examples
     aux_shares: dict[str, float] = field(
         default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
@@ -41,9 +41,8 @@ class TrainingConfig:
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
     embedding_noise: float = 0.1  # deviation of the noise added to embeddings that start from item vectors
-    collaborative_dims: float = (
-        0.35  # share of the embedding that starts from collaborative vectors, the rest from semantic ones
-    )
+    # share of the embedding that starts from collaborative vectors, the rest from semantic ones
+    collaborative_dims: float = 0.5
 
     look_ahead: float = 0.3  # chance that the target of next_item is not the next click but one a few events later
 
