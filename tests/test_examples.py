@@ -18,7 +18,7 @@ from gensar_lite.training.prompts import CODE_TASKS, TEXT_TASKS
 from gensar_lite.training.settings import TrainingConfig
 from gensar_lite.training.vocabulary import Vocabulary, train_tokenizer
 
-CONFIG = TrainingConfig(batch_size=64, steps=100)
+CONFIG = TrainingConfig(batch_size=64, steps=100, look_ahead=0.0)
 
 
 def make_examples(config: TrainingConfig = CONFIG, seed: int = 0, history: str = "pooled", data=None) -> Examples:
@@ -265,3 +265,18 @@ def test_histories_are_shortened_as_often_as_asked() -> None:
     assert mean[1] < mean[0]
     long = [c.inputs.mask.sum(1).max() for c in never.chunks(0)]
     assert max(long) <= 1 + 20 + 1 + 16
+
+
+def test_looking_ahead_stays_among_the_same_users_open_events() -> None:
+    examples = make_examples(TrainingConfig(batch_size=64, look_ahead=1.0))
+    data, task = tiny_store(), examples.tasks["next_item"]
+    rows = np.arange(len(task))
+    items = examples._look_ahead(task, rows, np.random.default_rng(0))
+    log = data.log
+    changed = 0
+    for row in rows:
+        event, user = task.stop[row], log.user[task.stop[row]]
+        ahead = [e for e in range(event, min(event + 5, len(log))) if log.user[e] == user and data.train_mask[e]]
+        assert items[row] in log.item[ahead]
+        changed += items[row] != task.item[row]
+    assert changed > len(rows) / 2

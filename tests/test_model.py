@@ -224,7 +224,9 @@ def test_suggestion_scores_are_log_probabilities(model: GenSAR) -> None:
             tokens = model.encoder.queries[model.data.log.queries.index(query)].tolist()
             path = torch.tensor([[model.vocabulary.behaviours["<S_Q>"], *tokens, model.vocabulary.eos]])
             decoder = torch.cat([torch.zeros(1, 1, dtype=torch.long), path[:, :-1]], dim=1)
-            logits = t5.logits(model.backbone, t5.decode(model.backbone, decoder, encoded, empty.mask))
+            logits = t5.logits(
+                model.backbone, t5.decode(model.backbone, model.backbone.shared(decoder), encoded, empty.mask)
+            )
             assert score == pytest.approx(logits.log_softmax(-1).gather(2, path[..., None]).sum().item(), rel=1e-3)
 
 

@@ -33,10 +33,10 @@ def test_forward_equals_transformers(kind: str, num_layers: int) -> None:
     theirs = model(input_ids=ids, attention_mask=mask.long(), decoder_input_ids=decoder)
     encoded = t5.encode(model, inputs)
     torch.testing.assert_close(encoded[mask], theirs.encoder_last_hidden_state[mask], rtol=1e-4, atol=1e-5)
-    ours = t5.logits(model, t5.decode(model, decoder, encoded, mask))
+    ours = t5.logits(model, t5.decode(model, model.shared(decoder), encoded, mask))
     torch.testing.assert_close(ours, theirs.logits, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
-        t5.logits(model, t5.decode(model, decoder, encoded, mask), slice(10, 20)), ours[..., 10:20]
+        t5.logits(model, t5.decode(model, model.shared(decoder), encoded, mask), slice(10, 20)), ours[..., 10:20]
     )
 
 
@@ -45,11 +45,11 @@ def test_padding_changes_nothing() -> None:
     model = random_model(V)
     ids, mask, inputs = random_prompts(4, 9, V, seed=0)
     decoder = torch.randint(2, V, (4, 3), generator=torch.Generator().manual_seed(3))
-    together = t5.decode(model, decoder, t5.encode(model, inputs), mask)
+    together = t5.decode(model, model.shared(decoder), t5.encode(model, inputs), mask)
     for b in range(4):
         own = ids[b][mask[b]]
         alone = Inputs(own, torch.arange(len(own)), torch.ones(len(own)), torch.ones(1, len(own), dtype=torch.bool))
-        states = t5.decode(model, decoder[b : b + 1], t5.encode(model, alone), alone.mask)
+        states = t5.decode(model, model.shared(decoder[b : b + 1]), t5.encode(model, alone), alone.mask)
         torch.testing.assert_close(states[0], together[b], rtol=1e-4, atol=1e-5)
 
 
@@ -65,7 +65,7 @@ def test_positions_are_weighted_sums_of_embeddings() -> None:
         mask=torch.tensor([[True, True, False], [True, False, False]]),
     )
     table = model.shared.weight
-    grid = t5.embed(model, inputs)
+    grid = t5.embed(inputs, model.shared(inputs.token))
     assert grid.shape == (2, 3, 32)
     torch.testing.assert_close(grid[0, 0], 0.5 * table[5] + 2 * table[6])
     torch.testing.assert_close(grid[0, 1], table[7])
@@ -81,7 +81,7 @@ def test_gradients_equal_transformers() -> None:
     model(input_ids=ids, attention_mask=mask.long(), decoder_input_ids=decoder).logits.square().mean().backward()
     theirs = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
-    t5.logits(model, t5.decode(model, decoder, t5.encode(model, inputs), mask)).square().mean().backward()
+    t5.logits(model, t5.decode(model, model.shared(decoder), t5.encode(model, inputs), mask)).square().mean().backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, theirs[name], rtol=1e-3, atol=1e-4, msg=name)
 

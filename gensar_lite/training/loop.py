@@ -41,33 +41,40 @@ class Objective(torch.nn.Module):
         self.dropout = config.dropout
 
     def forward(self, chunks: list[CodeChunk | TextChunk]) -> torch.Tensor:
+        # every look-up in the table has a gradient as large as the table: one for all tokens, one for all codes
+        table = self.backbone.shared.weight
+        tokens = [part for chunk in chunks for part in (chunk.inputs.token, chunk.decoder.flatten())]
+        vectors = F.embedding(torch.cat(tokens), table).split([len(part) for part in tokens])
+        codes = table[self.vocabulary.num_words : self.vocabulary.num_written]
         num = sum(len(chunk.decoder) for chunk in chunks)
-        losses = [self.code_loss(c) if isinstance(c, CodeChunk) else self.text_loss(c) for c in chunks]
-        return torch.stack(
-            [loss * (len(chunk.decoder) / num) for loss, chunk in zip(losses, chunks, strict=True)]
-        ).sum()
+        losses = []
+        for chunk, read, written in zip(chunks, vectors[::2], vectors[1::2], strict=True):
+            encoded = t5.encode(self.backbone, chunk.inputs, self.dropout, read)
+            decoder = written.view(*chunk.decoder.shape, -1)
+            if isinstance(chunk, CodeChunk) and self.softmax != "full":
+                decoder = decoder[:, :-1]  # nothing follows the last code
+            states = t5.decode(self.backbone, decoder, encoded, chunk.inputs.mask, self.dropout)
+            loss = (
+                self.code_loss(chunk, states, codes) if isinstance(chunk, CodeChunk) else self.text_loss(chunk, states)
+            )
+            losses.append(loss * (len(chunk.decoder) / num))
+        return torch.stack(losses).sum()
 
-    def states(self, inputs: t5.Inputs, decoder: torch.Tensor) -> torch.Tensor:
-        encoded = t5.encode(self.backbone, inputs, self.dropout)
-        return t5.decode(self.backbone, decoder, encoded, inputs.mask, self.dropout)
-
-    def code_loss(self, chunk: CodeChunk) -> torch.Tensor:
+    def code_loss(self, chunk: CodeChunk, states: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         if self.softmax == "full":
-            states = self.states(chunk.inputs, chunk.decoder)
             labels = F.pad(chunk.decoder[:, 1:], (0, 1), value=self.vocabulary.eos)
             return F.cross_entropy(t5.logits(self.backbone, states).flatten(0, 1), labels.flatten())
-        states = self.states(chunk.inputs, chunk.decoder[:, :-1])[:, 1:]
         losses = []
         for view, rows in chunk.rows.items():
             for level, (start, stop) in enumerate(self.vocabulary.level_slices[view]):
-                scores = t5.logits(self.backbone, states[rows, level], slice(start, stop))
+                book = codes[start - self.vocabulary.num_words : stop - self.vocabulary.num_words]
+                scores = F.linear(states[rows, 1 + level], book)
                 if chunk.allowed:
                     scores = scores.masked_fill(~chunk.allowed[view][level], -torch.inf)
                 losses.append(F.cross_entropy(scores, chunk.targets[view][:, level] - start, reduction="sum"))
         return torch.stack(losses).sum() / (len(chunk.decoder) * self.vocabulary.num_levels)
 
-    def text_loss(self, chunk: TextChunk) -> torch.Tensor:
-        states = self.states(chunk.inputs, chunk.decoder)
+    def text_loss(self, chunk: TextChunk, states: torch.Tensor) -> torch.Tensor:
         words = slice(None) if self.softmax == "full" else slice(0, self.vocabulary.num_words)
         there = chunk.labels >= 0
         return F.cross_entropy(t5.logits(self.backbone, states[there], words), chunk.labels[there])

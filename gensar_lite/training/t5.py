@@ -78,11 +78,10 @@ def self_attention(x: Tensor, layer: Any, bias: Tensor, dropout: float) -> Tenso
     return x + F.dropout(h, dropout, dropout > 0)
 
 
-def embed(model: T5ForConditionalGeneration, inputs: Inputs) -> Tensor:
-    """(B, S, D): the weighted sums of token embeddings at each position."""
-    table = model.shared.weight
-    parts = F.embedding(inputs.token, table) * inputs.weight[:, None].to(table.dtype)
-    flat = parts.new_zeros(inputs.mask.numel(), table.shape[1]).index_add(0, inputs.place, parts)
+def embed(inputs: Inputs, vectors: Tensor) -> Tensor:
+    """(B, S, D): at each position the weighted sum of its tokens' embeddings (T, D)."""
+    parts = vectors * inputs.weight[:, None].to(vectors.dtype)
+    flat = parts.new_zeros(inputs.mask.numel(), parts.shape[1]).index_add(0, inputs.place, parts)
     return flat.view(*inputs.mask.shape, -1)
 
 
@@ -91,10 +90,13 @@ def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.where(mask, 0.0, torch.finfo(dtype).min).to(dtype)[:, None, None, :]
 
 
-def encode(model: T5ForConditionalGeneration, inputs: Inputs, dropout: float = 0.0) -> Tensor:
-    """(B, S, D) encoder output."""
+def encode(
+    model: T5ForConditionalGeneration, inputs: Inputs, dropout: float = 0.0, vectors: Tensor | None = None
+) -> Tensor:
+    """(B, S, D) encoder output; `vectors` (T, D) are the embeddings of the inputs' tokens, if they are at hand."""
     blocks = model.encoder.block
-    x = F.dropout(embed(model, inputs), dropout, dropout > 0)
+    vectors = F.embedding(inputs.token, model.shared.weight) if vectors is None else vectors
+    x = F.dropout(embed(inputs, vectors), dropout, dropout > 0)
     size = x.shape[1]
     bias = blocks[0].layer[0].SelfAttention.compute_bias(size, size) + mask_bias(inputs.mask, x.dtype)
     for block in blocks:
@@ -103,11 +105,11 @@ def encode(model: T5ForConditionalGeneration, inputs: Inputs, dropout: float = 0
 
 
 def decode(
-    model: T5ForConditionalGeneration, tokens: Tensor, encoded: Tensor, mask: Tensor, dropout: float = 0.0
+    model: T5ForConditionalGeneration, vectors: Tensor, encoded: Tensor, mask: Tensor, dropout: float = 0.0
 ) -> Tensor:
-    """(B, T, D) decoder states for given decoder inputs (B, T), ready for `head`."""
+    """(B, T, D) decoder states for embedded decoder inputs (B, T, D), ready for the output head."""
     blocks = model.decoder.block
-    x = F.dropout(F.embedding(tokens, model.shared.weight), dropout, dropout > 0)
+    x = F.dropout(vectors, dropout, dropout > 0)
     size = x.shape[1]
     hidden = torch.full((size, size), torch.finfo(x.dtype).min, dtype=x.dtype, device=x.device).triu(1)
     bias = blocks[0].layer[0].SelfAttention.compute_bias(size, size) + hidden

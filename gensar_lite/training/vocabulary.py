@@ -37,7 +37,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 16_000) -> PreTraine
     special = ["<pad>", "</s>", "<unk>"]
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=[*special, *byte_tokens], min_frequency=2, show_progress=False
+        vocab_size=vocab_size, special_tokens=[*special, *byte_tokens], min_frequency=1, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
     # the trainer can give bytes a place only as special tokens, which decoding would leave out
