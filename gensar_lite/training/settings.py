@@ -23,7 +23,7 @@ class TrainingConfig:
     d_ff: int = 192
     dropout: float = 0.1
     backbone: str | None = None  # name or path of a T5-family checkpoint; None: from scratch
-    vocab_size: int = 8_000  # text tokens when the tokenizer is trained here
+    vocab_size: int = 20_000  # text tokens when the tokenizer is trained here
 
     history: str = "pooled"  # "pooled": one position per event; "tokens": every token a position, as in the paper
     max_events: int = 20

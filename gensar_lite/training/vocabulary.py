@@ -24,7 +24,7 @@ VIEW_BEHAVIOUR = {"collaborative": "<R_I>", "semantic": "<S_I>"}
 TASK_VIEW = {"recommendation": "collaborative", "search": "semantic"}
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 16_000) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 20_000) -> PreTrainedTokenizerFast:
     """Train a lower-casing byte-pair encoding with byte fallback on the texts of a data set."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
