@@ -67,10 +67,9 @@ class GenSAR:
         self.signals = signals
         self.table = table
         self.config = config
-        remembered = len(table) if config.training.item_memory else 0
-        if backbone is not None and remembered:  # items that joined after training have no token of their own
-            rows = len(backbone.shared.weight) - Vocabulary(tokenizer, table).num_written
-            remembered = min(max(rows, 0), len(table))
+        # items that joined after training have no token of their own
+        remembered = getattr(backbone.config, "num_remembered", 0) if backbone is not None else len(table)
+        remembered *= config.training.item_memory
         self.vocabulary = Vocabulary(tokenizer, table, remembered)
         training = config.training
         self.encoder = InputEncoder(
@@ -79,6 +78,7 @@ class GenSAR:
         self.tries = self.vocabulary.tries
         if backbone is None:
             backbone = new_weights(self.vocabulary, config)
+            backbone.config.num_remembered = remembered
         self.backbone = backbone.eval()
         self.training_history: list[dict] = []
 

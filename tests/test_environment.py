@@ -189,9 +189,7 @@ def test_the_readme_names_existing_targets_and_files():
 def test_the_shell_command_has_the_verbs_of_the_readme():
     verbs = set(re.findall(r"^gensar-lite (\w[\w-]*)", README, re.MULTILINE))
     assert {"run", "search", "recommend"} <= verbs
-    done = subprocess.run(
-        [sys.executable, "-m", "gensar_lite.cli", "--help"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "gensar_lite", "--help"], capture_output=True, text=True, check=True)
     assert not [verb for verb in verbs if not re.search(rf"\b{verb}\b", done.stdout)]
 
 

@@ -387,7 +387,7 @@ def test_presets_and_changes() -> None:
 def test_a_t5_checkpoint_serves_as_backbone(model: GenSAR, signals: Signals, saved: Path) -> None:
     """Any T5 by path: its rows stay, behaviours and codes get rows of their own, the same ones for the same seed."""
     config = preset("tiny", backbone=str(saved / "model"))
-    table = random_table(tiny_store().items["item_id"].tolist(), num_codes=12)
+    table = random_table(tiny_store().items["item_id"].tolist(), num_codes=60)
     vocabulary = Vocabulary(model.vocabulary.tokenizer, table)
     torch.manual_seed(5)
     first = new_weights(vocabulary, config).shared.weight

@@ -153,7 +153,7 @@ def fit_sequential(
     weights (on one machine and number of threads).
     """
     config = config or SequentialConfig()
-    with torch.random.fork_rng(devices=[]), _without_denormals():
+    with torch.random.fork_rng(devices=[]), without_denormals():
         torch.manual_seed(seed)  # dropout draws from the global generator; the fork gives it back unchanged
         model = SequentialModel(num_items, config, vectors)
         histories = torch.from_numpy(training_histories(log, train_mask, config.max_length))
@@ -162,7 +162,7 @@ def fit_sequential(
 
 
 @contextmanager
-def _without_denormals() -> Iterator[None]:
+def without_denormals() -> Iterator[None]:
     """Numbers below 1e-38 count as zero: moments of rarely drawn items decay into them, where a CPU is 30 times slower."""
     already = not bool((torch.full((1,), 1e-40) * 1).any())  # torch has a setter but no getter
     torch.set_flush_denormal(True)

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.signals.sequential import without_denormals
 from gensar_lite.training import t5
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.settings import TrainingConfig
@@ -120,33 +121,33 @@ def fit_generator(
         unit="step",
         disable=None if progress and rank == 0 else True,
     )
-    torch.set_flush_denormal(True)  # moments that fade towards zero make the processor a hundred times slower
-    backbone.train()
-    while run.step < config.steps and not run.stopped(config.patience):
-        torch.manual_seed(run.step * world + rank)  # dropout alone draws from this
-        chunks = [_move(chunk, accelerator.device) for chunk in examples.chunks(run.step, rank, world)]
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(run.step, config)
-        loss = wrapped(chunks)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise DataError(
-                f"training diverged at step {run.step} (the loss is {value}); lower the learning rate from {config.learning_rate}"
-            )
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(backbone.parameters(), 1.0)
-        prepared.step()
-        prepared.zero_grad()
-        run.step += 1
-        run.losses.append(value)
-        bar.update()
-        if run.step % config.validate_every == 0 or run.step == config.steps:
-            run.record(validate(backbone) if validate else {})
-            bar.set_postfix({k: f"{v:.3f}" for k, v in run.history[-1].items() if k in ("loss", "primary")})
-            if rank == 0:
+    with without_denormals():
+        backbone.train()
+        while run.step < config.steps and not run.stopped(config.patience):
+            torch.manual_seed(run.step * world + rank)  # dropout alone draws from this
+            chunks = [_move(chunk, accelerator.device) for chunk in examples.chunks(run.step, rank, world)]
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(run.step, config)
+            loss = wrapped(chunks)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise DataError(
+                    f"training diverged at step {run.step} (the loss is {value}); lower the learning rate from {config.learning_rate}"
+                )
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(backbone.parameters(), 1.0)
+            prepared.step()
+            prepared.zero_grad()
+            run.step += 1
+            run.losses.append(value)
+            bar.update()
+            if run.step % config.validate_every == 0 or run.step == config.steps:
+                run.record(validate(backbone) if validate else {})
+                bar.set_postfix({k: f"{v:.3f}" for k, v in run.history[-1].items() if k in ("loss", "primary")})
+                if rank == 0:
+                    run.save()
+            elif rank == 0 and run.due():
                 run.save()
-        elif rank == 0 and run.due():
-            run.save()
     bar.close()
     accelerator.wait_for_everyone()
     run.restore_best()
