@@ -46,12 +46,12 @@ class TrainingConfig:
 
     look_ahead: float = 0.3  # chance that the target of next_item is not the next click but one a few events later
 
-    steps: int = 1_000
+    steps: int = 600
     batch_size: int = 384
     learning_rate: float = 5e-3
     warmup: float = 0.05
     weight_decay: float = 0.0
-    validate_every: int = 250
+    validate_every: int = 200
     patience: int = 4  # validations without a better value before training stops
 
     def __post_init__(self) -> None:
