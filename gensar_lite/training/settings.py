@@ -23,7 +23,7 @@ class TrainingConfig:
     d_ff: int = 192
     dropout: float = 0.1
     backbone: str | None = None  # name or path of a T5-family checkpoint; None: from scratch
-    vocab_size: int = 20_000  # text tokens when the tokenizer is trained here
+    vocab_size: int = 4_500  # text tokens when the tokenizer is trained here
 
     history: str = "pooled"  # "pooled": one position per event; "tokens": every token a position, as in the paper
     max_events: int = 20
@@ -46,12 +46,12 @@ class TrainingConfig:
 
     look_ahead: float = 0.3  # chance that the target of next_item is not the next click but one a few events later
 
-    steps: int = 600
+    steps: int = 900
     batch_size: int = 384
     learning_rate: float = 5e-3
     warmup: float = 0.05
     weight_decay: float = 0.0
-    validate_every: int = 200
+    validate_every: int = 300
     patience: int = 4  # validations without a better value before training stops
 
     def __post_init__(self) -> None:
