@@ -26,7 +26,6 @@ from gensar_lite.data.dataset import ITEM_COLUMNS, Cases, Dataset, extend_catalo
 from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
 from gensar_lite.decoding.beam import Beams, beam_search
 from gensar_lite.decoding.scoring import score_items
-from gensar_lite.decoding.tree import TreeDecoder
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.evaluation.protocols import PRIMARY, rank_cases
 from gensar_lite.identifiers.strategies import assign_new
@@ -171,17 +170,16 @@ class GenSAR:
         num = self.data.num_items if candidates is None else candidates.shape[1]
         return np.concatenate(parts) if parts else np.zeros((0, num), np.float32)
 
-    def _score(self, inputs: Inputs, task: str, items: np.ndarray, decoder: TreeDecoder | None = None) -> np.ndarray:
+    def _score(self, inputs: Inputs, task: str, items: np.ndarray) -> np.ndarray:
         softmax = self.config.training.softmax
-        return score_items(self.backbone, self.vocabulary, inputs, TASK_VIEW[task], items, softmax, decoder)
+        return score_items(self.backbone, self.vocabulary, inputs, TASK_VIEW[task], items, softmax)
 
     def _score_all(self, inputs: Inputs, task: str) -> np.ndarray:
         # neighbours in identifier order share prefixes: their tree is small
         order = np.argsort(self.vocabulary.rank[TASK_VIEW[task]])
         scores = np.empty((len(inputs.mask), len(order)), np.float32)
-        decoder = TreeDecoder(self.backbone, inputs.to(self.backbone.device), 2 + self.vocabulary.num_levels)
         for part in np.array_split(order, -(-len(order) // ITEMS_AT_ONCE)):
-            scores[:, part] = self._score(inputs, task, part[None], decoder)
+            scores[:, part] = self._score(inputs, task, part[None])
         return scores
 
     def inputs_of(self, cases: Cases) -> Inputs:

@@ -25,11 +25,10 @@ def score_items(
     view: str,
     items: np.ndarray,
     softmax: str = "trie",
-    decoder: TreeDecoder | None = None,
 ) -> np.ndarray:
     """(B, n) log-probabilities of items (B, n), or of the same items (1, n) for every query, given B inputs.
 
-    `softmax` as in `beam_search`, whose scores these are. A `decoder` made from the same inputs saves encoding them again. Raises ValueError for an empty list or unknown items.
+    `softmax` as in `beam_search`, whose scores these are. Raises ValueError for an empty list or unknown items.
     """
     items = np.atleast_2d(np.asarray(items))
     table = vocabulary.view_tokens[view]
@@ -47,9 +46,7 @@ def score_items(
     place_in_trie = np.zeros((len(items), 1), np.int64)
     full = softmax == "full"
     behaviour = slice(vocabulary.behaviour_of(view), vocabulary.behaviour_of(view) + 1)
-    if decoder is None:
-        decoder = TreeDecoder(model, inputs.to(device), 2 + vocabulary.num_levels)
-    decoder.restart()
+    decoder = TreeDecoder(model, inputs.to(device), 2 + vocabulary.num_levels)
     start = torch.tensor([[vocabulary.pad, behaviour.start]], device=device)
     states = decoder.extend(start.expand(num_queries, -1), torch.tensor([[[0, -1], [1, 0]]], device=device))
     total = states.new_zeros(num_queries, items.shape[1])

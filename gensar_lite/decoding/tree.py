@@ -36,17 +36,9 @@ class TreeDecoder:
             self.cross.append(
                 (t5.heads(key, attention.n_heads).contiguous(), t5.heads(value, attention.n_heads).contiguous())
             )
-        self.keys: list[Tensor | None] = [None] * len(self.cross)
-        self.values: list[Tensor | None] = [None] * len(self.cross)
         # (H, depth): bias of a key that lies `distance` levels above the query
         bias = model.decoder.block[0].layer[0].SelfAttention.compute_bias(max_depth, max_depth)
         self.distance_bias = bias[0, :, -1].flip(-1)
-
-    def restart(self) -> TreeDecoder:
-        """Forget the nodes and keep what was computed from the inputs: another tree for the same queries."""
-        self.keys = [None] * len(self.cross)
-        self.values = [None] * len(self.cross)
-        return self
 
     def extend(self, tokens: Tensor, distance: Tensor) -> Tensor:
         """States (B, M, D) of new nodes; `distance` (B, M, n) is how many levels above a node each of the n nodes
