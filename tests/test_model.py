@@ -400,3 +400,10 @@ def test_a_t5_checkpoint_serves_as_backbone(model: GenSAR, signals: Signals, sav
         tiny_store(), signals, table, progress=False, **{**SIZES, "steps": 2, "backbone": str(saved / "model")}
     )
     assert len(other.recommend(k=3)) == 3
+
+
+def test_a_catalogue_of_many_chunks_is_scored_as_one(model: GenSAR, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = model.data.cases("search", "test").take(slice(0, 5))
+    whole = model.score(cases, None)
+    monkeypatch.setattr("gensar_lite.model.ITEMS_AT_ONCE", 16)
+    np.testing.assert_allclose(model.score(cases, None), whole, rtol=1e-4, atol=1e-4)
