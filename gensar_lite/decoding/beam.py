@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, descend, log_normaliser
+from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, descend, log_normaliser
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
@@ -71,14 +71,9 @@ def beam_search(
     states = states[:, 1:]
     nodes = torch.zeros(num_queries, 1, dtype=torch.long, device=device)
     for depth in range(trie.num_levels):
-        first, last = vocabulary.level_slices[view][depth]
-        level = slice(first, last)
-        logprob = t5.logits(model, states, level)
-        if softmax == "trie":
-            mask = trie.child_mask(depth, nodes.flatten().cpu().numpy(), last - first)
-            logprob = logprob.masked_fill(~torch.from_numpy(mask).to(device).view_as(logprob), -torch.inf)
-        normaliser = logprob.logsumexp(-1, keepdim=True) if not full else log_normaliser(model, states, softmax, level)
-        total = scores[..., None] + logprob - normaliser
+        first = vocabulary.level_slices[view][depth][0]
+        logprob = code_logprobs(model, vocabulary, view, depth, states, nodes.flatten().cpu().numpy(), softmax, trie)
+        total = scores[..., None] + logprob
         scores, parent, nodes, code = _best_children(trie, depth, nodes, total, num_beams, banned)
         if depth + 1 < trie.num_levels or full:
             distance = descend(distance, parent)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, descend, log_normaliser
+from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, descend, log_normaliser
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.vocabulary import Vocabulary
@@ -59,14 +59,7 @@ def score_items(
     fresh = np.zeros(items.shape, bool)
     fresh[:, 0] = True
     for depth, (first, last) in enumerate(vocabulary.level_slices[view]):
-        level = slice(first, last)
-        logprob = t5.logits(model, states, level)
-        if softmax == "trie":
-            mask = torch.from_numpy(vocabulary.tries[view].child_mask(depth, place_in_trie.ravel(), last - first))
-            logprob = logprob.masked_fill(~mask.to(device).view(*place_in_trie.shape, -1), -torch.inf)
-        logprob = logprob - (
-            log_normaliser(model, states, softmax, level) if full else logprob.logsumexp(-1, keepdim=True)
-        )
+        logprob = code_logprobs(model, vocabulary, view, depth, states, place_in_trie.ravel(), softmax)
         place = torch.from_numpy(node * (last - first) + tokens[..., depth] - first).to(device)
         total += logprob.flatten(1).gather(1, place.expand(num_queries, -1))
         if depth + 1 == vocabulary.num_levels and not full:

@@ -7,13 +7,17 @@ reordered, and a prefix that many identifiers share is computed once.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
+from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
+from gensar_lite.training.branches import branch, branch_logits
 from gensar_lite.training.inputs import Inputs
+from gensar_lite.training.vocabulary import Vocabulary
 
 CHUNK_ELEMENTS = 16_000_000
 
@@ -61,6 +65,29 @@ class TreeDecoder:
             x = x + F.linear(t5.attend(query, *self.cross[i], self.cross_bias), attention.o.weight)
             x = t5.feed_forward(x, block.layer[2])
         return t5.norm(x, self.model.decoder.final_layer_norm) * t5.head_scale(self.model)
+
+
+def code_logprobs(
+    model: T5ForConditionalGeneration,
+    vocabulary: Vocabulary,
+    view: str,
+    level: int,
+    states: Tensor,
+    nodes: np.ndarray,
+    softmax: str,
+    trie: IdentifierTrie | None = None,
+) -> Tensor:
+    """(B, M, K) log-probabilities of a level's codes for states (B, M, D) at trie nodes, (B * M,) or, where all B
+    queries stand at the same ones, (M,). With softmax "trie", -inf where a code leads nowhere."""
+    first, last = vocabulary.level_slices[view][level]
+    if softmax != "trie":
+        return t5.logits(model, states, slice(first, last)) - log_normaliser(model, states, softmax, slice(first, last))
+    table = model.shared.weight
+    branches = branch(vocabulary, view, level, nodes, trie).to(states.device)
+    vectors = F.embedding(branches.token, table)
+    rows = states if len(nodes) == states.shape[1] else states.flatten(0, 1)
+    logprob = branch_logits(rows, table[first:last], branches, vectors).log_softmax(-1)
+    return logprob.view(*states.shape[:-1], -1)
 
 
 def log_normaliser(model: T5ForConditionalGeneration, states: Tensor, softmax: str, level: slice) -> Tensor:

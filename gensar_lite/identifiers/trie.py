@@ -21,14 +21,13 @@ class IdentifierTrie:
 
     `codes[l]` (n_{l+1},) is the last code of each node of level l + 1. `children[l]` (n_l + 1,): the children
     of node i of level l are nodes `children[l][i]:children[l][i + 1]` of level l + 1. `items` (n_L,)
-    is the item number of each leaf. A trie cut down by `restrict` knows the `whole` one, and in `origin[l]` the number
-    that each of its nodes of level l has there.
+    is the item number of each leaf. A trie cut down by `restrict` knows in `origin[l]` the number that each of its
+    nodes of level l has in the whole one.
     """
 
     codes: list[np.ndarray]
     children: list[np.ndarray]
     items: np.ndarray
-    whole: IdentifierTrie | None = None
     origin: list[np.ndarray] | None = None
 
     @property
@@ -91,19 +90,14 @@ class IdentifierTrie:
         columns = [codes[node] for codes, node in zip(self.codes, leaf_of, strict=True)]
         small = self._from_sorted(columns, self.items[keep])
         origin = [np.zeros(1, np.int64), *(np.unique(node) for node in leaf_of)]
-        return replace(small, whole=self, origin=origin)
+        return replace(small, origin=origin)
 
-    def child_mask(self, level: int, nodes: np.ndarray, size: int) -> np.ndarray:
-        """(n, K) which codes lead on from nodes (n,) of a level, in the whole trie; K is the size of the next codebook."""
-        if self.whole is not None and self.origin is not None:
-            return self.whole.child_mask(level, self.origin[level][nodes], size)
+    def children_of(self, level: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (row, child) (P,) of nodes (n,) of a level (0: the root) and their children in the level below, in order."""
         first = self.children[level][nodes].astype(np.int64)
         count = self.children[level][nodes + 1] - first
         row = np.repeat(np.arange(len(nodes)), count)
-        child = np.arange(len(row)) + np.repeat(first - (np.cumsum(count) - count), count)
-        mask = np.zeros((len(nodes), size), bool)
-        mask[row, self.codes[level][child]] = True
-        return mask
+        return row, np.arange(len(row)) + np.repeat(first - (np.cumsum(count) - count), count)
 
     def paths(self, leaves: np.ndarray) -> np.ndarray:
         """(n, L) the nodes, one a level, on the way to each leaf (n,)."""

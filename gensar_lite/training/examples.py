@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from gensar_lite.data.dataset import Dataset
+from gensar_lite.training.branches import Branches, branch
 from gensar_lite.training.inputs import InputEncoder, Inputs
 from gensar_lite.training.prompts import PROMPTS, TEXT_TASKS
 from gensar_lite.training.settings import TrainingConfig
@@ -29,13 +30,13 @@ SHORTEST, LENGTH_RATIO = (
 
 class CodeChunk(NamedTuple):
     """B examples whose target is an identifier. `rows[view]` (B_v,) are those of a view, `targets[view]` (B_v, L) its
-    tokens, and with softmax "trie" `allowed[view]` per level the codes (B_v, K) that lead to an item."""
+    tokens. With softmax "trie", `choices[view]` holds per level the examples among B_v that have a choice, and between what."""
 
     inputs: Inputs
     decoder: torch.Tensor
     rows: dict[str, torch.Tensor]
     targets: dict[str, torch.Tensor]
-    allowed: dict[str, list[torch.Tensor]]
+    choices: dict[str, list[tuple[torch.Tensor, Branches]]]
 
 
 class TextChunk(NamedTuple):
@@ -204,7 +205,7 @@ class Examples:
 
     def _code_chunk(self, table: np.ndarray) -> CodeChunk:
         *_, item, view, _ = table
-        rows, targets, allowed = {}, {}, {}
+        rows, targets, choices = {}, {}, {}
         decoder = np.zeros((len(item), 2 + self.vocabulary.num_levels), np.int64)
         for v, name in enumerate(VIEWS):
             which = np.flatnonzero(view == v)
@@ -214,14 +215,17 @@ class Examples:
                 decoder[which, 2:] = tokens
                 rows[name], targets[name] = torch.from_numpy(which), torch.from_numpy(tokens)
                 if self.config.softmax == "trie":
-                    allowed[name] = self._allowed(name, item[which])
-        return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets, allowed)
+                    choices[name] = self._choices(name, item[which])
+        return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets, choices)
 
-    def _allowed(self, view: str, items: np.ndarray) -> list[torch.Tensor]:
+    def _choices(self, view: str, items: np.ndarray) -> list[tuple[torch.Tensor, Branches]]:
         nodes = np.insert(self.vocabulary.nodes[view][items], 0, 0, axis=1)
-        trie = self.vocabulary.tries[view]
-        sizes = [last - first for first, last in self.vocabulary.level_slices[view]]
-        return [torch.from_numpy(trie.child_mask(level, nodes[:, level], size)) for level, size in enumerate(sizes)]
+        choices = []
+        for level, children in enumerate(self.vocabulary.tries[view].children):
+            node = nodes[:, level]
+            open_ = np.flatnonzero(children[node + 1] - children[node] > 1)  # an only child is certain
+            choices.append((torch.from_numpy(open_), branch(self.vocabulary, view, level, node[open_])))
+        return choices
 
     def _text_chunk(self, table: np.ndarray) -> TextChunk:
         text = table[-1]

@@ -1,7 +1,7 @@
 """Starting values for the embeddings: words and codes in one space of meanings.
 
 Explained in notebook 05. A word starts at the mean vector of the items whose text contains it, a code at the mean
-vector of the items that carry it, an item at its own; so a query and the codes of the items it describes are close before
+vector of the items that carry it, an item at its own, a trie node at the mean of its items; so a query and the codes of the items it describes are close before
 the first step. The largest single lever for small models trained briefly.
 """
 
@@ -33,6 +33,11 @@ def initial_vectors(
     remembered = np.arange(vocabulary.num_remembered)
     token.append(vocabulary.num_written + remembered)
     item.append(remembered)
+    for view, levels in vocabulary.node_tokens.items():
+        for level, tokens in enumerate(levels):
+            carried = tokens[vocabulary.nodes[view][:, level]]
+            token.append(carried[carried >= 0])
+            item.append(np.flatnonzero(carried >= 0))
     pairs = np.unique(np.concatenate(token) * num_items + np.concatenate(item))
     token_of, item_of = np.divmod(pairs, num_items)
     count = np.bincount(token_of, minlength=vocabulary.size)

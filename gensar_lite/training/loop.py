@@ -23,6 +23,7 @@ from transformers import T5ForConditionalGeneration
 from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
 from gensar_lite.signals.sequential import without_denormals
 from gensar_lite.training import t5
+from gensar_lite.training.branches import branch_logits
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.settings import TrainingConfig
 from gensar_lite.training.vocabulary import Vocabulary
@@ -44,41 +45,58 @@ class Objective(torch.nn.Module):
     def forward(self, chunks: list[CodeChunk | TextChunk]) -> torch.Tensor:
         # every look-up in the table has a gradient as large as the table: one for all tokens, one for all codes
         table = self.backbone.shared.weight
-        tokens = [part for chunk in chunks for part in (chunk.inputs.token, chunk.decoder.flatten())]
+        tokens = [
+            part for chunk in chunks for part in (chunk.inputs.token, chunk.decoder.flatten(), _node_tokens(chunk))
+        ]
         vectors = F.embedding(torch.cat(tokens), table).split([len(part) for part in tokens])
         codes = table[self.vocabulary.num_words : self.vocabulary.num_written]
         num = sum(len(chunk.decoder) for chunk in chunks)
         losses = []
-        for chunk, read, written in zip(chunks, vectors[::2], vectors[1::2], strict=True):
+        for chunk, read, written, nodes in zip(chunks, vectors[::3], vectors[1::3], vectors[2::3], strict=True):
             encoded = t5.encode(self.backbone, chunk.inputs, self.dropout, read)
             decoder = written.view(*chunk.decoder.shape, -1)
             if isinstance(chunk, CodeChunk) and self.softmax != "full":
                 decoder = decoder[:, :-1]  # nothing follows the last code
             states = t5.decode(self.backbone, decoder, encoded, chunk.inputs.mask, self.dropout)
             loss = (
-                self.code_loss(chunk, states, codes) if isinstance(chunk, CodeChunk) else self.text_loss(chunk, states)
+                self.code_loss(chunk, states, codes, nodes)
+                if isinstance(chunk, CodeChunk)
+                else self.text_loss(chunk, states)
             )
             losses.append(loss * (len(chunk.decoder) / num))
         return torch.stack(losses).sum()
 
-    def code_loss(self, chunk: CodeChunk, states: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    def code_loss(
+        self, chunk: CodeChunk, states: torch.Tensor, codes: torch.Tensor, nodes: torch.Tensor
+    ) -> torch.Tensor:
         if self.softmax == "full":
             labels = F.pad(chunk.decoder[:, 1:], (0, 1), value=self.vocabulary.eos)
             return F.cross_entropy(t5.logits(self.backbone, states).flatten(0, 1), labels.flatten())
-        losses = []
+        losses, used = [], 0
         for view, rows in chunk.rows.items():
             for level, (start, stop) in enumerate(self.vocabulary.level_slices[view]):
                 book = codes[start - self.vocabulary.num_words : stop - self.vocabulary.num_words]
-                scores = F.linear(states[rows, 1 + level], book)
-                if chunk.allowed:
-                    scores = scores.masked_fill(~chunk.allowed[view][level], -torch.inf)
-                losses.append(F.cross_entropy(scores, chunk.targets[view][:, level] - start, reduction="sum"))
+                here, target = states[rows, 1 + level], chunk.targets[view][:, level] - start
+                if chunk.choices:
+                    some, branches = chunk.choices[view][level]
+                    first, used = used, used + len(branches.token)
+                    scores, target = branch_logits(here[some], book, branches, nodes[first:used]), target[some]
+                else:
+                    scores = F.linear(here, book)
+                losses.append(F.cross_entropy(scores, target, reduction="sum"))
         return torch.stack(losses).sum() / (len(chunk.decoder) * self.vocabulary.num_levels)
 
     def text_loss(self, chunk: TextChunk, states: torch.Tensor) -> torch.Tensor:
         words = slice(None) if self.softmax == "full" else slice(0, self.vocabulary.num_words)
         there = chunk.labels >= 0
         return F.cross_entropy(t5.logits(self.backbone, states[there], words), chunk.labels[there])
+
+
+def _node_tokens(chunk: CodeChunk | TextChunk) -> torch.Tensor:
+    """Tokens of the node vectors that a chunk chooses between, in the order of `Objective.code_loss`."""
+    choices = chunk.choices.values() if isinstance(chunk, CodeChunk) else ()
+    tokens = [branches.token for levels in choices for _, branches in levels]
+    return torch.cat(tokens) if tokens else torch.zeros(0, dtype=torch.long, device=chunk.decoder.device)
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -162,7 +180,9 @@ def _move(chunk: CodeChunk | TextChunk, device: torch.device) -> CodeChunk | Tex
     def move(part: Any) -> Any:
         if isinstance(part, dict):
             return {key: move(value) for key, value in part.items()}
-        return [move(value) for value in part] if isinstance(part, list) else part.to(device)
+        if isinstance(part, list):
+            return [move(value) for value in part]
+        return tuple(map(move, part)) if type(part) is tuple else part.to(device)
 
     return type(chunk)(*(move(part) for part in chunk))
 

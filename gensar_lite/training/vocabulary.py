@@ -101,9 +101,10 @@ class Vocabulary:
     `view_tokens[view]` is (N, L): the tokens of each item's identifier in that view.
     `level_slices[view]` gives, per level, the half-open range of token ids of the level's codebook.
     `tries[view]` holds the identifiers as a trie, `rank[view]` (N,) each item's leaf in it, `nodes[view]` (N, L) the
-    nodes on the way there. The first `num_written` tokens
-    can be written by the decoder; the last `num_remembered` stand for whole items and are only read: item n, where
-    it is remembered, is token `num_written + n`.
+    nodes on the way there. The first `num_written` tokens are words, behaviours and codes. The tokens after
+    them are no words of any text: vectors of the first `num_remembered` items (item n is token `num_written + n`), and of the
+    trie nodes that hold several of those. `node_tokens[view][l]` (n_{l+1},) is the token of each node of level l + 1; -1 for
+    nodes of the first level, which their code describes in full, and for nodes of new items.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, table: IdentifierTable, num_remembered: int = 0) -> None:
@@ -116,7 +117,6 @@ class Vocabulary:
         starts = self.num_words + np.concatenate([[0], np.cumsum(table.codebook_sizes)])
         self.num_written = int(starts[-1])
         self.num_remembered = num_remembered
-        self.size = self.num_written + num_remembered
         self.num_levels = len(table.codebooks_of["semantic"])
         self.view_tokens: dict[str, np.ndarray] = {}
         self.level_slices: dict[str, list[tuple[int, int]]] = {}
@@ -130,6 +130,32 @@ class Vocabulary:
             trie = self.tries[view] = IdentifierTrie.build(codes)
             self.rank[view] = np.argsort(trie.items)
             self.nodes[view] = trie.paths(self.rank[view])
+        self.node_tokens, self.size = self._number_nodes(table)
+
+    def _number_nodes(self, table: IdentifierTable) -> tuple[dict[str, list[np.ndarray]], int]:
+        """Tokens of the trie nodes of both views; prefixes that the views share have one token."""
+        known, size = self.num_remembered, self.num_written + self.num_remembered
+        found: dict[str, list[np.ndarray]] = {}
+        books: dict[tuple[int, ...], np.ndarray] = {}
+        for view, codes in table.codes.items():
+            found[view] = [np.full(len(level), -1) for level in self.tries[view].codes]
+            if not known:
+                continue
+            then = self.tries[view] if known == len(codes) else IdentifierTrie.build(codes[:known])
+            paths = then.paths(np.argsort(then.items))
+            for level, counts in enumerate(then.leaf_counts()):
+                path = tuple(table.codebooks_of[view][: level + 1])
+                if level == 0:
+                    continue
+                if path not in books:
+                    several = counts > 1
+                    tokens = size + np.cumsum(several) - 1
+                    size += int(several.sum())
+                    alone = ~several[paths[:, level]]
+                    tokens[paths[alone, level]] = self.num_written + np.flatnonzero(alone)
+                    books[path] = tokens
+                found[view][level][self.nodes[view][:known, level]] = books[path][paths[:, level]]
+        return found, size
 
     def behaviour_of(self, view: str) -> int:
         """Token that announces an identifier of this view: `<R_I>` or `<S_I>`."""
