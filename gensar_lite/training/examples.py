@@ -149,6 +149,8 @@ class Examples:
             rows = self.draw(task, step, config.batch_size)
             examples = self.tasks[task]
             prompt = self.encoder.prompt_row[task] + rng.integers(len(PROMPTS[task]), size=len(rows))
+            if (odds := config.level_odds(task)) is not None:  # Dosovitskiy & Djolonga 2020, "You Only Train Once"
+                prompt = prompt + self.encoder.num_prompts * rng.choice(len(odds), size=len(rows), p=odds)
             history = examples.stop[rows] - examples.start[rows]
             kept = np.minimum(history, self.encoder.max_events)
             # a random part of the history is hidden: an old habit must not drown the latest event

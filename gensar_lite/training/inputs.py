@@ -57,12 +57,21 @@ class InputEncoder:
         self.max_events = max_events
         self.max_text = max_text
         prompts = vocabulary.encode([prompt for task in PROMPTS.values() for prompt in task])
+        num_prompts = len(prompts)
+        if len(vocabulary.mixes):
+            wishes = np.repeat(vocabulary.mixes, num_prompts)
+            prompts = Sequences.join(
+                [Sequences(wishes, np.arange(len(wishes) + 1)), Sequences.stack([prompts] * len(vocabulary.mixes))]
+            )
         self.queries = vocabulary.encode(log.queries, max_text)
         self.texts = vocabulary.encode(item_texts, max_text)
         self.event_segments = self.describe_events(log.item, log.query, log.searched, self.queries)
         stored = [prompts, self.event_segments, self.with_behaviour("<S_Q>", self.queries), self.texts]
         self.base = dict(zip(("prompt", "event", "query", "text"), np.cumsum([0, *map(len, stored)]), strict=False))
         self.store = Sequences.stack(stored)
+        # a conditioned model reads each prompt with one of the mixes that can be wished for: a copy of all for each
+        self.wished = 0
+        self.num_prompts = num_prompts
         self.prompt_row = {task: i * len(ways) for i, (task, ways) in enumerate(PROMPTS.items())}
 
     def with_behaviour(self, behaviour: str, texts: Sequences) -> Sequences:
@@ -151,7 +160,7 @@ class InputEncoder:
         `events` holds the history segments of all B examples one after the other, `count` (B,) how many each.
         """
         num = len(count)
-        first = self.prompt_row[task]
+        first = self.wished * self.num_prompts + self.prompt_row[task]
         parts = [Sequences.of([self.store[first]]), events]
         if queries is not None:
             parts.append(self.with_behaviour("<S_Q>", self.vocabulary.encode(queries, self.max_text)))
