@@ -33,7 +33,9 @@ class TrainingConfig:
 
     softmax: str = "trie"
     mix: float = 0.6
-    mix_levels: tuple[float, ...] = ()  # mixes that one model can be asked for, each a token in its inputs; `mix` is then their mean
+    mix_levels: tuple[
+        float, ...
+    ] = ()  # mixes that one model can be asked for, each a token in its inputs; `mix` is then their mean
     pseudo_share: float = 0.5  # of the search examples
     aux_shares: dict[str, float] = field(
         default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
