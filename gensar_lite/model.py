@@ -97,13 +97,13 @@ class GenSAR:
         config: RunConfig | None = None,
         checkpoint: str | Path | None = None,
         progress: bool = True,
-        start: GenSAR | None = None,
+        parent: GenSAR | None = None,
         **changes: object,
     ) -> GenSAR:
         """Train a model on the training part of a data set.
 
         `preset` and `changes` (any field of `TrainingConfig`) choose the sizes and the schedule, or `config` gives
-        them whole. `checkpoint` names a folder from which a training that was killed goes on. `start` gives a
+        them whole. `checkpoint` names a folder from which a training that was killed goes on. `parent` gives a
         model of the same identifiers and sizes whose weights training starts from (a fine-tune).
         """
         config = config or preset_config(preset, seed, **changes)
@@ -111,8 +111,8 @@ class GenSAR:
         typed = sorted({log.queries[q] for q in np.unique(log.query[data.train_mask & log.searched])})
         tokenizer = load_or_train_tokenizer([*data.item_texts, *typed], config)
         model = cls(data, signals, identifiers, tokenizer, None, config)
-        if start is not None:
-            model.take_weights(start)
+        if parent is not None:
+            model.take_weights(parent)
         elif config.training.backbone is None:
             width = config.training.d_model
             second = round(width * config.training.collaborative_dims)

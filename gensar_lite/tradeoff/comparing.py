@@ -15,14 +15,14 @@ from gensar_lite.data.splits import TASKS
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.evaluation.significance import compare, correct_holm
 from gensar_lite.tradeoff.pareto import shortfall
-from gensar_lite.tradeoff.reading import Curve, Goals, describe_choice
+from gensar_lite.tradeoff.reading import PRIMARY_GOALS, Curve, Goals, describe_choice
 from gensar_lite.tradeoff.results import CURVE
 
 GENERATIVE = {"search": 0.0, "recommendation": 1.0}
 """The mix at which a generative model serves one task alone."""
 
 
-def specialists_table(results: pd.DataFrame, goals: Goals = Goals()) -> pd.DataFrame:
+def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
     """Every specialist of every data set: rankers, and generative models of one task (mix 0 or 1 of a sweep).
 
     Columns data, task, specialist, valid, value (means over seeds), num_seeds, and `best`: first on validation.
@@ -49,7 +49,7 @@ def specialists_table(results: pd.DataFrame, goals: Goals = Goals()) -> pd.DataF
     return table
 
 
-def labelled_ranks(ranks: pd.DataFrame, curves: Iterable[Curve], goals: Goals = Goals()) -> pd.DataFrame:
+def labelled_ranks(ranks: pd.DataFrame, curves: Iterable[Curve], goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
     """Test ranks of each curve at its chosen place, and of every specialist, named in the column `model`.
 
     A curve is called by its strategy, variant and kind; a specialist as in `specialists_table`.
@@ -70,7 +70,7 @@ def labelled_ranks(ranks: pd.DataFrame, curves: Iterable[Curve], goals: Goals = 
 
 
 def compare_strategies(
-    ranks: pd.DataFrame, curves: list[Curve], reference: str, goals: Goals = Goals()
+    ranks: pd.DataFrame, curves: list[Curve], reference: str, goals: Goals = PRIMARY_GOALS
 ) -> pd.DataFrame:
     """One curve (by its name, such as "gensar") against all others of the same data, task by task.
 
@@ -82,12 +82,15 @@ def compare_strategies(
         others = [name for name in names if name != reference]
         if reference in names and others:
             table = labelled_ranks(ranks[ranks["data"] == label], group, goals)
-            parts.append(compare(table, reference, others, (goals.metric,)).assign(data=label))
+            found = compare(table, reference, others, (goals.metric,)).assign(data=label)
+            seeds = {describe_choice(curve.name): len(curve.seeds) for curve in group}
+            found["num_seeds"] = np.minimum(found["num_seeds"], found["against"].map(seeds))
+            parts.append(found)
     return _corrected(parts)
 
 
 def compare_with_specialists(
-    results: pd.DataFrame, ranks: pd.DataFrame, curves: list[Curve], goals: Goals = Goals()
+    results: pd.DataFrame, ranks: pd.DataFrame, curves: list[Curve], goals: Goals = PRIMARY_GOALS
 ) -> pd.DataFrame:
     """Each curve's chosen model against the best specialist of each task (best on validation).
 

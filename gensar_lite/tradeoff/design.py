@@ -115,7 +115,7 @@ class Design:
                 )
                 raise DataError(f"block {number} of the design {what}; a block has {', '.join(sorted(names))}")
             blocks.append(Block(**{name: tuple(value) for name, value in given.items()}))
-        rest = {
+        rest: dict[str, Any] = {
             f.name: tuple(content[f.name]) if isinstance(content[f.name], list) else content[f.name]
             for f in fields(cls)
             if f.name in content and f.name != "blocks"

@@ -70,8 +70,8 @@ class FusedRanker:
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
         """(C, n) or (C, N) fused scores."""
         weight = self.weights.get(cases.task, 0.0) if cases.task in self.second.tasks else 0.0
-        parts = [self.first.score(cases, candidates), self.second.score(cases, candidates) if weight else None]
-        return fuse(parts[0], parts[1], weight, self.how)
+        theirs = self.second.score(cases, candidates) if weight else None
+        return fuse(self.first.score(cases, candidates), theirs, weight, self.how)
 
 
 def fuse(first: np.ndarray, second: np.ndarray | None, weight: float, how: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,9 @@ class Goals:
     def of(self, task: str) -> str:
         """The protocol of a task."""
         return self.recommendation if task == "recommendation" else self.search
+
+
+PRIMARY_GOALS = Goals()
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def refuse_mixture(results: pd.DataFrame) -> None:
             raise ValueError(f"the results of {label} mix several values of {column} ({values}); choose one first")
 
 
-def read_curves(results: pd.DataFrame, ranks: pd.DataFrame, goals: Goals = Goals()) -> list[Curve]:
+def read_curves(results: pd.DataFrame, ranks: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> list[Curve]:
     """All curves that serve both tasks. Seeds that lack a place that others have are left out of that curve.
 
     Raises ValueError where results of several data sets under one name, or of several versions, are mixed.
@@ -112,27 +116,32 @@ def _one_curve(name: dict[str, str], values: pd.DataFrame, valid: pd.DataFrame, 
     measured = values.groupby("seed")["place"].nunique()
     seeds = sorted(measured.index[measured == len(places)].tolist())
     if not seeds:  # a sweep under way: what the first seed has
-        seeds = [int(measured.idxmax())]
+        seeds = [int(measured.index[int(np.argmax(measured.to_numpy()))])]
         places = np.sort(values.loc[values["seed"] == seeds[0], "place"].unique())
     users = np.sort(values["user_id"].unique())
     inside = values[values["seed"].isin(seeds) & values["place"].isin(places)]
     table = np.full((len(seeds), len(places), len(TASKS), len(users)), np.nan)
     at = (
-        pd.Index(seeds).get_indexer(inside["seed"]),
-        pd.Index(places).get_indexer(inside["place"]),
-        pd.Index(TASKS).get_indexer(inside["task"]),
-        pd.Index(users).get_indexer(inside["user_id"]),
+        _rows_of(seeds, inside["seed"]),
+        _rows_of(places, inside["place"]),
+        _rows_of(TASKS, inside["task"]),
+        _rows_of(users, inside["user_id"]),
     )
     table[at] = inside["value"]
     chosen = valid[valid["seed"].isin(seeds) & valid["place"].isin(places)]
     means = np.full((len(seeds), len(places), len(TASKS)), np.nan)
     for number, task in enumerate(TASKS):
         rows = chosen[(chosen["task"] == task) & (chosen["protocol"] == PRIMARY[task][0])]
-        row = pd.Index(seeds).get_indexer(rows["seed"]), pd.Index(places).get_indexer(rows["place"])
+        row = _rows_of(seeds, rows["seed"]), _rows_of(places, rows["place"])
         means[row[0], row[1], number] = rows["value"]
     runs = chosen.drop_duplicates(["seed", "run"]).groupby("seed")[["seconds", "cpu_seconds"]].sum() / 60
     spent = runs.reindex(seeds)
     return Curve(name, seeds, places, table, means, spent["cpu_seconds"].to_numpy(), spent["seconds"].to_numpy())
+
+
+def _rows_of(known: Any, values: pd.Series) -> np.ndarray:
+    """The place of each value among the known ones."""
+    return pd.Index(known).get_indexer(pd.Index(values))
 
 
 def resample_points(users: np.ndarray, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -244,16 +253,20 @@ def sweep_at_cost(curves: list[Curve], of: Curve, reference: tuple[float, float]
     num = int(np.clip(float(of.cpu_minutes.mean()) / max(each, 1e-9), 1, len(sweep.places)))
     middle = [len(sweep.places) // 2]
     taken = np.unique(np.round(np.linspace(0, len(sweep.places) - 1, num)).astype(int)) if num > 1 else np.array(middle)
-    test = sweep.test
+    valid = sweep.valid.mean(axis=0)
+    volumes = [
+        float(hypervolume(sweep.test[:, rows[pareto_front(valid[rows])]], reference).mean())
+        for rows in (taken, np.arange(len(sweep.places)))
+    ]
     return {
         "sweep_points": float(num),
-        "sweep_hypervolume": float(hypervolume(test[:, taken], reference).mean()),
-        "sweep_whole": float(hypervolume(test, reference).mean()),
+        "sweep_hypervolume": volumes[0],
+        "sweep_whole": volumes[1],
         "sweep_cpu_minutes": float(sweep.cpu_minutes.mean()),
     }
 
 
-def describe_choice(row: Mapping[str, object]) -> str:
+def describe_choice(row: Mapping[Any, Any]) -> str:
     """A curve's name in words."""
     kind = "" if row["curve"] == "sweep" else f", {row['curve']}"
     variant = f" ({row['variant']})" if row["variant"] else ""

@@ -97,7 +97,7 @@ def read_ranks(folder: str | Path, results: pd.DataFrame) -> pd.DataFrame:
         if not path.is_file():
             raise DataError(f"{path} is missing; copy the runs of the other machines into {Path(folder) / 'runs'}")
         ranks = pd.read_parquet(path)
-        same = {name: value for name, value in row.items() if name not in ("curve", "run")}
+        same = {str(name): value for name, value in row.items() if name not in ("curve", "run")}
         parts.append(ranks.assign(**same, run=row["run"]))
     if not parts:
         return pd.DataFrame()

@@ -121,7 +121,7 @@ def _interpolate(unit: Unit, design: Design, shop: Workshop) -> Outcome:
     ends = []
     for mix in design.finetune_mixes:
         changed = replace(whole.training, mix=mix, steps=steps, learning_rate=rate, validate_every=steps)
-        ends.append(shop.model(unit.data, replace(whole, training=changed), keep=True, start=parent))
+        ends.append(shop.model(unit.data, replace(whole, training=changed), keep=True, parent=parent))
     places = np.linspace(0, 1, design.num_places)
     line = WeightLine(ends[0].thing, ends[1].thing)
     data = shop.dataset(unit.data)

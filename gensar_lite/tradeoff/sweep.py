@@ -149,6 +149,7 @@ class _Sweep:
     ) -> None:
         self.design, self.shop, self.work, self.units = design, shop, work, units
         self.fingerprints, self.version, self.say = fingerprints, version, say
+        self.guess = 0.0  # seconds of a training, before any has been seen
 
     def announce(self) -> None:
         """Say what is ahead, with a first guess of how long it takes."""
@@ -156,8 +157,8 @@ class _Sweep:
         left = [unit for key, unit in self.units.items() if key not in done]
         guess = ""
         if trained := [unit for unit in left if unit.kind != "specialist"]:
-            each = estimate_seconds(self.shop.dataset(trained[0].data), self.design.config(trained[0]))
-            guess = f"; trainings will take {in_words(each * len(trained))} (a guess from sizes and a short speed test)"
+            self.guess = estimate_seconds(self.shop.dataset(trained[0].data), self.design.config(trained[0]))
+            guess = f"; trainings will take {in_words(self.guess * len(trained))} (a guess from sizes and a short speed test)"
         self.say(f"{len(self.units)} runs, {len(done)} of them done{guess}.")
 
     def do(self, trial: FrozenTrial) -> None:
@@ -214,7 +215,8 @@ class _Sweep:
         if not waiting or not spent:
             return ""
         mean = {kind: sum(seconds) / len(seconds) for kind, seconds in spent.items()}
-        overall = max(mean.values())  # a kind that has not run yet: rather too long than too short
+        seen = [seconds for kind, seconds in mean.items() if kind != "specialist"]
+        overall = max(seen, default=self.guess)  # a kind that has not run yet: rather too long than too short
         total = sum(mean.get(t.user_attrs["unit"]["kind"], overall) for t in waiting)
         workers = 1 + len(self.work.trials(TrialState.RUNNING))
         return f"; {in_words(total / workers)} left"

@@ -104,15 +104,15 @@ class Workshop:
         return self._kept("identifiers", made_from, make, lambda made, folder: made.save(folder), load)
 
     def model(
-        self, label: str, config: RunConfig, keep: bool = False, start: Made[GenSAR] | None = None
+        self, label: str, config: RunConfig, keep: bool = False, parent: Made[GenSAR] | None = None
     ) -> Made[GenSAR]:
         """A trained model; `keep` leaves it in the sweep's folder as a run that can be searched.
 
-        `start` is the parent of a fine-tune. A training that was killed goes on from its checkpoint; its cost is then
+        `parent` is the parent of a fine-tune. A training that was killed goes on from its checkpoint; its cost is then
         that of the steps seen here, scaled to all of them.
         """
         data, signals, table = self.dataset(label), self.signals(label, config), self.identifiers(label, config)
-        made_from = {"from": table.key, "config": config.to_json(), "start": start.key if start else None}
+        made_from = {"from": table.key, "config": config.to_json(), "parent": parent.key if parent else None}
         key = self._key(made_from)
         checkpoint = self.out / "checkpoints" / key
 
@@ -126,7 +126,7 @@ class Workshop:
                 config=config,
                 checkpoint=checkpoint,
                 progress=self.progress,
-                start=start.thing if start else None,
+                parent=parent.thing if parent else None,
             )
             last = model.training_history[-1]["step"] if model.training_history else 0
             return model, last / (last - first) if last > first else 1.0
