@@ -24,6 +24,7 @@ from gensar_lite.explore.report import Picture
 from gensar_lite.explore.style import FAINT, GROUPS, INK, MARKERS, MUTED, PAPER, TASK_COLOURS, shorten, style
 from gensar_lite.signals import Signals
 from gensar_lite.tradeoff.gains import FEATURES, case_features, who_gains
+from gensar_lite.tradeoff.pareto import pareto_front
 from gensar_lite.tradeoff.reading import Goals, describe_choice
 from gensar_lite.tradeoff.summary import Reading
 
@@ -52,8 +53,8 @@ def plot_tradeoff(points: pd.DataFrame, specialists: pd.DataFrame, goals: Goals,
         for ax in axes.flat[len(labels) :]:
             ax.set_visible(False)
         for label, ax in zip(labels, axes.flat, strict=False):
-            own = points[points["data"] == label]
-            _draw_specialists(ax, specialists, label)
+            own = _with_front(points[points["data"] == label])
+            _draw_specialists(ax, specialists, label, own)
             for name, curve in _named_curves(own).items():
                 _draw_curve(ax, curve, name, names.index(name))
             _label_plane(ax, goals)
@@ -83,7 +84,7 @@ def plot_cheap(points: pd.DataFrame, volumes: pd.DataFrame, goals: Goals, label:
     )
     if volumes["curve"].nunique() < 2:
         raise ValueError(f"there is no cheap curve of {strategy} on {label} to draw beside the sweep")
-    kinds = list(volumes["curve"])
+    points, kinds = _with_front(points), list(volumes["curve"])
     with style():
         figure, (plane, cost) = plt.subplots(1, 2, figsize=(11.5, 4.6), layout="constrained", width_ratios=(1.15, 1))
         for place, kind in enumerate(kinds):
@@ -154,6 +155,11 @@ def plot_gains(gains: pd.DataFrame, model: str, against: dict[str, str], metric:
     return figure
 
 
+def _with_front(points: pd.DataFrame) -> pd.DataFrame:
+    """The points of one panel with the front of validation among them alone."""
+    return points.assign(front=pareto_front(points[[f"{task}_valid" for task in TASKS]].to_numpy()))
+
+
 def _named_curves(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
     names = [describe_choice(row) for row in points.to_dict("records")]
     return {str(name): part for name, part in points.groupby(names, sort=False)}
@@ -190,17 +196,27 @@ def _draw_curve(ax: Axes, points: pd.DataFrame, name: str, number: int, crosses:
         )
 
 
-def _draw_specialists(ax: Axes, specialists: pd.DataFrame, label: str) -> None:
+def _draw_specialists(ax: Axes, specialists: pd.DataFrame, label: str, points: pd.DataFrame) -> None:
+    """Lines at the best specialist of each task; one far away from all curves is told at the edge instead."""
     best = specialists[(specialists["data"] == label) & specialists["best"]] if len(specialists) else specialists
+    dots: dict[str, Any] = {"color": MUTED, "linewidth": 1.1, "linestyle": (0, (1, 2)), "zorder": 0}
+    told: dict[str, Any] = {"fontsize": 8, "color": MUTED, "textcoords": "offset points", "va": "top", "ha": "right"}
     for row in best.to_dict("records"):
-        text = f"{row['specialist']} {row['value']:.3f}"
-        dots: dict[str, Any] = {"color": MUTED, "linewidth": 1.1, "linestyle": (0, (1, 2)), "zorder": 0}
-        if row["task"] == "recommendation":
-            ax.axvline(row["value"], **dots)
-            ax.annotate(text, (row["value"], 0.02), xycoords=("data", "axes fraction"), rotation=90, fontsize=8, color=MUTED, ha="right", va="bottom", xytext=(-2, 0), textcoords="offset points")  # fmt: skip
+        value, across = row["value"], row["task"] == "recommendation"
+        low, high = points[row["task"]].min(), points[row["task"]].max()
+        near = low - (high - low) < value < high + (high - low)
+        arrow = "" if near else (" \N{RIGHTWARDS ARROW}" if across else " \N{UPWARDS ARROW}")
+        if near:
+            ax.axvline(value, **dots) if across else ax.axhline(value, **dots)
+        text = f"{row['specialist']} {value:.3f}{arrow}"
+        if across:
+            at = (value, 0.98) if near else (0.99, 0.98)
+            frame = ("data" if near else "axes fraction", "axes fraction")
+            ax.annotate(text, at, xycoords=frame, xytext=(-2, -14), rotation=90, **told)
         else:
-            ax.axhline(row["value"], **dots)
-            ax.annotate(text, (0.02, row["value"]), xycoords=("axes fraction", "data"), fontsize=8, color=MUTED, va="bottom", xytext=(0, 2), textcoords="offset points")  # fmt: skip
+            at = (0.99, value) if near else (0.99, 0.995)
+            frame = ("axes fraction", "data" if near else "axes fraction")
+            ax.annotate(text, at, xycoords=frame, xytext=(0, -2), **told)
 
 
 def _label_plane(ax: Axes, goals: Goals) -> None:
@@ -212,7 +228,7 @@ def _label_plane(ax: Axes, goals: Goals) -> None:
 
 def _note(ax: Axes, text: str) -> None:
     ax.annotate(
-        text, (0.99, 0.99), xycoords="axes fraction", ha="right", va="top", fontsize=8.5, color=MUTED, style="italic"
+        text, (0.01, 0.01), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=MUTED, style="italic"
     )
 
 

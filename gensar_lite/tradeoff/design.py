@@ -181,14 +181,14 @@ class Design:
             raise DataError(
                 "finetune_share must lie between 0 and 1, num_places be at least 2, finetune_mixes be two rising mixes"
             )
-        units = self.units()
-        if not units:
-            raise DataError("the design holds no run; give at least one data set, strategy, mix and seed")
         for block in self.blocks:
             _refuse("curve", block.curves, CURVES)
             _refuse("specialist", block.specialists, NAMES)
             if wrong := [mix for mix in block.mixes if not 0 <= mix <= 1]:
                 raise DataError(f"mixes must lie between 0 (search only) and 1 (recommendation only), not {wrong}")
+        units = self.units()
+        if not units:
+            raise DataError("the design holds no run; give at least one data set, strategy, mix and seed")
         for config in {repr(config): config for config in map(self.config, units)}.values():
             check_config(config)
 

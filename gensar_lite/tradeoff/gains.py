@@ -95,7 +95,7 @@ def who_gains(
                     {
                         "task": task,
                         "feature": feature,
-                        "group": f"{lowest:g}" if lowest == highest else f"{lowest:g} to {highest:g}",
+                        "group": " to ".join(dict.fromkeys(f"{round(edge, 2):g}" for edge in (lowest, highest))),
                         "lowest": lowest,
                         "highest": highest,
                         "cases": len(inside),

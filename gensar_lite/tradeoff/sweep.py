@@ -75,6 +75,7 @@ def run_sweep(
     sweep.announce()
     while (trial := work.take(set(units))) is not None:
         sweep.do(trial)
+        progress_of(work, out, set(units))  # whoever wants to look in between finds a table
     return progress_of(work, out, set(units))
 
 
