@@ -200,8 +200,12 @@ class Examples:
         prompt, start, stop, tail, *_ = table
         example, event = self.encoder.history_rows(start, stop)
         there = np.flatnonzero(tail >= 0)
+        wish = None
+        if self.config.mix_levels:
+            level, prompt = np.divmod(prompt, self.encoder.num_prompts)
+            wish = self.encoder.base["wish"] + level
         return self.encoder.compose(
-            prompt, (example, self.encoder.base["event"] + event), (there, tail[there]), self.store
+            prompt, (example, self.encoder.base["event"] + event), (there, tail[there]), self.store, wish
         )
 
     def _code_chunk(self, table: np.ndarray) -> CodeChunk:
