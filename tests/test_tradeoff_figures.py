@@ -12,7 +12,8 @@ import pytest
 from test_plots import check, texts_of
 from test_tradeoff_reading import CURVES, GOALS, ranks_of, sweep_of
 
-from gensar_lite.explore.plots import plot_cheap, plot_gains, plot_tradeoff
+from gensar_lite.explore.plots import plot_cheap, plot_gains, plot_store_map, plot_tradeoff
+from gensar_lite.explore.store_map import describe_store_map, moved_knobs, store_knobs
 from gensar_lite.explore.tradeoff import describe_tradeoff, file_name
 from gensar_lite.tradeoff.comparing import specialists_table
 from gensar_lite.tradeoff.gains import who_gains
@@ -105,3 +106,42 @@ def test_gains_are_drawn_as_they_are():
     assert "one seed: no intervals" in words
     with pytest.raises(ValueError, match="no group"):
         plot_gains(table.iloc[:0], "one model", {})
+
+
+def test_the_map_of_the_store_draws_each_knob_by_itself():
+    sources = {
+        "bazaar": "bazaar",
+        "a": {"alignment": 0.0},
+        "b": {"alignment": 1.0},
+        "c": {"alignment": 0.0, "signal": 0.5},
+    }
+    stores = store_knobs({**sources, "mine": "/data/mine"})
+    assert stores["data"].tolist() == ["bazaar", "a", "b", "c"]
+    assert moved_knobs(stores) == ["alignment"]
+    rows = [
+        {
+            "data": label,
+            "task": task,
+            "model": "gensar",
+            "against": other,
+            "difference": value,
+            "low": np.nan,
+            "high": np.nan,
+            "p_holm": p,
+        }
+        for label, value, p in (("bazaar", 0.1, 0.01), ("a", -0.2, 0.2), ("b", 0.3, 0.001), ("c", 0.4, 0.2))
+        for task in ("recommendation", "search")
+        for other in ("semantic", "fused")
+    ]
+    table = pd.DataFrame(rows)
+    figure = plot_store_map(table, stores)
+    check(figure)
+    np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [-0.2, 0.1, 0.3])
+    words = texts_of(figure)
+    assert "one seed: no intervals" in words
+    assert "alignment of co-clicks and categories" in words
+    told = describe_store_map(table, stores)
+    assert "b, search: gensar +0.300 against fused" in told
+    assert "a, " not in told
+    with pytest.raises(ValueError, match="no two stores"):
+        plot_store_map(table, stores.iloc[:1])

@@ -13,7 +13,7 @@ from gensar_lite.data.storage import DataError, read_json
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
 from gensar_lite.identifiers import list_strategies
-from gensar_lite.tradeoff.design import CURVES, TASK_SETTING, Design, load_source, name_source
+from gensar_lite.tradeoff.design import CURVES, TASK_SETTING, Design, name_source
 from gensar_lite.tradeoff.reading import Goals
 
 
@@ -73,7 +73,7 @@ def _draw(out: Path, reading: Any, goals: Goals) -> list[Path]:
 
     content = read_json(out / "design.json")
     sources = {name_source(s): s for block in content["blocks"] for s in block["data"]}
-    return draw_tradeoff(out, reading, goals, lambda label: load_source(sources[label]))
+    return draw_tradeoff(out, reading, goals, sources)
 
 
 def _goals(chosen: Namespace) -> Goals:

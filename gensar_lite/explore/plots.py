@@ -3,6 +3,7 @@
 from gensar_lite.explore.codes import plot_code_categories, plot_code_tree, plot_code_use
 from gensar_lite.explore.curves import plot_history, plot_metrics
 from gensar_lite.explore.maps import category_of, map_vectors, plot_map
+from gensar_lite.explore.store_map import plot_store_map
 from gensar_lite.explore.tradeoff import plot_cheap, plot_gains, plot_tradeoff
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "plot_history",
     "plot_map",
     "plot_metrics",
+    "plot_store_map",
     "plot_tradeoff",
 ]

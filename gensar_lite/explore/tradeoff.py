@@ -6,7 +6,7 @@ is no interval, and the figure says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import new_file, write_json
 from gensar_lite.explore.curves import MINUS, PROTOCOL_TEXTS
 from gensar_lite.explore.report import Picture
+from gensar_lite.explore.store_map import describe_store_map, moved_knobs, plot_store_map, store_knobs
 from gensar_lite.explore.style import FAINT, GROUPS, INK, MARKERS, MUTED, PAPER, TASK_COLOURS, shorten, style
 from gensar_lite.signals import Signals
+from gensar_lite.tradeoff.design import Source, load_source
 from gensar_lite.tradeoff.gains import FEATURES, case_features, who_gains
 from gensar_lite.tradeoff.pareto import pareto_front
 from gensar_lite.tradeoff.reading import Goals, describe_choice
@@ -268,14 +270,19 @@ def _draw_groups(ax: Axes, part: pd.DataFrame, task: str) -> None:
 # a sweep's folder --------------------------------------------------------------------------------
 
 
-def draw_tradeoff(out: Path, reading: Reading, goals: Goals, load: Callable[[str], Dataset]) -> list[Path]:
+def draw_tradeoff(out: Path, reading: Reading, goals: Goals, sources: Mapping[str, Source]) -> list[Path]:
     """Write all figures of a sweep and `figures.json`, their captions and the texts that stand for them.
 
-    `load` gives a data set by its name; it is needed for the figure of who gains.
+    `sources` says where the data sets are; the figure of who gains needs them.
     """
     pictures = describe_tradeoff(reading, goals)
+    stores = store_knobs(sources)
+    if len(reading.strategies) and moved_knobs(stores):
+        caption = "Along each knob of the simulated store, the others at their defaults; filled: p < .05 after Holm's correction."
+        drawn = plot_store_map(reading.strategies, stores, goals.metric)
+        pictures["map"] = Picture(drawn, caption, describe_store_map(reading.strategies, stores))
     for label in reading.volumes["data"].unique() if len(reading.volumes) else ():
-        pictures |= _gains_picture(out, reading, goals, label, load)
+        pictures |= _gains_picture(out, reading, goals, label, sources[label])
     paths, texts = [], {}
     for name, picture in pictures.items():
         paths.append(out / f"{name}.png")
@@ -308,9 +315,7 @@ def describe_tradeoff(reading: Reading, goals: Goals) -> dict[str, Picture]:
     return pictures
 
 
-def _gains_picture(
-    out: Path, reading: Reading, goals: Goals, label: str, load: Callable[[str], Dataset]
-) -> dict[str, Picture]:
+def _gains_picture(out: Path, reading: Reading, goals: Goals, label: str, source: Source) -> dict[str, Picture]:
     """One model for both tasks against the same identifiers' models of one task, where the sweep holds those."""
     sweeps = [c for c in reading.curves if c.name["curve"] == "sweep" and c.name["data"] == label]
     ends = {"search": 0.0, "recommendation": 1.0}
@@ -320,7 +325,7 @@ def _gains_picture(
     asked = reading.ranks["task"].map(goals.of) == reading.ranks["protocol"]
     own = reading.ranks[asked & (reading.ranks["split"] == "test") & (reading.ranks["curve"] == "sweep")]
     own = own[(own[list(curve.name)] == list(curve.name.values())).all(axis=1) & own["seed"].isin(curve.seeds)]
-    data = load(label)
+    data = load_source(source)
     signals = _signals_of(out, data)
     if signals is None:
         return {}
