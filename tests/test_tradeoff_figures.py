@@ -14,7 +14,7 @@ from test_tradeoff_reading import CURVES, GOALS, ranks_of, sweep_of
 
 from gensar_lite.explore.plots import plot_cheap, plot_gains, plot_store_map, plot_tradeoff
 from gensar_lite.explore.store_map import describe_store_map, moved_knobs, store_knobs
-from gensar_lite.explore.tradeoff import describe_tradeoff, file_name
+from gensar_lite.explore.tradeoff_pictures import describe_tradeoff, file_name
 from gensar_lite.tradeoff.comparing import specialists_table
 from gensar_lite.tradeoff.gains import who_gains
 from gensar_lite.tradeoff.reading import curves_table, points_table, read_curves

@@ -69,7 +69,7 @@ def _failed(failures: dict[str, str]) -> str:
 
 
 def _draw(out: Path, reading: Any, goals: Goals) -> list[Path]:
-    from gensar_lite.explore.tradeoff import draw_tradeoff
+    from gensar_lite.explore.tradeoff_pictures import draw_tradeoff
 
     content = read_json(out / "design.json")
     sources = {name_source(s): s for block in content["blocks"] for s in block["data"]}

@@ -20,6 +20,7 @@ from gensar_lite.data.bazaar import BazaarConfig
 from gensar_lite.data.splits import TASKS
 from gensar_lite.explore.curves import MINUS
 from gensar_lite.explore.style import GROUPS, MARKERS, MUTED, style
+from gensar_lite.explore.tradeoff import LINES
 from gensar_lite.tradeoff.design import Source
 
 KNOB_TEXTS = {
@@ -98,14 +99,14 @@ def _draw_line(ax: plt.Axes, part: pd.DataFrame, knob: str, number: int, name: s
     span = float(part[knob].max() - part[knob].min()) if len(part) else 0.0
     x = part[knob].to_numpy(float) + (number - (num - 1) / 2) * 0.015 * span  # bars side by side
     y = part["difference"].to_numpy(float)
-    ax.plot(x, y, color=colour, linewidth=1.4, zorder=2)
+    ax.plot(x, y, color=colour, linestyle=LINES[number % len(LINES)], linewidth=1.4, zorder=2)
     for place, row in zip(x, part.to_dict("records"), strict=True):
         if np.isfinite(row["low"]):
             ax.plot([place, place], [row["low"], row["high"]], color=colour, linewidth=1.1, zorder=2)
     sure = (part["p_holm"] < 0.05).to_numpy(bool)
     faces = [colour if s else "white" for s in sure]
     ax.scatter(x, y, s=40, marker=marker, edgecolors=colour, linewidths=1.3, c=faces, zorder=3)
-    ax.plot([], [], color=colour, marker=marker, label=name)
+    ax.plot([], [], color=colour, linestyle=LINES[number % len(LINES)], marker=marker, label=name)
 
 
 def describe_store_map(strategies: pd.DataFrame, stores: pd.DataFrame) -> str:
