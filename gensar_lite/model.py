@@ -70,11 +70,13 @@ class GenSAR:
         # items that joined after training have no token of their own
         remembered = getattr(backbone.config, "num_remembered", 0) if backbone is not None else len(table)
         remembered *= config.training.item_memory
-        self.vocabulary = Vocabulary(tokenizer, table, remembered)
         training = config.training
+        self.vocabulary = Vocabulary(tokenizer, table, remembered, len(training.mix_levels))
         self.encoder = InputEncoder(
             self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text
         )
+        if training.mix_levels:
+            self.wish_mix(training.mix)
         self.tries = self.vocabulary.tries
         if backbone is None:
             backbone = new_weights(self.vocabulary, config)
@@ -95,19 +97,23 @@ class GenSAR:
         config: RunConfig | None = None,
         checkpoint: str | Path | None = None,
         progress: bool = True,
+        parent: GenSAR | None = None,
         **changes: object,
     ) -> GenSAR:
         """Train a model on the training part of a data set.
 
         `preset` and `changes` (any field of `TrainingConfig`) choose the sizes and the schedule, or `config` gives
-        them whole. `checkpoint` names a folder from which a training that was killed goes on.
+        them whole. `checkpoint` names a folder from which a training that was killed goes on. `parent` gives a
+        model of the same identifiers and sizes whose weights training starts from (a fine-tune).
         """
         config = config or preset_config(preset, seed, **changes)
         log = data.log
         typed = sorted({log.queries[q] for q in np.unique(log.query[data.train_mask & log.searched])})
         tokenizer = load_or_train_tokenizer([*data.item_texts, *typed], config)
         model = cls(data, signals, identifiers, tokenizer, None, config)
-        if config.training.backbone is None:
+        if parent is not None:
+            model.take_weights(parent)
+        elif config.training.backbone is None:
             width = config.training.d_model
             second = round(width * config.training.collaborative_dims)
             spaces = [signals.semantic, signals.collaborative]
@@ -128,6 +134,23 @@ class GenSAR:
             progress=progress,
         )
         return model
+
+    def take_weights(self, other: GenSAR) -> None:
+        """Copy the weights of a model that means the same by every token. Raises DataError where it does not."""
+        same = all(np.array_equal(self.table.codes[view], other.table.codes[view]) for view in VIEWS)
+        shapes = {name: value.shape for name, value in self.backbone.state_dict().items()}
+        same &= self.vocabulary.tokenizer.get_vocab() == other.vocabulary.tokenizer.get_vocab()
+        if not same or shapes != {name: value.shape for name, value in other.backbone.state_dict().items()}:
+            raise DataError("the model to start from has other identifiers or sizes; train it on the same ones first")
+        self.backbone.load_state_dict(other.backbone.state_dict())
+
+    def wish_mix(self, mix: float) -> GenSAR:
+        """Ask a model trained with `mix_levels` for the level nearest to this mix from now on; gives the model itself."""
+        levels = self.config.training.mix_levels
+        if not levels:
+            raise ValueError("this model was trained for one mix; train it with mix_levels to choose among mixes")
+        self.encoder.wished = int(np.argmin(np.abs(np.array(levels) - mix)))
+        return self
 
     def validator(
         self, data: Dataset, num_cases: int = 500

@@ -28,6 +28,7 @@ VERBS = [
     "add-items",
     "evaluate",
     "report",
+    "tradeoff",
 ]
 
 

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from gensar_lite.cli.parser import build_parser
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+RESUMABLE = ("runs:run", "tradeoff:tradeoff")
 DISK_FULL = "No space left on device"
 
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        again = "; what is done is kept, run the same command again to go on" if chosen.verb == "runs:run" else ""
+        again = "; what is done is kept, run the same command again to go on" if chosen.verb in RESUMABLE else ""
         print(f"\ngensar-lite: interrupted{again}", file=sys.stderr)
         return 130
     except UsageError as error:

@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(verbs)
     _add_answers(verbs)
     _add_results(verbs)
+    _add_tradeoff(verbs)
     return parser
 
 
@@ -237,3 +238,60 @@ def _add_results(verbs) -> None:
     report.add_argument("runs", metavar="RUN", nargs="+", help="run folders")
     report.add_argument("--out", required=True, help="the HTML file")
     report.add_argument("--map", choices=MAPS, default="umap", help="how maps of items are drawn")
+
+
+def _add_tradeoff(verbs) -> None:
+    tradeoff = _verb(
+        verbs,
+        "tradeoff",
+        "tradeoff:tradeoff",
+        "sweep strategies, mixes and seeds, and read the curves; the same command goes on where it was stopped, "
+        "and several processes may run it at once",
+    )
+    tradeoff.add_argument("--out", required=True, help="folder of the sweep, new or of an earlier call")
+    what = tradeoff.add_argument_group("what to run (lists have commas between their entries)")
+    what.add_argument("--design", metavar="FILE", help="a design file instead of the options of this group")
+    what.add_argument("--data", default=None, help="folders made by `gensar-lite data`, or bazaar")
+    what.add_argument("--strategies", default="gensar,semantic,collaborative", help="which identifiers")
+    what.add_argument("--mixes", default="0,0.25,0.5,0.75,1", help="shares of recommendation in training")
+    what.add_argument("--seeds", default="0,1,2", help="the models' seeds; one seed gives no intervals")
+    what.add_argument("--preset", choices=PRESETS, default="tiny", help="size")
+    what.add_argument("--steps", type=positive, default=None, help="training steps (default: the preset's)")
+    what.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another setting of the preset, such as quantiser=kmeans",
+    )
+    what.add_argument(
+        "--axis",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,VALUE",
+        help="runs with other values of a setting beside the plain ones, such as num_shared=0,1 or without=next_query",
+    )
+    what.add_argument(
+        "--cheap", default="none", help="cheap curves beside the sweep: interpolation, conditioned, fusion, all or none"
+    )
+    what.add_argument(
+        "--specialists",
+        default="bm25,dense,sasrec,sasrec-text,item-knn,als",
+        help="rankers of one signal as yardsticks, or none",
+    )
+    what.add_argument("--protocols", default="uniform99,popular99,bm25_99,full", help="what test cases are ranked in")
+    how = tradeoff.add_argument_group("how to run and read")
+    how.add_argument(
+        "--storage", metavar="URL", help="a database that several machines share (default: a file in --out)"
+    )
+    how.add_argument("--study", default="tradeoff", help="name of the sweep in that database")
+    how.add_argument("--retry-failed", action="store_true", help="try failed runs again")
+    how.add_argument(
+        "--keep-others", action="store_true", help="go on beside results of other data or code; they stay apart"
+    )
+    how.add_argument("--read-only", action="store_true", help="run nothing, read what is there")
+    how.add_argument(
+        "--goals", default="uniform99,bm25_99", help="protocol of recommendation and of search that figures show"
+    )
+    how.add_argument("--metric", default="NDCG@10", help="metric that figures show")
+    _json(tradeoff)

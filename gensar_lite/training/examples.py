@@ -150,6 +150,8 @@ class Examples:
             rows = self.draw(task, step, config.batch_size)
             examples = self.tasks[task]
             prompt = self.encoder.prompt_row[task] + rng.integers(len(PROMPTS[task]), size=len(rows))
+            if (odds := config.level_odds(task)) is not None:  # Dosovitskiy & Djolonga 2020, "You Only Train Once"
+                prompt = prompt + self.encoder.num_prompts * rng.choice(len(odds), size=len(rows), p=odds)
             history = examples.stop[rows] - examples.start[rows]
             kept = np.minimum(history, self.encoder.max_events)
             # a random part of the history is hidden: an old habit must not drown the latest event
@@ -199,8 +201,12 @@ class Examples:
         prompt, start, stop, tail, *_ = table
         example, event = self.encoder.history_rows(start, stop)
         there = np.flatnonzero(tail >= 0)
+        wish = None
+        if self.config.mix_levels:
+            level, prompt = np.divmod(prompt, self.encoder.num_prompts)
+            wish = self.encoder.base["wish"] + level
         return self.encoder.compose(
-            prompt, (example, self.encoder.base["event"] + event), (there, tail[there]), self.store
+            prompt, (example, self.encoder.base["event"] + event), (there, tail[there]), self.store, wish
         )
 
     def _code_chunk(self, table: np.ndarray) -> CodeChunk:

@@ -60,9 +60,13 @@ class InputEncoder:
         self.queries = vocabulary.encode(log.queries, max_text)
         self.texts = vocabulary.encode(item_texts, max_text)
         self.event_segments = self.describe_events(log.item, log.query, log.searched, self.queries)
-        stored = [prompts, self.event_segments, self.with_behaviour("<S_Q>", self.queries), self.texts]
-        self.base = dict(zip(("prompt", "event", "query", "text"), np.cumsum([0, *map(len, stored)]), strict=False))
+        wishes = Sequences(vocabulary.mixes, np.arange(len(vocabulary.mixes) + 1))
+        stored = [prompts, self.event_segments, self.with_behaviour("<S_Q>", self.queries), self.texts, wishes]
+        kinds = ("prompt", "event", "query", "text", "wish")
+        self.base = dict(zip(kinds, np.cumsum([0, *map(len, stored)]), strict=False))
         self.store = Sequences.stack(stored)
+        self.wished = 0  # which of the mixes a conditioned model is asked for
+        self.num_prompts = len(prompts)
         self.prompt_row = {task: i * len(ways) for i, (task, ways) in enumerate(PROMPTS.items())}
 
     def with_behaviour(self, behaviour: str, texts: Sequences) -> Sequences:
@@ -128,15 +132,19 @@ class InputEncoder:
         history: tuple[np.ndarray, np.ndarray] | None = None,
         tail: tuple[np.ndarray, np.ndarray] | None = None,
         store: Sequences | None = None,
+        wish: np.ndarray | None = None,
     ) -> Inputs:
         """Inputs of B examples: a prompt, the events of a history, and a tail (query, text or identifier).
 
-        `prompt` (B,) holds rows of the store; `history` and `tail` are pairs (example, row of the store).
+        `prompt` (B,), and for a conditioned model `wish` (B,), hold rows of the store; `history` and `tail` are
+        pairs (example, row of the store).
         """
         num = len(prompt)
         every = np.arange(num)
         short = self.history == "pooled"
         parts = [(every, prompt, np.full(num, short))]
+        if wish is not None:
+            parts.append((every, wish, np.full(num, False)))
         if history is not None:
             parts.append((*history, np.full(len(history[0]), short)))
         if tail is not None:
@@ -157,7 +165,11 @@ class InputEncoder:
             parts.append(self.with_behaviour("<S_Q>", self.vocabulary.encode(queries, self.max_text)))
         history = np.repeat(np.arange(num), count), 1 + np.arange(len(events))
         tail = None if queries is None else (np.arange(num), 1 + len(events) + np.arange(num))
-        return self.compose(np.zeros(num, np.int64), history, tail, Sequences.stack(parts))
+        wish = None
+        if len(self.vocabulary.mixes):
+            wish = np.full(num, sum(map(len, parts)))
+            parts.append(Sequences.of([self.store[self.base["wish"] + self.wished]]))
+        return self.compose(np.zeros(num, np.int64), history, tail, Sequences.stack(parts), wish)
 
     def history_rows(self, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The last `max_events` events before `stop` of each example (B,), as (example, event) pairs in time order."""

@@ -33,6 +33,9 @@ class TrainingConfig:
 
     softmax: str = "trie"
     mix: float = 0.6
+    mix_levels: tuple[
+        float, ...
+    ] = ()  # mixes that one model can be asked for, each a token in its inputs; `mix` is then their mean
     pseudo_share: float = 0.5  # of the search examples
     aux_shares: dict[str, float] = field(
         default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
@@ -59,8 +62,23 @@ class TrainingConfig:
             raise ValueError(f"softmax must be one of {SOFTMAXES}, not {self.softmax!r}")
         if self.item_memory and (self.history != "pooled" or self.softmax == "full"):
             object.__setattr__(self, "item_memory", False)  # the paper's forms read and write identifiers alone
+        if self.mix_levels:
+            object.__setattr__(self, "mix_levels", tuple(float(level) for level in self.mix_levels))
+            if len(set(self.mix_levels)) < 2 or not all(0 <= level <= 1 for level in self.mix_levels):
+                raise ValueError(f"mix_levels must be two or more different mixes from 0 to 1, not {self.mix_levels}")
+            object.__setattr__(self, "mix", sum(self.mix_levels) / len(self.mix_levels))
         if not 0 <= self.mix <= 1:
             raise ValueError(f"mix must lie between 0 (search only) and 1 (recommendation only), not {self.mix}")
+
+    def level_odds(self, task: str) -> list[float] | None:
+        """How probable each of `mix_levels` is for an example of a task, so that the examples of a level have its mix."""
+        if not self.mix_levels:
+            return None
+        if task in self.aux_shares:
+            odds = [1.0] * len(self.mix_levels)
+        else:
+            odds = [level if task == "next_item" else 1 - level for level in self.mix_levels]
+        return [value / sum(odds) for value in odds]
 
     def shares(self) -> dict[str, float]:
         """Share of each of the six tasks in a batch; they sum to one."""

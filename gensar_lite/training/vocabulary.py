@@ -107,13 +107,17 @@ class Vocabulary:
     nodes of the first level, which their code describes in full, and for nodes of new items.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, table: IdentifierTable, num_remembered: int = 0) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, table: IdentifierTable, num_remembered: int = 0, num_mixes: int = 0
+    ) -> None:
         self.tokenizer = tokenizer
         self.pad = int(tokenizer.pad_token_id)
         self.eos = int(tokenizer.eos_token_id)
         self.num_text = len(tokenizer)
         self.behaviours = {name: self.num_text + i for i, name in enumerate(BEHAVIOURS)}
-        self.num_words = self.num_text + len(BEHAVIOURS)
+        # one token for each mix that a conditioned model can be asked for; in inputs only
+        self.mixes = self.num_text + len(BEHAVIOURS) + np.arange(num_mixes)
+        self.num_words = self.num_text + len(BEHAVIOURS) + num_mixes
         starts = self.num_words + np.concatenate([[0], np.cumsum(table.codebook_sizes)])
         self.num_written = int(starts[-1])
         self.num_remembered = num_remembered

@@ -1,0 +1,153 @@
+"""The verb that sweeps strategies, mixes and seeds, and reads the curves."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from gensar_lite.cli import UsageError
+from gensar_lite.cli.output import print_json, tell
+from gensar_lite.data.storage import DataError, read_json
+from gensar_lite.evaluation.metrics import METRICS
+from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
+from gensar_lite.identifiers import list_strategies
+from gensar_lite.tradeoff.design import CURVES, TASK_SETTING, Design, name_source
+from gensar_lite.tradeoff.reading import Goals
+
+
+def tradeoff(chosen: Namespace) -> None:
+    """Run what is left of a sweep, write tables and figures, print what they say."""
+    from gensar_lite.tradeoff.summary import read_tradeoff, records, summary_text, write_reading
+
+    goals = _goals(chosen)
+    out = Path(chosen.out)
+    failures: dict[str, str] = {}
+    still_open = 0
+    if not chosen.read_only:
+        design = _design(chosen)
+        from gensar_lite.tradeoff.sweep import run_sweep
+
+        done = run_sweep(
+            design,
+            out,
+            storage=chosen.storage,
+            study=chosen.study,
+            retry_failed=chosen.retry_failed,
+            keep_others=chosen.keep_others,
+            say=tell,
+        )
+        failures, still_open = done.failures, done.open
+    if not (out / "design.json").is_file():
+        raise DataError(
+            f"{out} is no sweep (no design.json); make one with `gensar-lite tradeoff --data … --out {out}`"
+        )
+    about = read_json(out / "design.json")
+    reading = read_tradeoff(out, goals, about["version"], about["fingerprints"])
+    if reading.results.empty:
+        raise DataError(_failed(failures) if failures else f"no run of {out} is done yet")
+    told = {"design": about, "failures": failures, "open": still_open}
+    write_reading(out, reading, goals, told)
+    figures = _draw(out, reading, goals)
+    if still_open:
+        tell(f"{still_open} runs are still under way in other processes; the one that ends last writes all results")
+    if chosen.json:
+        tables = {name: records(getattr(reading, name)) for name in ("volumes", "specialists", "distances")}
+        print_json({**told, "figures": [str(path) for path in figures], **tables})
+    else:
+        print(summary_text(reading, goals))
+        print(f"\nTables: {out / 'results.parquet'}, {out / 'summary.json'}. Figures: {', '.join(map(str, figures))}")
+    if failures:
+        raise DataError(_failed(failures))
+
+
+def _failed(failures: dict[str, str]) -> str:
+    label, error = next(iter(failures.items()))
+    more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
+    return f"these runs failed: {label} ({error}){more}; summary.json names all, --retry-failed tries them again"
+
+
+def _draw(out: Path, reading: Any, goals: Goals) -> list[Path]:
+    from gensar_lite.explore.tradeoff_pictures import draw_tradeoff
+
+    content = read_json(out / "design.json")
+    sources = {name_source(s): s for block in content["blocks"] for s in block["data"]}
+    return draw_tradeoff(out, reading, goals, sources)
+
+
+def _goals(chosen: Namespace) -> Goals:
+    names = _words(chosen.goals)
+    if len(names) != 2 or any(
+        name not in EVALUATION_PROTOCOLS[task] for task, name in zip(EVALUATION_PROTOCOLS, names, strict=False)
+    ):
+        raise UsageError("--goals takes a protocol of recommendation and one of search, such as uniform99,bm25_99")
+    if chosen.metric not in METRICS:
+        raise UsageError(f"--metric is one of {', '.join(METRICS)}, not {chosen.metric!r}")
+    return Goals(names[0], names[1], chosen.metric)
+
+
+def _design(chosen: Namespace) -> Design:
+    if chosen.design:
+        if chosen.data:
+            raise UsageError("--design says which data sets to use; leave out --data")
+        return Design.read(chosen.design)
+    if not chosen.data:
+        raise UsageError("give --data (a folder, or bazaar), or a --design file")
+    if unknown := [name for name in _words(chosen.strategies) if name not in list_strategies()]:
+        raise UsageError(f"unknown strategy {', '.join(map(repr, unknown))}; known are {', '.join(list_strategies())}")
+    cheap = _words(chosen.cheap)
+    if cheap in (["none"], ["all"]):
+        cheap = [] if cheap == ["none"] else [curve for curve in CURVES if curve != "sweep"]
+    settings = dict(_setting(text) for text in chosen.set)
+    if chosen.steps is not None:
+        settings["steps"] = chosen.steps
+    variants: list[dict[str, Any]] = [{}]
+    for axis in chosen.axis:
+        name, values = _named(axis, "--axis num_shared=0,1")
+        variants += [{name: _value(name, value)} for value in _words(values)]
+    try:
+        mixes = [float(mix) for mix in _words(chosen.mixes)]
+        seeds = [int(seed) for seed in _words(chosen.seeds)]
+    except ValueError as error:
+        raise UsageError(f"--mixes are numbers and --seeds whole numbers with commas between them ({error})") from error
+    return Design.from_json(
+        {
+            "data": _words(chosen.data),
+            "strategies": _words(chosen.strategies),
+            "mixes": list(dict.fromkeys(mixes)),
+            "seeds": list(dict.fromkeys(seeds)),
+            "variants": variants,
+            "curves": ["sweep", *cheap],
+            "specialists": [] if chosen.specialists == "none" else _words(chosen.specialists),
+            "preset": chosen.preset,
+            "settings": settings,
+            "protocols": _words(chosen.protocols),
+        }
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _named(text: str, example: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not mark or not name.strip() or not value.strip():
+        raise UsageError(f"{text!r} is no setting; write it as in {example}")
+    return name.strip().replace("-", "_"), value.strip()
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, value = _named(text, "--set learning_rate=0.002")
+    return name, _value(name, value)
+
+
+def _value(name: str, text: str) -> Any:
+    """A number or true or false where it is one, else the text; tasks to leave out are a list."""
+    if name == TASK_SETTING:
+        return [] if text == "none" else text.split("+")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,258 @@
+"""Figures of a sweep: trade-off curves with their fronts, cheap curves beside the sweep, who gains and who loses.
+
+Explained in notebooks 08 and 09. Curves differ in marker and line as well as in colour. Where there is one seed there
+is no interval, and the figure says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gensar_lite.data.splits import TASKS
+from gensar_lite.explore.curves import PROTOCOL_TEXTS
+from gensar_lite.explore.style import FAINT, GROUPS, INK, MARKERS, MUTED, PAPER, TASK_COLOURS, shorten, style
+from gensar_lite.tradeoff.gains import FEATURES
+from gensar_lite.tradeoff.pareto import pareto_front
+from gensar_lite.tradeoff.reading import Goals, describe_choice
+
+LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), (0, (8, 3)))
+ONE_SEED = "one seed: no intervals"
+DATASETS_A_ROW = 3
+
+
+def plot_tradeoff(points: pd.DataFrame, specialists: pd.DataFrame, goals: Goals, title: str | None = None) -> Figure:
+    """The curves of a sweep, one panel per data set: recommendation to the right, search upward.
+
+    `points` is the table of `points_table` (only curve "sweep" is drawn), `specialists` that of
+    `specialists_table`. Filled markers are on the front of validation, a ring marks the place that validation
+    chooses, crosses are intervals over users, dotted lines the best specialist of each task.
+    """
+    points = points[points["curve"] == "sweep"]
+    if points.empty:
+        raise ValueError("there is no curve of a sweep to draw")
+    labels = list(pd.unique(points["data"]))
+    names = list(dict.fromkeys(describe_choice(row) for row in points.to_dict("records")))
+    columns = min(len(labels), DATASETS_A_ROW)
+    lines = -(-len(labels) // columns)
+    with style():
+        size = (max(4.4 * columns, 6.4) + 1.6, 4.2 * lines + 0.5)
+        figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", squeeze=False)
+        for ax in axes.flat[len(labels) :]:
+            ax.set_visible(False)
+        for label, ax in zip(labels, axes.flat, strict=False):
+            own = _with_front(points[points["data"] == label])
+            _draw_specialists(ax, specialists, label, own)
+            for name, curve in _named_curves(own).items():
+                _draw_curve(ax, curve, name, names.index(name))
+            _label_plane(ax, goals)
+            ax.set_title(shorten(label, 44))
+            if (own["num_seeds"] < 2).all():
+                _note(ax, ONE_SEED)
+        handles, texts = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, texts, loc="outside right upper", title="identifiers")
+        figure.suptitle(
+            title or "Search against recommendation, one model at each mix",
+            x=0.01,
+            ha="left",
+            fontweight="bold",
+            fontsize=12,
+        )
+    return figure
+
+
+def plot_cheap(points: pd.DataFrame, volumes: pd.DataFrame, goals: Goals, label: str, strategy: str) -> Figure:
+    """One strategy's cheap curves beside its sweep: the curves, and their hypervolume by the CPU minutes they took.
+
+    `points` and `volumes` are the tables of `points_table` and `curves_table`.
+    """
+    points, volumes = (
+        table[(table["data"] == label) & (table["strategy"] == strategy) & (table["variant"] == "")]
+        for table in (points, volumes)
+    )
+    if volumes["curve"].nunique() < 2:
+        raise ValueError(f"there is no cheap curve of {strategy} on {label} to draw beside the sweep")
+    points, kinds = _with_front(points), list(volumes["curve"])
+    with style():
+        figure, (plane, cost) = plt.subplots(1, 2, figsize=(11.5, 4.6), layout="constrained", width_ratios=(1.15, 1))
+        for place, kind in enumerate(kinds):
+            _draw_curve(plane, points[points["curve"] == kind], kind, place, crosses=len(kinds) < 4)
+        _label_plane(plane, goals)
+        plane.set_title("The curves")
+        for place, row in enumerate(volumes.to_dict("records")):
+            at, volume = row["cpu_minutes"], row["hypervolume"]
+            if np.isfinite(row["low"]):
+                cost.plot([at, at], [row["low"], row["high"]], color=GROUPS[place], linewidth=1.4)
+            cost.plot(at, volume, MARKERS[place], color=GROUPS[place], markersize=8, markeredgecolor=INK)
+        _name_points(cost, volumes)
+        cost.set(xlabel="CPU minutes of all trainings", ylabel="hypervolume above (0, 0), test")
+        cost.set_xlim(0, volumes["cpu_minutes"].max() * 1.35)
+        cost.margins(y=0.15)
+        cost.grid()
+        cost.set_title("What they cost")
+        if (volumes["num_seeds"] < 2).all():
+            _note(cost, ONE_SEED)
+        handles, texts = plane.get_legend_handles_labels()
+        figure.legend(handles, texts, loc="outside lower center", ncols=min(len(kinds), 4))
+        figure.suptitle(
+            f"{strategy} on {shorten(label, 50)}: cheap curves beside the sweep",
+            x=0.01,
+            ha="left",
+            fontweight="bold",
+            fontsize=12,
+        )
+    return figure
+
+
+def plot_gains(gains: pd.DataFrame, model: str, against: dict[str, str], metric: str = "NDCG@10") -> Figure:
+    """Who gains and who loses: the difference of two models by group of cases, one column per task.
+
+    `gains` is the table of `who_gains`; `against` names, per task, what the model is compared with. Bold groups
+    differ after Holm's correction (p < .05).
+    """
+    tasks = [task for task in TASKS if (gains["task"] == task).any()]
+    features = [feature for feature in FEATURES if (gains["feature"] == feature).any()]
+    if not tasks:
+        raise ValueError("there is no group of cases to draw")
+    rows = {f: max(len(gains[(gains["task"] == t) & (gains["feature"] == f)]) for t in tasks) for f in features}
+    with style():
+        figure, axes = plt.subplots(
+            len(features),
+            len(tasks),
+            figsize=(5.2 * len(tasks) + 0.6, 0.34 * sum(rows.values()) + 0.55 * len(features) + 1.5),
+            height_ratios=list(rows.values()),
+            layout="constrained",
+            sharex=True,
+            squeeze=False,
+        )
+        for column, task in enumerate(tasks):
+            for line, feature in enumerate(features):
+                ax = axes[line, column]
+                part = gains[(gains["task"] == task) & (gains["feature"] == feature)]
+                _draw_groups(ax, part, task)
+                ax.set_title(FEATURES[feature], fontsize=9.5, fontweight="normal", pad=4)
+                ax.set_visible(len(part) > 0)
+            shown = [ax for ax in axes[:, column] if ax.get_visible()]
+            shown[0].set_title(
+                f"{task.capitalize()}, against {against[task]}\n\n{shown[0].get_title('left')}", fontsize=9.5
+            )
+            shown[-1].set_xlabel(f"difference in {metric}")
+            shown[-1].tick_params(labelbottom=True)
+        note = f" ({ONE_SEED})" if gains["low"].isna().all() else ""
+        figure.suptitle(f"Who gains and who loses by {model}{note}", x=0.01, ha="left", fontweight="bold", fontsize=12)
+    return figure
+
+
+def _with_front(points: pd.DataFrame) -> pd.DataFrame:
+    """The points of one panel with the front of validation among them alone."""
+    return points.assign(front=pareto_front(points[[f"{task}_valid" for task in TASKS]].to_numpy()))
+
+
+def _named_curves(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    names = [describe_choice(row) for row in points.to_dict("records")]
+    return {str(name): part for name, part in points.groupby(names, sort=False)}
+
+
+def _draw_curve(ax: Axes, points: pd.DataFrame, name: str, number: int, crosses: bool = True) -> None:
+    points = points.sort_values("place")
+    colour, marker = GROUPS[number % len(GROUPS)], MARKERS[number % len(MARKERS)]
+    x, y = points["recommendation"].to_numpy(), points["search"].to_numpy()
+    ax.plot(x, y, color=colour, linestyle=LINES[number % len(LINES)], linewidth=1.6, zorder=2)
+    for row in points.to_dict("records") if crosses else ():
+        if np.isfinite(row["recommendation_low"]):
+            ends = [row["recommendation_low"], row["recommendation_high"]], [row["search_low"], row["search_high"]]
+            ax.plot(ends[0], [row["search"]] * 2, color=colour, linewidth=0.8, alpha=0.45, zorder=1)
+            ax.plot([row["recommendation"]] * 2, ends[1], color=colour, linewidth=0.8, alpha=0.45, zorder=1)
+    front = points["front"].to_numpy(bool)
+    ax.scatter(
+        x,
+        y,
+        s=42,
+        marker=marker,
+        edgecolors=colour,
+        linewidths=1.4,
+        zorder=3,
+        c=[colour if f else PAPER for f in front],
+    )
+    ax.plot([], [], color=colour, linestyle=LINES[number % len(LINES)], marker=marker, label=name)
+    rings = points["recommendation_chosen"].to_numpy(bool) & points["search_chosen"].to_numpy(bool)
+    ax.scatter(x[rings], y[rings], s=150, facecolors="none", edgecolors=INK, linewidths=1.1, zorder=4)
+    for end in {0, len(points) - 1} if name and points["curve"].iloc[0] == "sweep" else ():
+        place = points["place"].iloc[end]
+        ax.annotate(
+            f"{place:g}", (x[end], y[end]), xytext=(6, 5), textcoords="offset points", fontsize=7.5, color=MUTED
+        )
+
+
+def _draw_specialists(ax: Axes, specialists: pd.DataFrame, label: str, points: pd.DataFrame) -> None:
+    """Lines at the best specialist of each task; one far away from all curves is told at the edge instead."""
+    best = specialists[(specialists["data"] == label) & specialists["best"]] if len(specialists) else specialists
+    dots: dict[str, Any] = {"color": MUTED, "linewidth": 1.1, "linestyle": (0, (1, 2)), "zorder": 0}
+    told: dict[str, Any] = {"fontsize": 8, "color": MUTED, "textcoords": "offset points", "va": "top", "ha": "right"}
+    for row in best.to_dict("records"):
+        value, across = row["value"], row["task"] == "recommendation"
+        low, high = points[row["task"]].min(), points[row["task"]].max()
+        near = low - (high - low) < value < high + (high - low)
+        arrow = "" if near else (" \N{RIGHTWARDS ARROW}" if across else " \N{UPWARDS ARROW}")
+        if near:
+            ax.axvline(value, **dots) if across else ax.axhline(value, **dots)
+        text = f"{row['specialist']} {value:.3f}{arrow}"
+        if across:
+            at = (value, 0.98) if near else (0.99, 0.98)
+            frame = ("data" if near else "axes fraction", "axes fraction")
+            ax.annotate(text, at, xycoords=frame, xytext=(-2, -14), rotation=90, **told)
+        else:
+            at = (0.99, value) if near else (0.99, 0.995)
+            frame = ("axes fraction", "data" if near else "axes fraction")
+            ax.annotate(text, at, xycoords=frame, xytext=(0, -2), **told)
+
+
+def _label_plane(ax: Axes, goals: Goals) -> None:
+    ax.set_xlabel(f"recommendation, {goals.metric}\n{PROTOCOL_TEXTS.get(goals.recommendation, goals.recommendation)}")
+    ax.set_ylabel(f"search, {goals.metric}\n{PROTOCOL_TEXTS.get(goals.search, goals.search)}")
+    ax.margins(0.12)
+    ax.grid()
+
+
+def _note(ax: Axes, text: str) -> None:
+    ax.annotate(
+        text, (0.01, 0.01), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=MUTED, style="italic"
+    )
+
+
+def _name_points(ax: Axes, volumes: pd.DataFrame) -> None:
+    """Names beside the points, moved apart where points lie close together."""
+    span = max(volumes[["hypervolume", "high"]].max().max() - volumes[["hypervolume", "low"]].min().min(), 1e-9)
+    below = -np.inf
+    for row in volumes.sort_values("hypervolume").to_dict("records"):
+        at = max(row["hypervolume"], below + span * 0.07)
+        below = at
+        ax.annotate(
+            row["curve"],
+            (row["cpu_minutes"], row["hypervolume"]),
+            xytext=(row["cpu_minutes"] + volumes["cpu_minutes"].max() * 0.04, at),
+            textcoords="data",
+            fontsize=8.5,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 1} if at != row["hypervolume"] else None,
+        )
+
+
+def _draw_groups(ax: Axes, part: pd.DataFrame, task: str) -> None:
+    at = np.arange(len(part))
+    ax.axvline(0, color=MUTED, linewidth=1)
+    for y, row in zip(at, part.to_dict("records"), strict=True):
+        if np.isfinite(row["low"]):
+            ax.plot([row["low"], row["high"]], [y, y], color=INK, linewidth=1.3, zorder=2)
+    ax.scatter(part["difference"], at, s=34, color=TASK_COLOURS[task], edgecolors=INK, linewidths=0.8, zorder=3)
+    ax.set_yticks(at, [f"{row['group']}  ({row['cases']:,})" for row in part.to_dict("records")])
+    for text, sure in zip(ax.get_yticklabels(), part["p_holm"] < 0.05, strict=True):
+        text.set_fontweight("bold" if sure else "normal")
+    ax.set_ylim(len(part) - 0.4, -0.6)
+    ax.set_ylabel("group (cases)")
+    ax.grid(axis="x")

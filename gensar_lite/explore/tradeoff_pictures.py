@@ -1,0 +1,126 @@
+"""The pictures of a sweep's folder, with captions and with texts that say the same where a picture cannot be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.splits import TASKS
+from gensar_lite.data.storage import new_file, write_json
+from gensar_lite.explore.curves import MINUS
+from gensar_lite.explore.report import Picture
+from gensar_lite.explore.store_map import describe_store_map, moved_knobs, plot_store_map, store_knobs
+from gensar_lite.explore.tradeoff import ONE_SEED, plot_cheap, plot_gains, plot_tradeoff
+from gensar_lite.signals import Signals
+from gensar_lite.tradeoff.comparing import GENERATIVE
+from gensar_lite.tradeoff.design import Source, load_source
+from gensar_lite.tradeoff.gains import FEATURES, case_features, who_gains
+from gensar_lite.tradeoff.reading import Goals, describe_choice
+from gensar_lite.tradeoff.summary import Reading
+
+
+def draw_tradeoff(out: Path, reading: Reading, goals: Goals, sources: Mapping[str, Source]) -> list[Path]:
+    """Write all figures of a sweep and `figures.json`, their captions and the texts that stand for them.
+
+    `sources` says where the data sets are; the figure of who gains needs them.
+    """
+    pictures = describe_tradeoff(reading, goals)
+    stores = store_knobs(sources)
+    if len(reading.strategies) and moved_knobs(stores):
+        caption = "Along each knob of the simulated store, the others at their defaults; filled: p < .05 after Holm's correction."
+        drawn = plot_store_map(reading.strategies, stores, goals.metric)
+        pictures["map"] = Picture(drawn, caption, describe_store_map(reading.strategies, stores))
+    for label in reading.volumes["data"].unique() if len(reading.volumes) else ():
+        pictures |= _gains_picture(out, reading, goals, label, sources[label])
+    paths, texts = [], {}
+    for name, picture in pictures.items():
+        paths.append(out / f"{name}.png")
+        with new_file(paths[-1]) as temporary:
+            picture.figure.savefig(temporary, format="png", dpi=150)
+        texts[paths[-1].name] = {"caption": picture.caption, "alt": picture.alt}
+        plt.close(picture.figure)
+    write_json(out / "figures.json", texts)
+    return paths
+
+
+def describe_tradeoff(reading: Reading, goals: Goals) -> dict[str, Picture]:
+    """The curves and the cheap curves of a sweep, with captions and texts, by file name."""
+    pictures: dict[str, Picture] = {}
+    points, volumes = reading.points, reading.volumes
+    if len(points) and (points["curve"] == "sweep").any():
+        caption = "Filled: on the front of validation; ring: the mix that validation chooses; crosses: 95 % intervals over users; small numbers: mixes."
+        alt = " ".join(_curve_text(row) for row in volumes[volumes["curve"] == "sweep"].to_dict("records"))
+        pictures["tradeoff"] = Picture(plot_tradeoff(points, reading.specialists, goals), caption, alt)
+    for label, strategy in volumes[["data", "strategy"]].drop_duplicates().to_numpy() if len(volumes) else ():
+        own = volumes[(volumes["data"] == label) & (volumes["strategy"] == strategy) & (volumes["variant"] == "")]
+        if own["curve"].nunique() > 1:
+            alt = " ".join(_curve_text(row) for row in own.to_dict("records"))
+            caption = (
+                "Cheap curves and the sweep of the same identifiers; the cost is that of all trainings from nothing."
+            )
+            pictures[f"cheap_{file_name(label)}_{strategy}"] = Picture(
+                plot_cheap(points, volumes, goals, label, strategy), caption, alt
+            )
+    return pictures
+
+
+def _gains_picture(out: Path, reading: Reading, goals: Goals, label: str, source: Source) -> dict[str, Picture]:
+    """One model for both tasks against the same identifiers' models of one task, where the sweep holds those."""
+    sweeps = [c for c in reading.curves if c.name["curve"] == "sweep" and c.name["data"] == label]
+    curve = next((c for c in sweeps if set(GENERATIVE.values()) <= set(c.places)), None)
+    if curve is None or curve.places[curve.chosen[0]] in GENERATIVE.values():
+        return {}
+    asked = reading.ranks["task"].map(goals.of) == reading.ranks["protocol"]
+    own = reading.ranks[asked & (reading.ranks["split"] == "test") & (reading.ranks["curve"] == "sweep")]
+    own = own[(own[list(curve.name)] == list(curve.name.values())).all(axis=1) & own["seed"].isin(curve.seeds)]
+    data = load_source(source)
+    signals = _signals_of(out, data)
+    if signals is None:
+        return {}
+    chosen = float(curve.places[curve.chosen[0]])
+    features = pd.concat([case_features(data, signals, data.cases(task, "test")) for task in TASKS], ignore_index=True)
+    table = who_gains(
+        own[own["place"] == chosen], own[own["place"] == own["task"].map(GENERATIVE)], features, goals.metric
+    )
+    with new_file(out / f"gains_{file_name(label)}.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+    model = f"{describe_choice(curve.name)} at mix {chosen:g}"
+    against = {task: f"{task} only (mix {mix:g})" for task, mix in GENERATIVE.items()}
+    figure = plot_gains(table, f"one model for both tasks: {model}", against, goals.metric)
+    caption = f"{label}: difference of the chosen model and the models of one task, by group of test cases; bold: p < .05 after Holm's correction."
+    return {f"gains_{file_name(label)}": Picture(figure, caption, _gains_text(table))}
+
+
+def _signals_of(out: Path, data: Dataset) -> Signals | None:
+    """The first signals of a data set that the sweep made, if it has any here."""
+    for folder in sorted((out / "signals").glob("*/content")):
+        signals = Signals.load(folder)
+        if list(signals.item_ids) == data.items["item_id"].tolist():
+            return signals
+    return None
+
+
+def file_name(label: str) -> str:
+    """A data set's name as part of a file name."""
+    return "".join(c if c.isalnum() or c in ".-" else "_" for c in label).strip("_")
+
+
+def _curve_text(row: Mapping[Any, Any]) -> str:
+    interval = ONE_SEED if row["num_seeds"] < 2 else f"{row['low']:.4f} to {row['high']:.4f}, {row['num_seeds']} seeds"
+    return (
+        f"{row['data']}, {describe_choice(row)}: recommendation {row['recommendation']:.3f} and search {row['search']:.3f} "
+        f"at the chosen place, hypervolume {row['hypervolume']:.4f} ({interval}), {row['cpu_minutes']:.1f} CPU minutes."
+    )
+
+
+def _gains_text(table: pd.DataFrame) -> str:
+    def text(row: Mapping[Any, Any]) -> str:
+        return f"{row['task']}, {FEATURES[row['feature']]} {row['group']}: {row['difference']:+.3f}".replace("-", MINUS)
+
+    ordered = table.sort_values("difference").to_dict("records")
+    return f"Most lost: {'; '.join(text(r) for r in ordered[:3])}. Most gained: {'; '.join(text(r) for r in ordered[:-4:-1])}."

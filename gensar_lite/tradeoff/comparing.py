@@ -1,0 +1,135 @@
+"""Differences that can be trusted: strategies against each other, and one model against the best specialist of a task.
+
+Explained in notebook 08. Each curve is represented by the point that validation chooses. Differences are paired by user
+and tested as in `evaluation.significance`; all p-values of a table are corrected together (Holm 1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from gensar_lite.data.splits import TASKS
+from gensar_lite.evaluation.protocols import PRIMARY
+from gensar_lite.evaluation.significance import compare, correct_holm
+from gensar_lite.tradeoff.pareto import shortfall
+from gensar_lite.tradeoff.reading import PRIMARY_GOALS, Curve, Goals, describe_choice
+from gensar_lite.tradeoff.results import CURVE
+
+GENERATIVE = {"search": 0.0, "recommendation": 1.0}
+"""The mix at which a generative model serves one task alone."""
+
+
+def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
+    """Every specialist of every data set: rankers, and generative models of one task (mix 0 or 1 of a sweep).
+
+    Columns data, task, specialist, valid, value (means over seeds), num_seeds, and `best`: first on validation.
+    """
+    means = results[(results["metric"] == goals.metric)]
+    generative = (means["curve"] == "sweep") & (means["mix"] == means["task"].map(GENERATIVE))
+    rankers = means["curve"] == "specialist"
+    chosen = means[generative | rankers].copy()
+    names = chosen["strategy"] + np.where(chosen["variant"] == "", "", " (" + chosen["variant"] + ")")
+    only = np.where(chosen["curve"] == "sweep", " " + chosen["task"] + "-only", "")
+    chosen["specialist"] = names + only
+    keys = ["data", "task", "specialist", "curve", "strategy", "variant"]
+    splits = {
+        "valid": chosen[
+            (chosen["split"] == "valid") & (chosen["protocol"] == chosen["task"].map(lambda t: PRIMARY[t][0]))
+        ],
+        "value": chosen[(chosen["split"] == "test") & (chosen["protocol"] == chosen["task"].map(goals.of))],
+    }
+    found = {name: part.groupby(keys, sort=False)["value"].mean() for name, part in splits.items()}
+    found["num_seeds"] = splits["value"].groupby(keys, sort=False)["seed"].nunique()
+    table = pd.DataFrame(found).dropna().reset_index()
+    if len(table):
+        table["best"] = table.index.isin(table.groupby(["data", "task"])["valid"].idxmax())
+    return table
+
+
+def labelled_ranks(ranks: pd.DataFrame, curves: Iterable[Curve], goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
+    """Test ranks of each curve at its chosen place, and of every specialist, named in the column `model`.
+
+    A curve is called by its strategy, variant and kind; a specialist as in `specialists_table`.
+    """
+    asked = ranks[(ranks["split"] == "test") & (ranks["protocol"] == ranks["task"].map(goals.of))]
+    parts = []
+    for curve in curves:
+        own = asked[(asked[CURVE] == [curve.name[c] for c in CURVE]).all(axis=1) & asked["seed"].isin(curve.seeds)]
+        for task, row in zip(TASKS, curve.chosen, strict=True):
+            taken = own[(own["task"] == task) & (own["place"] == curve.places[row])]
+            parts.append(taken.assign(model=describe_choice(curve.name)))
+    rankers = asked[asked["curve"] == "specialist"]
+    parts.append(rankers.assign(model=rankers["strategy"]))
+    single = asked[(asked["curve"] == "sweep") & (asked["place"] == asked["task"].map(GENERATIVE))]
+    named = single["strategy"] + np.where(single["variant"] == "", "", " (" + single["variant"] + ")")
+    parts.append(single.assign(model=named + " " + single["task"] + "-only"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def compare_strategies(
+    ranks: pd.DataFrame, curves: list[Curve], reference: str, goals: Goals = PRIMARY_GOALS
+) -> pd.DataFrame:
+    """One curve (by its name, such as "gensar") against all others of the same data, task by task.
+
+    Columns as in `significance.compare`, with data in front; `p_holm` is corrected over the whole table.
+    """
+    parts = []
+    for label, group in _by_data(curves).items():
+        names = [describe_choice(curve.name) for curve in group]
+        others = [name for name in names if name != reference]
+        if reference in names and others:
+            table = labelled_ranks(ranks[ranks["data"] == label], group, goals)
+            found = compare(table, reference, others, (goals.metric,)).assign(data=label)
+            seeds = {describe_choice(curve.name): len(curve.seeds) for curve in group}
+            found["num_seeds"] = np.minimum(found["num_seeds"], found["against"].map(seeds))
+            parts.append(found)
+    return _corrected(parts)
+
+
+def compare_with_specialists(
+    results: pd.DataFrame, ranks: pd.DataFrame, curves: list[Curve], goals: Goals = PRIMARY_GOALS
+) -> pd.DataFrame:
+    """Each curve's chosen model against the best specialist of each task (best on validation).
+
+    Columns as in `significance.compare`, with data in front, and `shortfall`: the larger share by which the model stays
+    below the best specialist of a task, 0 where it is at or above both.
+    """
+    yardsticks = specialists_table(results, goals)
+    parts = []
+    for label, group in _by_data(curves).items():
+        best = yardsticks[(yardsticks["data"] == label) & yardsticks["best"]] if len(yardsticks) else yardsticks
+        table = labelled_ranks(ranks[ranks["data"] == label], group, goals)
+        for curve in group:
+            rows = []
+            for other in best.to_dict("records"):
+                of_task = table[table["task"] == other["task"]]
+                name = describe_choice(curve.name)
+                rows.append(compare(of_task, name, [other["specialist"]], (goals.metric,)).assign(data=label))
+            if rows:
+                rows_of_curve = pd.concat(rows, ignore_index=True)
+                if len(rows_of_curve) == len(TASKS) and (rows_of_curve["against_value"] > 0).all():
+                    both = rows_of_curve.set_index("task").loc[list(TASKS)]
+                    pair = (float(both["against_value"].iloc[0]), float(both["against_value"].iloc[1]))
+                    rows_of_curve["shortfall"] = float(shortfall(both["value"].to_numpy(), pair))
+                parts.append(rows_of_curve)
+    return _corrected(parts)
+
+
+def _by_data(curves: Iterable[Curve]) -> dict[str, list[Curve]]:
+    found: dict[str, list[Curve]] = {}
+    for curve in curves:
+        found.setdefault(curve.name["data"], []).append(curve)
+    return found
+
+
+def _corrected(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    table["p_holm"] = correct_holm(table["p"].to_numpy())
+    one_seed = table["num_seeds"] < 2  # no interval from a single training
+    table.loc[one_seed, ["low", "high"]] = np.nan
+    return table[["data", *[column for column in table if column != "data"]]]

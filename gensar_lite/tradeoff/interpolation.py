@@ -1,0 +1,63 @@
+"""A curve from two trainings: the weights between a search-heavy and a recommendation-heavy fine-tune of one parent.
+
+Explained in notebook 09. Fine-tunes of one parent lie in one valley of the loss, so a mean of their weights is a model,
+too: Wortsman et al. 2022, "Model soups"; as a curve between two goals, Ramé et al. 2023, "Rewarded soups".
+"""
+
+from __future__ import annotations
+
+import torch
+
+from gensar_lite.data.storage import DataError
+from gensar_lite.identifiers.table import VIEWS
+from gensar_lite.model import GenSAR
+
+
+class WeightLine:
+    """The models on the line between two of the same shape; moving along it costs one pass over the weights.
+
+    One working model is moved: what `at` gave before changes with the next call.
+    """
+
+    def __init__(self, search_heavy: GenSAR, recommendation_heavy: GenSAR) -> None:
+        """Raises DataError where the two have other identifiers or sizes."""
+        first, second = search_heavy, recommendation_heavy
+        self.ends = tuple(
+            {name: value.detach().clone() for name, value in model.backbone.state_dict().items()}
+            for model in (first, second)
+        )
+        same = all((first.table.codes[view] == second.table.codes[view]).all() for view in VIEWS)
+        if not same or [(k, v.shape) for k, v in self.ends[0].items()] != [
+            (k, v.shape) for k, v in self.ends[1].items()
+        ]:
+            raise DataError(
+                "the two models have other identifiers or sizes; only fine-tunes of one parent can be interpolated"
+            )
+        # loading puts values into the parameters, so the working model must not share them with either end
+        self.model = GenSAR(
+            first.data, first.signals, first.table, first.vocabulary.tokenizer, _copy(first), first.config
+        )
+
+    @torch.no_grad()
+    def at(self, share: float) -> GenSAR:
+        """The model at `share` of the way: 0 is the search-heavy end, 1 the recommendation-heavy one, both exactly.
+
+        Shares outside 0 to 1 extrapolate.
+        """
+        first, second = self.ends
+        if share in (0, 1):
+            self.model.backbone.load_state_dict(self.ends[int(share)])
+        else:
+            self.model.backbone.load_state_dict(
+                {
+                    name: torch.lerp(value, second[name], share) if value.is_floating_point() else value
+                    for name, value in first.items()
+                }
+            )
+        return self.model
+
+
+def _copy(model: GenSAR) -> torch.nn.Module:
+    import copy
+
+    return copy.deepcopy(model.backbone)

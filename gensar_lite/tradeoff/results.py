@@ -1,0 +1,106 @@
+"""The tidy table of a sweep, the ranks behind it, and the failures.
+
+Explained in notebook 08. A *curve* of the table is told by data set, fingerprint, version, kind of curve, strategy and
+variant of the settings: rows that differ in one of these are never points of one curve.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gensar_lite.data.storage import DataError, new_file
+
+RESULTS = "results.parquet"
+TIDY = [
+    "data",
+    "fingerprint",
+    "version",
+    "curve",
+    "strategy",
+    "variant",
+    "mix",
+    "place",
+    "seed",
+    "task",
+    "protocol",
+    "split",
+    "metric",
+    "value",
+    "cases",
+    "seconds",
+    "cpu_seconds",
+    "parameters",
+    "run",
+]
+"""Columns. `mix` is that of training (NaN where there is none), `place` where the point lies on its curve, from search
+to recommendation; `seconds` and `cpu_seconds` are those of all trainings that `run`, a row's piece of work, needs."""
+CURVE = ["data", "fingerprint", "version", "curve", "strategy", "variant"]
+"""What tells a curve from others."""
+
+
+def tidy(finished: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The table from the attributes of finished trials."""
+    parts = []
+    for attributes in finished:
+        unit, about = attributes["unit"], attributes["about"]
+        rows = pd.DataFrame(attributes["metrics"])
+        rows["place"] = rows["place"].astype(float)  # None where a ranker has no place
+        parts.append(
+            rows.assign(
+                data=unit["data"],
+                fingerprint=about["fingerprint"],
+                version=about["version"],
+                strategy=unit["strategy"],
+                variant=attributes["variant"],
+                mix=float("nan") if unit["mix"] is None else float(unit["mix"]),
+                seed=unit["seed"],
+                seconds=about["seconds"],
+                cpu_seconds=about["cpu_seconds"],
+                parameters=json.dumps(about["parameters"], sort_keys=True),
+                run=attributes["key"],
+            )[TIDY]
+        )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=TIDY)
+
+
+def write_results(out: Path, table: pd.DataFrame) -> None:
+    """Write the table, whole or not at all."""
+    with new_file(out / RESULTS) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_results(folder: str | Path) -> pd.DataFrame:
+    """The tidy table of a sweep's folder."""
+    path = Path(folder) / RESULTS
+    if not path.is_file():
+        raise DataError(f"{folder} has no {RESULTS}; make one with `gensar-lite tradeoff --out {folder}`")
+    table = pd.read_parquet(path)
+    if missing := [column for column in TIDY if column not in table]:
+        raise DataError(f"{path} lacks the columns {', '.join(missing)}; it was written by another version, run again")
+    return table
+
+
+def read_ranks(folder: str | Path, results: pd.DataFrame) -> pd.DataFrame:
+    """The ranks of all cases behind a table: the columns of `CURVE`, place, seed, and those of `evaluate_ranker`.
+
+    Raises DataError where a run's ranks are not in the folder (another machine has them).
+    """
+    parts = []
+    shared = results.drop_duplicates("run")[[*CURVE, "mix", "seed", "run"]]
+    for row in shared.to_dict("records"):
+        path = Path(folder) / "runs" / row["run"] / "ranks.parquet"
+        if not path.is_file():
+            raise DataError(f"{path} is missing; copy the runs of the other machines into {Path(folder) / 'runs'}")
+        ranks = pd.read_parquet(path)
+        same = {str(name): value for name, value in row.items() if name not in ("curve", "run")}
+        parts.append(ranks.assign(**same, run=row["run"]))
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    chosen = results[["run", "curve"]].drop_duplicates()
+    return table.merge(chosen, on=["run", "curve"])

@@ -1,0 +1,178 @@
+"""The work of a sweep, shared: an Optuna study in which every piece of work is a trial that one process takes.
+
+Explained in notebook 08. The study lies in a journal file of the sweep's folder, or in a database that several
+machines reach. A process takes a waiting trial, writes what came out into it, and goes on. A process that dies
+leaves its trial to the next one that looks: on the same machine at once, from another one after ten minutes without
+a sign of life.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock
+
+import gensar_lite
+from gensar_lite.data.storage import DataError
+from gensar_lite.tradeoff.design import Unit
+
+try:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import FrozenTrial, TrialState, create_trial
+except ModuleNotFoundError as error:
+    raise DataError('sweeps need optuna: pip install "gensar_lite[tradeoff]"') from error
+
+BEAT_SECONDS = 30.0
+SILENT_SECONDS = 600.0  # without a sign of life for so long, a process on another machine counts as dead
+JOURNAL = "study.journal"
+PARTS = ("data", "signals", "identifiers", "training", "decoding", "evaluation", "model.py", "config.py")
+"""What decides about results; changes elsewhere in the package leave them comparable."""
+
+
+def code_version() -> str:
+    """The package's version and a hash of the code that results depend on."""
+    root = Path(gensar_lite.__file__).parent
+    digest = hashlib.sha256()
+    for part in PARTS:
+        for path in sorted([root / part] if part.endswith(".py") else (root / part).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return f"{gensar_lite.__version__}+{digest.hexdigest()[:12]}"
+
+
+class _Lock:
+    """A lock that the operating system gives back when its holder is killed."""
+
+    def __init__(self, path: Path) -> None:
+        self.lock = FileLock(path)
+
+    def acquire(self) -> bool:
+        self.lock.acquire()
+        return True
+
+    def release(self) -> None:
+        self.lock.release()
+
+
+class Work:
+    """The trials of a sweep and who does them."""
+
+    def __init__(self, out: Path, storage: str | None, name: str) -> None:
+        """Open the study or make it. Raises DataError where the storage cannot be reached."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        out.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(out / ".study.lock")
+        try:
+            if storage is None:
+                backend = JournalFileBackend(str(out / JOURNAL), lock_obj=_Lock(out / ".journal.lock"))  # type: ignore[arg-type]
+                self.storage: Any = optuna.storages.JournalStorage(backend)
+            else:
+                self.storage = optuna.storages.get_storage(storage)
+            with self.lock:
+                study = optuna.create_study(
+                    storage=self.storage, study_name=name, directions=["maximize", "maximize"], load_if_exists=True
+                )
+        except Exception as error:  # whatever a database's driver raises
+            raise DataError(f"the study {name!r} in {storage or out / JOURNAL} cannot be opened ({error})") from error
+        self.study, self.study_id = study, self.storage.get_study_id_from_name(name)
+        process = psutil.Process()
+        self.worker = {"host": socket.gethostname(), "pid": process.pid, "born": process.create_time()}
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """The trials in some states (all, where none is named)."""
+        return self.storage.get_all_trials(self.study_id, deepcopy=False, states=states or None)
+
+    def add(self, units: dict[str, Unit]) -> int:
+        """Put units (by their keys) into the study where they are not there yet; gives how many were new."""
+        with self.lock:
+            known = {trial.user_attrs.get("key") for trial in self.trials()}
+            new = {key: unit for key, unit in units.items() if key not in known}
+            for key, unit in new.items():
+                attributes = {"key": key, "unit": vars(unit), "label": str(unit)}
+                self.study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attributes))
+        return len(new)
+
+    def add_again(self, trial: FrozenTrial) -> None:
+        """Let a failed piece of work be tried once more; the failure stays on record (a finished trial cannot change)."""
+        with self.lock:
+            attributes = {name: trial.user_attrs[name] for name in ("key", "unit", "label")}
+            self.study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attributes))
+
+    def take(self, keys: set[str]) -> FrozenTrial | None:
+        """Take a waiting trial among these keys, first those of processes that died; None where none is left."""
+        with self.lock:
+            for trial in self.trials(TrialState.RUNNING):
+                if self._is_orphan(trial):
+                    self.give_back(trial)
+            waiting = [t for t in self.trials(TrialState.WAITING) if t.user_attrs.get("key") in keys]
+            for trial in sorted(waiting, key=lambda t: t.number):
+                try:
+                    if not self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                        continue
+                except (optuna.exceptions.UpdateFinishedTrialError, optuna.exceptions.StorageInternalError):
+                    continue  # another machine was faster
+                self._sign(trial)
+                return trial
+        return None
+
+    def give_back(self, trial: FrozenTrial) -> None:
+        """Let another process take a trial that was begun."""
+        self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+    @contextmanager
+    def alive(self, trial: FrozenTrial) -> Iterator[None]:
+        """Show signs of life while a trial is worked on; give it back when the work is interrupted."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(BEAT_SECONDS):
+                self._sign(trial)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, Exception):  # Ctrl-C, the end of the process
+                done.set()
+                thread.join()
+                self.give_back(trial)
+            raise
+        finally:
+            done.set()
+            thread.join()
+
+    def finish(self, trial: FrozenTrial, values: tuple[float, float], results: dict[str, Any]) -> None:
+        """Record what came out; `values` are the primary metrics of validation, recommendation and search."""
+        for name, value in results.items():
+            self.storage.set_trial_user_attr(trial._trial_id, name, value)
+        self.storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, values)
+
+    def fail(self, trial: FrozenTrial, error: str, trace: str) -> None:
+        """Record a failure."""
+        self.storage.set_trial_user_attr(trial._trial_id, "error", error)
+        self.storage.set_trial_user_attr(trial._trial_id, "traceback", trace)
+        self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    def _sign(self, trial: FrozenTrial) -> None:
+        self.storage.set_trial_user_attr(trial._trial_id, "worker", {**self.worker, "seen": time.time()})
+
+    def _is_orphan(self, trial: FrozenTrial) -> bool:
+        worker = trial.user_attrs.get("worker")
+        if worker is None:
+            return True  # killed between taking and signing
+        if worker["host"] != self.worker["host"]:
+            return time.time() - worker["seen"] > SILENT_SECONDS
+        try:
+            process = psutil.Process(worker["pid"])
+            return abs(process.create_time() - worker["born"]) > 1 or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True

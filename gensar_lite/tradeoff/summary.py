@@ -1,0 +1,135 @@
+"""Everything that a sweep's folder says, in one object: for the command, for notebooks, for figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from gensar_lite.data.splits import TASKS
+from gensar_lite.data.storage import write_json
+from gensar_lite.tradeoff.comparing import compare_strategies, compare_with_specialists, specialists_table
+from gensar_lite.tradeoff.pareto import REFERENCE
+from gensar_lite.tradeoff.reading import (
+    PRIMARY_GOALS,
+    Curve,
+    Goals,
+    curves_table,
+    describe_choice,
+    points_table,
+    read_curves,
+    refuse_mixture,
+    sweep_at_cost,
+)
+from gensar_lite.tradeoff.results import read_ranks, read_results
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+class Reading(NamedTuple):
+    """The curves of a sweep and the tables read from them (`TABLES` says what each one is)."""
+
+    results: pd.DataFrame
+    ranks: pd.DataFrame
+    curves: list[Curve]
+    points: pd.DataFrame
+    volumes: pd.DataFrame
+    specialists: pd.DataFrame
+    strategies: pd.DataFrame
+    distances: pd.DataFrame
+
+
+TABLES = {
+    "points": "every point of every curve, with intervals and the front",
+    "volumes": "every curve: chosen place, hypervolume, cost, and what a sweep gives for that cost",
+    "specialists": "rankers and generative models of one task",
+    "strategies": "paired differences of the reference strategy and every other curve",
+    "distances": "paired differences of every curve's chosen model and the best specialist of each task",
+}
+
+
+def read_tradeoff(
+    folder: str | Path,
+    goals: Goals = PRIMARY_GOALS,
+    version: str | None = None,
+    fingerprints: Mapping[str, str] | None = None,
+    reference_strategy: str | None = None,
+) -> Reading:
+    """Read a sweep's folder. `version` and `fingerprints` (data set -> fingerprint) keep results of one code and of
+    one state of the data where the folder holds several; without them, a mixture raises ValueError."""
+    results = read_results(folder)
+    if version is not None:
+        results = results[results["version"] == version]
+    if fingerprints is not None:
+        results = results[results["fingerprint"] == results["data"].map(fingerprints)]
+    refuse_mixture(results)
+    ranks = read_ranks(folder, results)
+    curves = read_curves(results, ranks, goals) if len(ranks) else []
+    volumes = curves_table(curves)
+    if len(volumes):
+        volumes = volumes.join(pd.DataFrame([sweep_at_cost(curves, curve) for curve in curves], index=volumes.index))
+    names = [describe_choice(curve.name) for curve in curves]
+    chosen = reference_strategy or ("gensar" if "gensar" in names else names[0] if names else "")
+    return Reading(
+        results,
+        ranks,
+        curves,
+        points_table(curves),
+        volumes,
+        specialists_table(results, goals),
+        compare_strategies(ranks, curves, chosen, goals) if curves else pd.DataFrame(),
+        compare_with_specialists(results, ranks, curves, goals) if curves else pd.DataFrame(),
+    )
+
+
+def write_reading(folder: str | Path, reading: Reading, goals: Goals, about: Mapping[str, Any]) -> Path:
+    """Write `summary.json`: what was asked (`about`), the goals, the reference point and all tables but the results."""
+    tables = {name: records(getattr(reading, name)) for name in TABLES}
+    path = Path(folder) / "summary.json"
+    said = {"goals": vars(goals), "reference_point": REFERENCE, "tables": TABLES}
+    write_json(path, {**about, **said, **tables})
+    return path
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON holds them: numbers of seven digits, no NaN."""
+    return [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.7g}") if np.isfinite(value) else None
+    return value
+
+
+def summary_text(reading: Reading, goals: Goals) -> str:
+    """The tables that the command ends with, in words and numbers."""
+    lines: list[str] = []
+    for label in reading.volumes["data"].unique() if len(reading.volumes) else []:
+        protocols = f"{goals.metric}, recommendation {goals.recommendation}, search {goals.search}, test cases"
+        lines += ["", f"{label}: {protocols}"]
+        lines.append(
+            f"{'curve':38}{'place':>12}{'rec':>8}{'search':>8}{'volume':>9}{'interval':>16}{'CPU min':>9}{'per min':>9}"
+        )
+        part = reading.volumes[reading.volumes["data"] == label].sort_values("hypervolume", ascending=False)
+        for row in part.to_dict("records"):
+            places = dict.fromkeys(f"{row[f'chosen_{task}']:g}" for task in TASKS)
+            interval = "one seed" if row["num_seeds"] < 2 else f"{row['low']:.4f} {row['high']:.4f}"
+            lines.append(
+                f"{describe_choice(row)[:37]:38}{' / '.join(places):>12}{row['recommendation']:8.3f}{row['search']:8.3f}"
+                f"{row['hypervolume']:9.4f}{interval:>16}{row['cpu_minutes']:9.2f}{row['per_cpu_minute']:9.3f}"
+            )
+        best = reading.specialists
+        best = best[(best["data"] == label) & best["best"]] if len(best) else best
+        for row in best.to_dict("records"):
+            lines.append(f"best specialist of {row['task']}: {row['specialist']} {row['value']:.3f}")
+    if lines:
+        lines += ["", "place: chosen on validation. volume: area above (0, 0) of the points on the validation front."]
+    return "\n".join(lines)

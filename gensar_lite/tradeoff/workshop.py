@@ -1,0 +1,192 @@
+"""What the runs of a sweep share: data sets, signals, identifiers and kept models, each made once.
+
+Signals are made once per data set and seed, identifiers once per strategy, seed and sizes, a model once per
+configuration. What is made lies in the sweep's folder under a hash of everything that decides about it; a lock lets
+one process make it while the others wait. What it took to make is kept beside it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from filelock import FileLock
+
+from gensar_lite.config import RunConfig
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.storage import new_folder, read_json, write_json
+from gensar_lite.evaluation.baselines import build_baselines
+from gensar_lite.evaluation.protocols import Ranker
+from gensar_lite.identifiers import IdentifierTable, learn_identifiers
+from gensar_lite.model import GenSAR
+from gensar_lite.pipeline.folder import digest_of
+from gensar_lite.signals import Signals, embed
+from gensar_lite.tradeoff.design import Design, load_source
+
+Thing = TypeVar("Thing")
+RANKERS_KEPT = 8
+
+
+class Cost(NamedTuple):
+    """Seconds on the clock, and of processor time (all threads together)."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def plus(self, *others: Cost) -> Cost:
+        """The sum of costs."""
+        return Cost(self.wall + sum(o.wall for o in others), self.cpu + sum(o.cpu for o in others))
+
+    def times(self, factor: float) -> Cost:
+        """A multiple of a cost."""
+        return Cost(self.wall * factor, self.cpu * factor)
+
+
+class Clock:
+    """Started when made; `cost` is what has passed since."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    @property
+    def cost(self) -> Cost:
+        return Cost(time.perf_counter() - self.wall, time.process_time() - self.cpu)
+
+
+class Made(NamedTuple, Generic[Thing]):
+    """A thing, the hash of all that decides about it, and what making it took (not what loading it took)."""
+
+    thing: Thing
+    key: str
+    cost: Cost
+
+
+class Workshop:
+    """Makes and keeps what runs need. One for each process; the folder is shared."""
+
+    def __init__(self, design: Design, out: Path, version: str, progress: bool = True) -> None:
+        self.out, self.version, self.progress = out, version, progress
+        self.sources = design.sources()
+        # neighbouring runs ask for the same: a look into memory first
+        self.dataset = lru_cache(maxsize=2)(self._dataset)
+        self._rankers: dict[tuple[str, str, int], Made[Ranker]] = {}
+        self._last: dict[str, Made] = {}
+
+    def _dataset(self, label: str) -> Dataset:
+        return load_source(self.sources[label])
+
+    def signals(self, label: str, config: RunConfig) -> Made[Signals]:
+        """The signals of a data set for a seed."""
+        data = self.dataset(label)
+        made_from = {"data": data.info["fingerprint"], "signals": asdict(config.signals), "seed": config.seed}
+
+        def make() -> Signals:
+            return embed(data, config.signals.text_encoder, config.signals.collaborative, config.seed)
+
+        return self._kept("signals", made_from, make, lambda made, folder: made.save(folder), Signals.load)
+
+    def identifiers(self, label: str, config: RunConfig) -> Made[IdentifierTable]:
+        """The identifiers of a data set for a strategy, a seed and sizes."""
+        data, signals = self.dataset(label), self.signals(label, config)
+        made_from = {"from": signals.key, "identifiers": asdict(config.identifiers), "seed": config.seed}
+
+        def make() -> IdentifierTable:
+            return learn_identifiers(data, signals.thing, **asdict(config.identifiers), seed=config.seed)
+
+        def load(folder: Path) -> IdentifierTable:
+            return IdentifierTable.load(folder, data.items["item_id"].tolist())
+
+        return self._kept("identifiers", made_from, make, lambda made, folder: made.save(folder), load)
+
+    def model(
+        self, label: str, config: RunConfig, keep: bool = False, parent: Made[GenSAR] | None = None
+    ) -> Made[GenSAR]:
+        """A trained model; `keep` leaves it in the sweep's folder as a run that can be searched.
+
+        `parent` is the parent of a fine-tune. A training that was killed goes on from its checkpoint; its cost is then
+        that of the steps seen here, scaled to all of them.
+        """
+        data, signals, table = self.dataset(label), self.signals(label, config), self.identifiers(label, config)
+        made_from = {"from": table.key, "config": config.to_json(), "parent": parent.key if parent else None}
+        key = self._key(made_from)
+        checkpoint = self.out / "checkpoints" / key
+
+        def make() -> tuple[GenSAR, float]:
+            spent = checkpoint / "progress.json"
+            first = read_json(spent)["step"] if spent.is_file() else 0
+            model = GenSAR.fit(
+                data,
+                signals.thing,
+                table.thing,
+                config=config,
+                checkpoint=checkpoint,
+                progress=self.progress,
+                parent=parent.thing if parent else None,
+            )
+            last = model.training_history[-1]["step"] if model.training_history else 0
+            return model, last / (last - first) if last > first else 1.0
+
+        folder = self.out / "models" / key
+        with self._lock(key):
+            if not (folder / "cost.json").is_file():
+                clock = Clock()
+                model, factor = make()
+                cost = clock.cost.times(factor)
+                if keep:
+                    self._write(folder, cost, model.save)
+                shutil.rmtree(checkpoint, ignore_errors=True)
+                return Made(model, key, cost)
+        return Made(GenSAR.load(folder / "content"), key, Cost(**read_json(folder / "cost.json")))
+
+    def ranker(self, label: str, name: str, seed: int, config: RunConfig) -> Made[Ranker]:
+        """A specialist, fitted; the latest few stay in memory for the runs that fuse with them."""
+        signals = self.signals(label, config)
+        place = (name, signals.key, seed)
+        if place not in self._rankers:
+            clock = Clock()
+            ranker = build_baselines(self.dataset(label), signals.thing, seed, [name])[0]
+            self._rankers[place] = Made(ranker, name, clock.cost)
+            while len(self._rankers) > RANKERS_KEPT:
+                del self._rankers[next(iter(self._rankers))]
+        return self._rankers[place]
+
+    def _kept(
+        self,
+        kind: str,
+        made_from: dict[str, Any],
+        make: Callable[[], Thing],
+        save: Callable[[Thing, Path], None],
+        load: Callable[[Path], Thing],
+    ) -> Made[Thing]:
+        key = self._key(made_from)
+        if kind in self._last and self._last[kind].key == key:
+            return self._last[kind]
+        folder = self.out / kind / key
+        with self._lock(key):
+            if (folder / "cost.json").is_file():
+                made = Made(load(folder / "content"), key, Cost(**read_json(folder / "cost.json")))
+            else:
+                clock = Clock()
+                thing = make()
+                made = Made(thing, key, clock.cost)
+                self._write(folder, made.cost, lambda content: save(thing, content))
+        self._last[kind] = made
+        return made
+
+    def _key(self, made_from: dict[str, Any]) -> str:
+        return digest_of({**made_from, "version": self.version})
+
+    def _lock(self, key: str) -> FileLock:
+        (self.out / "locks").mkdir(parents=True, exist_ok=True)
+        return FileLock(self.out / "locks" / f"{key}.lock")
+
+    @staticmethod
+    def _write(folder: Path, cost: Cost, save: Callable[[Path], None]) -> None:
+        with new_folder(folder) as temporary:
+            save(temporary / "content")
+            write_json(temporary / "cost.json", cost._asdict())

@@ -1,0 +1,289 @@
+"""Sweeps: checked before they start, stopped, resumed, shared, and never mixed with other results."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from builders import tiny_store
+
+from gensar_lite.cli import main
+from gensar_lite.data.storage import DataError
+from gensar_lite.tradeoff import sweep as sweep_module
+from gensar_lite.tradeoff.design import Design, leave_out, name_source
+from gensar_lite.tradeoff.results import TIDY, read_ranks, read_results
+from gensar_lite.tradeoff.study import TrialState, Work, code_version
+from gensar_lite.tradeoff.sweep import run_sweep
+from gensar_lite.training.settings import TrainingConfig
+
+SETTINGS = {
+    "steps": 3,
+    "quantiser": "kmeans",
+    "collaborative": "als",
+    "d_model": 32,
+    "d_ff": 64,
+    "vocab_size": 600,
+    "batch_size": 48,
+    "pseudo_queries_per_item": 2,
+}
+PLAIN = {
+    "strategies": ["gensar"],
+    "mixes": [0.2, 0.8],
+    "seeds": [0],
+    "settings": SETTINGS,
+    "protocols": ["uniform99", "bm25_99"],
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "shop"
+    tiny_store().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of two runs that nothing disturbed."""
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    run_sweep(design(store), out, progress=False)
+    return out
+
+
+def design(store: Path, **changes: object) -> Design:
+    return Design.from_json({"data": [str(store)], **PLAIN, **changes})
+
+
+def command(store: Path, out: Path, *more: str) -> list[str]:
+    sets = [part for name, value in SETTINGS.items() if name != "steps" for part in ("--set", f"{name}={value}")]
+    own = ["--data", str(store), "--out", str(out), "--strategies", "gensar", "--mixes", "0.2,0.8", "--seeds", "0"]
+    return ["tradeoff", *own, "--steps", "3", *sets, "--protocols", "uniform99,bm25_99", "--specialists", "none", *more]
+
+
+def values_of(results: pd.DataFrame) -> pd.DataFrame:
+    keys = ["mix", "task", "protocol", "split", "metric"]
+    return results.sort_values(keys)[[*keys, "value"]].reset_index(drop=True)
+
+
+def test_the_table_is_tidy_and_its_ranks_are_there(finished, store):
+    results = read_results(finished)
+    assert list(results.columns) == TIDY
+    assert results.groupby("mix").size().tolist() == [24, 24]  # 2 tasks, 2 splits, 6 metrics
+    assert results["version"].unique().tolist() == [code_version()]
+    assert results["fingerprint"].unique().tolist() == [tiny_store().info["fingerprint"]]
+    assert json.loads(results["parameters"].iloc[0])["training"]["steps"] == 3
+    ranks = read_ranks(finished, results)
+    assert len(ranks) == 2 * sum(
+        len(tiny_store().cases(t, s)) for t in ("search", "recommendation") for s in ("valid", "test")
+    )
+    assert (finished / "signals").is_dir()
+    assert len(list((finished / "identifiers").iterdir())) == 1, "identifiers are made once"
+
+
+def test_what_is_done_is_not_done_again(finished, store, monkeypatch):
+    monkeypatch.setattr(sweep_module, "do_unit", lambda *_: pytest.fail("a finished run was done again"))
+    said: list[str] = []
+    done = run_sweep(design(store), finished, progress=False, say=said.append)
+    assert not done.failures
+    assert done.open == 0
+    assert "2 runs, 2 of them done" in said[0]
+
+
+def test_a_failed_run_is_recorded_and_the_rest_goes_on(store, tmp_path, monkeypatch, finished):
+    original = sweep_module.do_unit
+
+    def sometimes(unit, *rest):
+        if unit.mix == 0.2:
+            raise RuntimeError("out of\nluck")
+        return original(unit, *rest)
+
+    monkeypatch.setattr(sweep_module, "do_unit", sometimes)
+    done = run_sweep(design(store), tmp_path / "out", progress=False)
+    assert list(done.failures.values()) == ["RuntimeError: out of luck"]
+    assert done.results["mix"].unique().tolist() == [0.8]
+    assert run_sweep(design(store), tmp_path / "out", progress=False).failures, "not tried again unless asked"
+    monkeypatch.setattr(sweep_module, "do_unit", original)
+    mended = run_sweep(design(store), tmp_path / "out", progress=False, retry_failed=True)
+    assert not mended.failures
+    pd.testing.assert_frame_equal(values_of(mended.results), values_of(read_results(finished)))
+
+
+def test_results_of_other_data_or_code_are_not_mixed(finished, store, tmp_path, monkeypatch):
+    other = tmp_path / "shop"
+    from gensar_lite.data.bazaar import BazaarConfig, simulate
+
+    simulate(BazaarConfig(num_items=100, num_users=60, mean_events=12, seed=1)).save(other)
+    with pytest.raises(DataError, match="another data set called shop"):
+        run_sweep(design(other), finished, progress=False)
+    monkeypatch.setattr(sweep_module, "code_version", lambda: "9.9+other")
+    with pytest.raises(DataError, match="other code"):
+        run_sweep(design(store), finished, progress=False)
+    monkeypatch.setattr(sweep_module, "do_unit", lambda *_: pytest.fail("stopped before the first training"))
+
+
+def test_a_database_serves_as_well(store, tmp_path, finished):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    run_sweep(design(store), tmp_path / "out", storage=url, study="mine", progress=False)
+    pd.testing.assert_frame_equal(values_of(read_results(tmp_path / "out")), values_of(read_results(finished)))
+    with pytest.raises(DataError, match="cannot be opened"):
+        Work(tmp_path, "sqlite:////no/such/folder/study.db", "mine")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategies": ["gensar", "magic"]}, "unknown strategy 'magic'"),
+        ({"mixes": [0.5, 1.5]}, "mixes must lie between"),
+        ({"settings": {"stepz": 3}}, "unknown settings: stepz"),
+        ({"settings": {"softmax": "soft"}}, "softmax must be one of"),
+        ({"specialists": ["oracle9"]}, "unknown specialist 'oracle9'"),
+        ({"curves": ["sweep", "magic"]}, "unknown curve 'magic'"),
+        ({"protocols": ["uniform9"]}, "unknown protocol 'uniform9'"),
+        ({"data": ["/no/such/folder"]}, "There is no data set"),
+        ({"data": [{"alignmend": 1}]}, "a knob that nobody knows"),
+        ({"variants": [{"without": ["next_item"]}]}, "unknown task to leave out"),
+        ({"preset": "huge"}, "unknown preset"),
+    ],
+)
+def test_what_cannot_run_stops_before_the_first_training(store, tmp_path, monkeypatch, changes, message):
+    monkeypatch.setattr(sweep_module, "do_unit", lambda *_: pytest.fail("a run was started"))
+    with pytest.raises(DataError, match=message):
+        run_sweep(design(store, **changes), tmp_path / "out", progress=False)
+
+
+def test_a_design_crosses_within_blocks_and_holds_each_run_once(store):
+    plan = Design.from_json(
+        {
+            **PLAIN,
+            "data": ["bazaar"],
+            "blocks": [
+                {},
+                {"data": [{"alignment": 0.0}, {"alignment": 1.0}], "seeds": [0, 1]},
+                {"mixes": [0.2], "variants": [{}, {"num_shared": 1}]},
+                {"specialists": ["bm25", "als"], "seeds": [0, 1], "curves": ["conditioned"]},
+            ],
+        }
+    )
+    units = plan.units()
+    kinds = pd.Series([unit.kind for unit in units]).value_counts().to_dict()
+    assert kinds == {"sweep": 2 + 8 + 1, "specialist": 3, "conditioned": 2}
+    assert [unit.variant for unit in units if unit.settings] == ["num_shared=1"]
+    assert plan.config(next(u for u in units if u.settings)).identifiers.num_shared == 1
+    assert list(plan.sources()) == ["bazaar", "bazaar(alignment=0)", "bazaar(alignment=1)"]
+    assert Design.from_json(json.loads(json.dumps(plan.to_json()))).units() == units
+
+
+def test_tasks_are_left_out():
+    training = TrainingConfig()
+    assert leave_out(training, ["next_query"]).shares().keys() == training.shares().keys() - {"next_query"}
+    assert leave_out(training, "query_to_item").shares()["query_to_item"] == 0
+    with pytest.raises(DataError, match="mix 1"):
+        leave_out(training, ["query_to_item", "next_search_item"])
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path):
+    with pytest.raises(DataError, match="two different data sets"):
+        design(tmp_path / "a" / "shop", data=[str(tmp_path / "a" / "shop"), str(tmp_path / "b" / "shop")]).units()
+    assert name_source({"signal": 0.5, "alignment": 0.25}) == "bazaar(alignment=0.25, signal=0.5)"
+
+
+# processes ---------------------------------------------------------------------------------------
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gensar_lite", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def trials(out: Path) -> list:
+    return Work(out, None, "tradeoff").trials()
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_it_ends_as_an_undisturbed_one(store, tmp_path, finished):
+    out = tmp_path / "out"
+    process = start(command(store, out))
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        states = [t.state for t in trials(out)] if (out / "study.journal").is_file() else []
+        if TrialState.COMPLETE in states and TrialState.RUNNING in states:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {t.number: t.datetime_complete for t in trials(out) if t.state == TrialState.COMPLETE}
+    assert len(before) == 1, "it was killed in its second run"
+    assert main(command(store, out)) == 0
+    after = trials(out)
+    assert [t.state for t in after] == [TrialState.COMPLETE] * 2
+    assert all(after[number].datetime_complete == when for number, when in before.items()), (
+        "a finished run was done again"
+    )
+    pd.testing.assert_frame_equal(values_of(read_results(out)), values_of(read_results(finished)))
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_sweep(store, tmp_path, finished):
+    out = tmp_path / "out"
+    processes = [start(command(store, out, "--seeds", "0,1")) for _ in range(2)]
+    said = [process.communicate(timeout=240) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    done = trials(out)
+    assert [t.state for t in done] == [TrialState.COMPLETE] * 4
+    assert len({t.user_attrs["worker"]["pid"] for t in done}) == 2, "one process did all the work"
+    assert len(list((out / "signals").iterdir())) == 2, "signals once per seed"
+    results = read_results(out)
+    pd.testing.assert_frame_equal(values_of(results[results["seed"] == 0]), values_of(read_results(finished)))
+
+
+def test_the_command_reads_what_it_ran(store, finished, capsys):
+    assert main(command(store, finished)) == 0
+    printed = capsys.readouterr()
+    assert "one seed" in printed.out
+    assert "2 runs, 2 of them done" in printed.err
+    assert (finished / "tradeoff.png").stat().st_size > 10_000
+    assert "hypervolume" in json.loads((finished / "figures.json").read_text())["tradeoff.png"]["alt"]
+    assert main([*command(store, finished), "--read-only", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["volumes"][0]["strategy"] == "gensar"
+    assert told["volumes"][0]["low"] is None
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["reference_point"] == [0, 0]
+    assert len(summary["points"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--data", "/no/such/data"], 1, "There is no data set"),
+        (["--strategies", "magic"], 2, "unknown strategy 'magic'"),
+        (["--mixes", "half"], 2, "--mixes are numbers"),
+        (["--mixes", "0.5,2"], 1, "mixes must lie between"),
+        (["--set", "quantiser"], 2, "is no setting"),
+        (["--goals", "bm25_99"], 2, "--goals takes"),
+        (["--metric", "loss"], 2, "--metric is one of"),
+        (["--cheap", "magic"], 1, "unknown curve 'magic'"),
+        (["--design", "x.json"], 2, "--design says which data sets"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(store, tmp_path, capsys, arguments, code, message):
+    assert main(command(store, tmp_path / "out", *arguments)) == code
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gensar-lite: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "out" / "study.journal").exists()
+
+
+def test_an_empty_folder_has_nothing_to_read(tmp_path, capsys):
+    assert main(["tradeoff", "--out", str(tmp_path), "--read-only"]) == 1
+    assert "is no sweep" in capsys.readouterr().err
+    assert main(["tradeoff", "--out", str(tmp_path)]) == 2
+    assert main(["tradeoff", "--out", str(tmp_path), "--design", str(tmp_path / "none.json")]) == 1
+    assert "there is no design file" in capsys.readouterr().err

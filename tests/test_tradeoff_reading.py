@@ -1,0 +1,238 @@
+"""Reading curves: points, fronts, intervals and differences on results whose answers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import tiny_store
+
+from gensar_lite.evaluation.metrics import case_metrics
+from gensar_lite.signals import Signals
+from gensar_lite.tradeoff.comparing import compare_strategies, compare_with_specialists, specialists_table
+from gensar_lite.tradeoff.gains import _groups, case_features, signal_agreement, who_gains
+from gensar_lite.tradeoff.pareto import hypervolume
+from gensar_lite.tradeoff.reading import Goals, curves_table, points_table, read_curves, resample_points, sweep_at_cost
+from gensar_lite.tradeoff.runs import metrics_table
+from gensar_lite.tradeoff.summary import records, summary_text
+
+HIT, MISS = 1.0, 50.0  # ranks: NDCG@10 of 1 and 0
+GOALS = Goals()
+
+
+def ranks_of(shares: dict[str, float], num_users: int = 40, shift: int = 0, **columns: object) -> pd.DataFrame:
+    """Ranks in which the first `share` of the users' cases is hit, on both splits."""
+    parts = []
+    for task, share in shares.items():
+        protocol = GOALS.of(task)
+        user = np.arange(num_users)
+        hit = np.roll(user < share * num_users, shift)
+        for split in ("valid", "test"):
+            rank = np.where(hit, HIT, MISS)
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "task": task,
+                        "protocol": protocol,
+                        "split": split,
+                        "case_id": user,
+                        "user_id": user,
+                        "item_id": "i",
+                        "rank": rank,
+                        "ties": 0,
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True).assign(**columns)
+
+
+def sweep_of(points: dict[tuple[str, str, float], tuple[float, float]], seeds: tuple[int, ...] = (0, 1)):
+    """Results and ranks of curves: (curve, strategy, place) -> shares hit in recommendation and search."""
+    results, ranks = [], []
+    for (curve, strategy, place), (recommendation, search) in points.items():
+        shares = {"recommendation": recommendation, "search": search}
+        shares = {task: share for task, share in shares.items() if share >= 0}
+        for seed in seeds:
+            table = ranks_of(shares, shift=seed, curve=curve, place=place)
+            run = f"{curve}{strategy}{place}{seed}"
+            about = {
+                "data": "shop",
+                "fingerprint": "f",
+                "version": "v",
+                "strategy": strategy,
+                "variant": "",
+                "seed": seed,
+                "mix": place,
+            }
+            results.append(
+                metrics_table(table).assign(**about, run=run, seconds=60.0, cpu_seconds=30.0, parameters="{}")
+            )
+            ranks.append(table.assign(**about, run=run))
+    return pd.concat(results, ignore_index=True), pd.concat(ranks, ignore_index=True)
+
+
+CURVES = {
+    ("sweep", "gensar", 0.0): (0.1, 0.8),
+    ("sweep", "gensar", 0.5): (0.5, 0.7),
+    ("sweep", "gensar", 1.0): (0.6, 0.1),
+    ("sweep", "semantic", 0.5): (0.3, 0.5),
+    ("specialist", "bm25", np.nan): (-1, 0.9),
+    ("specialist", "als", np.nan): (0.4, -1),
+}
+
+
+def test_points_fronts_and_choices_by_hand():
+    results, ranks = sweep_of(CURVES)
+    points = points_table(read_curves(results, ranks)).set_index(["strategy", "place"])
+    assert points["recommendation"].round(6).to_dict() == {k[1:]: v[0] for k, v in CURVES.items() if k[0] == "sweep"}
+    assert points["front"].to_dict() == {
+        ("gensar", 0.0): True,
+        ("gensar", 0.5): True,
+        ("gensar", 1.0): True,
+        ("semantic", 0.5): False,
+    }
+    assert points.index[points["search_chosen"]].tolist() == [("gensar", 0.5), ("semantic", 0.5)]
+    row = points.loc[("gensar", 0.5)]
+    assert row["recommendation_low"] < 0.5 < row["recommendation_high"]
+
+
+def test_hypervolume_and_cost_of_a_curve():
+    results, ranks = sweep_of(CURVES)
+    table = curves_table(read_curves(results, ranks)).set_index("strategy")
+    expected = float(hypervolume(np.array([(0.1, 0.8), (0.5, 0.7), (0.6, 0.1)])))
+    assert table.loc["gensar", "hypervolume"] == pytest.approx(expected)
+    assert table.loc["gensar", "low"] < expected < table.loc["gensar", "high"]
+    assert table.loc["gensar", "cpu_minutes"] == pytest.approx(1.5)
+    assert table.loc["gensar", "per_cpu_minute"] == pytest.approx(expected / 1.5)
+
+
+def test_one_seed_has_no_interval():
+    results, ranks = sweep_of(CURVES, seeds=(0,))
+    curves = read_curves(results, ranks)
+    assert points_table(curves)[["recommendation_low", "search_high"]].isna().all(axis=None)
+    assert curves_table(curves)[["low", "high"]].isna().all(axis=None)
+    assert compare_strategies(ranks, curves, "gensar")[["low", "high"]].isna().all(axis=None)
+
+
+def test_intervals_cover_what_they_should():
+    """The interval of a mean over users is that of the textbook: 1.96 standard errors to either side."""
+    values = np.random.default_rng(0).normal(0.4, 0.2, (1, 1, 2, 400))
+    drawn = resample_points(values, 4000)[:, 0, 0]
+    np.testing.assert_allclose(drawn.mean(axis=0), values[0, 0].mean(axis=1), atol=0.002)
+    np.testing.assert_allclose(drawn.std(axis=0), values[0, 0].std(axis=1) / 20, rtol=0.08)
+
+
+def test_users_without_a_case_of_a_task_count_in_the_other():
+    values = np.full((1, 1, 2, 50), 0.5)
+    values[0, 0, 1, :40] = np.nan
+    np.testing.assert_allclose(resample_points(values, 200), 0.5)
+
+
+def test_strategies_are_compared_at_the_chosen_mix():
+    results, ranks = sweep_of(CURVES)
+    curves = read_curves(results, ranks)
+    table = compare_strategies(ranks, curves, "gensar").set_index("task")
+    assert table.loc["recommendation", "difference"] == pytest.approx(0.2)
+    assert table.loc["search", "difference"] == pytest.approx(0.2)
+    assert (table["p_holm"] >= table["p"]).all()
+
+
+def test_specialists_are_rankers_and_models_of_one_task():
+    results, ranks = sweep_of(CURVES)
+    table = specialists_table(results)
+    best = table[table["best"]].set_index("task")["specialist"].to_dict()
+    assert best == {"recommendation": "gensar recommendation-only", "search": "bm25"}
+    distances = compare_with_specialists(results, ranks, read_curves(results, ranks))
+    own = distances[distances["model"] == "gensar"].set_index("task")
+    assert own.loc["search", "difference"] == pytest.approx(0.7 - 0.9)
+    assert own.loc["search", "shortfall"] == pytest.approx(max(0.2 / 0.9, 0.1 / 0.6))
+
+
+def test_mixtures_of_data_or_code_are_refused():
+    results, ranks = sweep_of(CURVES)
+    for column in ("fingerprint", "version"):
+        other = results.assign(**{column: np.where(results["strategy"] == "gensar", "other", results[column])})
+        with pytest.raises(ValueError, match=f"mix several values of {column}"):
+            read_curves(other, ranks)
+
+
+def test_a_sweep_for_the_price_of_another_curve():
+    results, ranks = sweep_of(CURVES | {("conditioned", "gensar", 0.5): (0.5, 0.7)})
+    curves = {c.name["curve"] + c.name["strategy"]: c for c in read_curves(results, ranks)}
+    found = sweep_at_cost(list(curves.values()), curves["conditionedgensar"])
+    assert found["sweep_points"] == 1
+    assert found["sweep_hypervolume"] == pytest.approx(0.5 * 0.7)
+    assert found["sweep_whole"] > found["sweep_hypervolume"]
+
+
+def test_groups_hold_all_cases_once():
+    values = np.array([0.0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
+    groups = _groups(values, 4)
+    assert sum(mask.sum() for mask, _, _ in groups) == len(values)
+    assert all((values[mask] >= low).all() and (values[mask] <= high).all() for mask, low, high in groups)
+    assert [(low, high) for _, low, high in _groups(np.ones(5), 4)] == [(1, 1)]
+
+
+def test_who_gains_finds_the_group_that_gains():
+    model = ranks_of({"search": 0.5}, seed=0).query("split == 'test'")
+    against = ranks_of({"search": 0.25}, seed=0).query("split == 'test'")
+    features = pd.DataFrame(
+        {
+            "case_id": np.arange(40),
+            "popularity": np.arange(40),
+            "history": 3,
+            "query_words": np.nan,
+            "overlap": 0.5,
+            "agreement": 0.1,
+        }
+    )
+    table = who_gains(model, against, features).query("feature == 'popularity'")
+    assert table["difference"].round(6).tolist() == [0, 1, 0, 0]
+    assert table["cases"].tolist() == [10] * 4
+    assert table["low"].isna().all(), "one seed has no interval"
+    with pytest.raises(ValueError, match="different cases"):
+        who_gains(model, against.iloc[1:], features)
+
+
+def test_case_features_of_the_tiny_store():
+    data = tiny_store()
+    rng = np.random.default_rng(0)
+    semantic = rng.normal(size=(data.num_items, 6)).astype(np.float32)
+    signals = Signals(data.items["item_id"].tolist(), semantic, semantic, None, np.zeros((7, 6)))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(signal_agreement(signals), 1)
+    table = case_features(data, signals, data.cases("search", "test"))
+    assert table["overlap"].between(0, 1).all()
+    assert (table["query_words"] >= 1).all()
+    assert case_features(data, signals, data.cases("recommendation", "test"))["overlap"].isna().all()
+
+
+def test_metrics_of_a_unit_are_those_of_its_cases():
+    table = metrics_table(ranks_of({"search": 0.25}, curve="sweep", place=0.5))
+    chosen = table[(table["metric"] == "MRR") & (table["split"] == "test")].iloc[0]
+    assert chosen["cases"] == 40
+    assert chosen["value"] == pytest.approx(
+        0.25 + 0.75 * case_metrics(np.array([49]), np.array([0]), ("MRR",))["MRR"][0]
+    )
+
+
+def test_json_holds_no_nan():
+    assert records(pd.DataFrame({"a": [np.nan, 1.0], "b": [True, False], "c": [1, 2]})) == [
+        {"a": None, "b": True, "c": 1},
+        {"a": 1.0, "b": False, "c": 2},
+    ]
+
+
+def test_the_text_says_where_there_is_one_seed():
+    from gensar_lite.tradeoff.summary import Reading
+
+    results, ranks = sweep_of(CURVES, seeds=(0,))
+    curves = read_curves(results, ranks)
+    empty = pd.DataFrame()
+    text = summary_text(
+        Reading(
+            results, ranks, curves, points_table(curves), curves_table(curves), specialists_table(results), empty, empty
+        ),
+        GOALS,
+    )
+    assert text.count("one seed") == 2
+    assert "best specialist of search: bm25 0.900" in text
