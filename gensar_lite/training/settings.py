@@ -62,8 +62,8 @@ class TrainingConfig:
             raise ValueError(f"softmax must be one of {SOFTMAXES}, not {self.softmax!r}")
         if self.item_memory and (self.history != "pooled" or self.softmax == "full"):
             object.__setattr__(self, "item_memory", False)  # the paper's forms read and write identifiers alone
+        object.__setattr__(self, "mix_levels", tuple(float(level) for level in self.mix_levels))  # JSON has lists
         if self.mix_levels:
-            object.__setattr__(self, "mix_levels", tuple(float(level) for level in self.mix_levels))
             if len(set(self.mix_levels)) < 2 or not all(0 <= level <= 1 for level in self.mix_levels):
                 raise ValueError(f"mix_levels must be two or more different mixes from 0 to 1, not {self.mix_levels}")
             object.__setattr__(self, "mix", sum(self.mix_levels) / len(self.mix_levels))
