@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import re
 from pathlib import Path
@@ -345,7 +346,8 @@ def test_any_table_is_imported_or_refused(tmp_path_factory, items: list, clicks:
     folder = tmp_path_factory.mktemp("any")
     items = [*items, ("a", "tent"), ("b", "cup")]  # often enough to go on with
     clicks = [*clicks, *(("w", "a", str(t)) for t in range(6))]
-    pd.DataFrame(items, columns=["item_id", "title"]).to_csv(folder / "i.csv", index=False)
+    # quoted, since a bare carriage return in a title would end its row
+    pd.DataFrame(items, columns=["item_id", "title"]).to_csv(folder / "i.csv", index=False, quoting=csv.QUOTE_ALL)
     pd.DataFrame(clicks, columns=["user_id", "item_id", "timestamp"]).to_csv(folder / "c.csv", index=False)
     try:
         data, report = import_tables(folder / "i.csv", folder / "c.csv")
