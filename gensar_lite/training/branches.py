@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gensar_lite.identifiers.trie import IdentifierTrie
+from gensar_lite.signals.linear import linear
 from gensar_lite.training.vocabulary import Vocabulary
 
 
@@ -51,7 +51,7 @@ def branch_logits(states: Tensor, book: Tensor, branches: Branches, vectors: Ten
     `states` (..., R, D), `book` (K, D) the code embeddings of the level, `vectors` (Q, D) those of `branches.token`.
     """
     row, code = branches.row, branches.code
-    logits = F.linear(states, book)[..., row, code]
+    logits = linear(states, book)[..., row, code]
     if len(branches.own):
         own = (states[..., row[branches.own], :] * vectors).sum(-1)
         logits = logits.index_add(-1, branches.own, own)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
+from gensar_lite.signals.linear import linear
 from gensar_lite.training.inputs import Inputs
 
 
@@ -63,8 +64,8 @@ def feed_forward(x: Tensor, layer: Any, dropout: float = 0.0) -> Tensor:
     """The feed-forward sublayer with its residual, plain (T5) or gated (T5 1.1)."""
     dense = layer.DenseReluDense
     h = norm(x, layer.layer_norm)
-    h = dense.act(F.linear(h, dense.wi.weight)) if hasattr(dense, "wi") else dense.act(dense.wi_0(h)) * dense.wi_1(h)
-    h = F.linear(F.dropout(h, dropout, dropout > 0), dense.wo.weight)
+    h = dense.act(linear(h, dense.wi.weight)) if hasattr(dense, "wi") else dense.act(linear(h, dense.wi_0.weight)) * linear(h, dense.wi_1.weight)
+    h = linear(F.dropout(h, dropout, dropout > 0), dense.wo.weight)
     return x + F.dropout(h, dropout, dropout > 0)
 
 
@@ -72,9 +73,9 @@ def self_attention(x: Tensor, layer: Any, bias: Tensor, dropout: float) -> Tenso
     """A self-attention sublayer over all positions with its residual."""
     attention = layer.SelfAttention
     weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
-    parts = F.linear(norm(x, layer.layer_norm), weight).chunk(3, dim=-1)
+    parts = linear(norm(x, layer.layer_norm), weight).chunk(3, dim=-1)
     query, key, value = (heads(part, attention.n_heads) for part in parts)
-    h = F.linear(attend(query, key, value, bias), attention.o.weight)
+    h = linear(attend(query, key, value, bias), attention.o.weight)
     return x + F.dropout(h, dropout, dropout > 0)
 
 
@@ -117,10 +118,10 @@ def decode(
     for block in blocks:
         x = self_attention(x, block.layer[0], bias, dropout)
         attention = block.layer[1].EncDecAttention
-        query = heads(F.linear(norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
-        key, value = F.linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
+        query = heads(linear(norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
+        key, value = linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
         h = attend(query, heads(key, attention.n_heads), heads(value, attention.n_heads), cross_bias)
-        x = x + F.dropout(F.linear(h, attention.o.weight), dropout, dropout > 0)
+        x = x + F.dropout(linear(h, attention.o.weight), dropout, dropout > 0)
         x = feed_forward(x, block.layer[2], dropout)
     return head_scale(model) * F.dropout(norm(x, model.decoder.final_layer_norm), dropout, dropout > 0)
 
@@ -132,4 +133,4 @@ def head_scale(model: T5ForConditionalGeneration) -> float:
 
 def logits(model: T5ForConditionalGeneration, states: Tensor, tokens: slice = slice(None)) -> Tensor:
     """(..., V) logits of a slice of the vocabulary."""
-    return F.linear(states, model.lm_head.weight[tokens])
+    return linear(states, model.lm_head.weight[tokens])
