@@ -65,7 +65,7 @@ def once(call: Callable[[], object]) -> tuple[float, object]:
 
 def matrix_rate(rows: int, width: int, inner: int, dtype: torch.dtype = torch.float32) -> float:
     """Multiply-adds per second of matrix products (rows, width) x (width, inner), the faster of what torch has; best of 5."""
-    from gensar_lite.training.t5 import linear
+    from gensar_lite.training.linear import linear
 
     left, right = torch.rand(rows, width, dtype=dtype), torch.rand(inner, width, dtype=dtype)
     best = float("inf")
@@ -87,7 +87,9 @@ def processor() -> str:
     """Name of the processor, as the system tells it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         if names:
             return names[0]
     return platform.processor() or platform.machine()

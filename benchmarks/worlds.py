@@ -63,7 +63,9 @@ def make_vocabulary(codes: np.ndarray, size: int = VOCABULARY) -> Vocabulary:
     return Vocabulary(TextTokens(size - 3 - LEVELS * NUM_CODES), table)  # three behaviour tokens
 
 
-def make_inputs(num_queries: int, length: int, vocabulary: Vocabulary, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, Inputs]:
+def make_inputs(
+    num_queries: int, length: int, vocabulary: Vocabulary, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, Inputs]:
     """Tokens (B, S), mask (B, S) and the same as `Inputs`; the shortest of several queries has half the length."""
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(2, vocabulary.num_text, (num_queries, length), generator=generator)

@@ -17,6 +17,7 @@ from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
 from gensar_lite.training.branches import branch, branch_logits
 from gensar_lite.training.inputs import Inputs
+from gensar_lite.training.linear import linear
 from gensar_lite.training.vocabulary import Vocabulary
 
 CHUNK_ELEMENTS = 16_000_000
@@ -36,7 +37,7 @@ class TreeDecoder:
         self.past: list[tuple[Tensor, Tensor] | None] = [None] * len(model.decoder.block)
         for block in model.decoder.block:
             attention = block.layer[1].EncDecAttention
-            key, value = F.linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
+            key, value = linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
             self.cross.append(
                 (t5.heads(key, attention.n_heads).contiguous(), t5.heads(value, attention.n_heads).contiguous())
             )
@@ -53,16 +54,16 @@ class TreeDecoder:
         for i, block in enumerate(self.model.decoder.block):
             attention = block.layer[0].SelfAttention
             weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
-            parts = F.linear(t5.norm(x, block.layer[0].layer_norm), weight).chunk(3, dim=-1)
+            parts = linear(t5.norm(x, block.layer[0].layer_norm), weight).chunk(3, dim=-1)
             query, key, value = (t5.heads(part, attention.n_heads) for part in parts)
             past = self.past[i]
             if past is not None:
                 key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
             self.past[i] = key, value
-            x = x + F.linear(t5.attend(query, key, value, bias), attention.o.weight)
+            x = x + linear(t5.attend(query, key, value, bias), attention.o.weight)
             attention = block.layer[1].EncDecAttention
-            query = t5.heads(F.linear(t5.norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
-            x = x + F.linear(t5.attend(query, *self.cross[i], self.cross_bias), attention.o.weight)
+            query = t5.heads(linear(t5.norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
+            x = x + linear(t5.attend(query, *self.cross[i], self.cross_bias), attention.o.weight)
             x = t5.feed_forward(x, block.layer[2])
         return t5.norm(x, self.model.decoder.final_layer_norm) * t5.head_scale(self.model)
 
@@ -94,10 +95,10 @@ def log_normaliser(model: T5ForConditionalGeneration, states: Tensor, softmax: s
     """(..., 1) log of the softmax's denominator: over the vocabulary ("full") or over a codebook ("codebook")."""
     weight = model.lm_head.weight
     if softmax == "codebook":
-        return F.linear(states, weight[level]).logsumexp(-1, keepdim=True)
+        return linear(states, weight[level]).logsumexp(-1, keepdim=True)
     flat = states.reshape(-1, states.shape[-1])
     rows = max(CHUNK_ELEMENTS // len(weight), 1)
-    parts = [F.linear(part, weight).logsumexp(-1, keepdim=True) for part in flat.split(rows)]
+    parts = [linear(part, weight).logsumexp(-1, keepdim=True) for part in flat.split(rows)]
     return torch.cat(parts).view(*states.shape[:-1], 1)
 
 

@@ -19,7 +19,6 @@ from torch.nn.functional import mse_loss
 from tqdm import tqdm
 
 from gensar_lite.identifiers.quantise import Span, balanced_codes, decode, encode, fit_codebooks
-from gensar_lite.signals.linear import Linear, linear
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class RQVAEConfig:
 def _mlp(sizes: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise(sizes):
-        layers += [Linear(width_in, width_out), nn.ReLU()]
+        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -100,7 +99,7 @@ class RQVAE(nn.Module):
             residual = latents[:, a:b] - quantised[:, a:b]
             with torch.no_grad():
                 distances = (
-                    codebook.square().sum(1) - 2 * linear(residual, codebook) + residual.square().sum(1, keepdim=True)
+                    codebook.square().sum(1) - 2 * residual @ codebook.T + residual.square().sum(1, keepdim=True)
                 )
                 if p in self.balanced and self.training:
                     chosen = balanced_codes(distances, self.config.sinkhorn_epsilon, self.config.sinkhorn_iterations)

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gensar_lite.data.events import EventLog
-from gensar_lite.signals.linear import Linear, linear
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class SequentialModel(nn.Module):
 
     def items(self, rows: Tensor | slice = slice(None)) -> Tensor:
         """(N, D) vectors of all items, or of some rows."""
-        return self.own[rows] if self.vectors is None else linear(self.vectors[rows], self.projection.t()) + self.own[rows]
+        return self.own[rows] if self.vectors is None else self.vectors[rows] @ self.projection + self.own[rows]
 
     def forward(self, histories: Tensor, items: Tensor) -> Tensor:
         """(B, S + 1, D) states after nothing, the first click, the second …; `histories` (B, S) is padded with -1 at its end."""
@@ -94,9 +93,9 @@ class _Block(nn.Module):
         super().__init__()
         self.heads, self.rate = heads, dropout
         self.norm_attention, self.norm_forward = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.qkv, self.out = Linear(dim, 3 * dim), Linear(dim, dim)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.forward_layer = nn.Sequential(
-            Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), Linear(2 * dim, dim)
+            nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
         )
         self.dropout = nn.Dropout(dropout)
 
@@ -224,8 +223,8 @@ def _softmax_loss(
     `target` (B,) and `drawn` (K,) are rows of `items` and `popularity`; `num_items` is the size of the catalogue.
     """
     if drawn is None:
-        return F.cross_entropy(linear(states, items, popularity), target)
-    others = linear(states, items[drawn], popularity[drawn]) + math.log((num_items - 1) / len(drawn))
+        return F.cross_entropy(torch.addmm(popularity, states, items.T), target)
+    others = torch.addmm(popularity[drawn], states, items[drawn].T) + math.log((num_items - 1) / len(drawn))
     others = others.masked_fill(drawn[None, :] == target[:, None], -torch.inf)
     own = (states * items[target]).sum(1) + popularity[target]
     return F.cross_entropy(torch.cat([own[:, None], others], dim=1), torch.zeros_like(target))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.signals.linear import linear
+from gensar_lite.training.linear import linear
 from gensar_lite.training.vocabulary import Vocabulary
 
 

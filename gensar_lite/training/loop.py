@@ -21,7 +21,6 @@ from tqdm.auto import tqdm
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
-from gensar_lite.signals.linear import linear
 from gensar_lite.signals.sequential import without_denormals
 from gensar_lite.training import t5
 from gensar_lite.training.branches import branch_logits
@@ -83,7 +82,7 @@ class Objective(torch.nn.Module):
                     first, used = used, used + len(branches.token)
                     scores, target = branch_logits(here[some], book, branches, nodes[first:used]), target[some]
                 else:
-                    scores = linear(here, book)
+                    scores = F.linear(here, book)
                 losses.append(F.cross_entropy(scores, target, reduction="sum"))
         return torch.stack(losses).sum() / (len(chunk.decoder) * self.vocabulary.num_levels)
 

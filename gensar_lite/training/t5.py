@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
-from gensar_lite.signals.linear import linear
 from gensar_lite.training.inputs import Inputs
+from gensar_lite.training.linear import linear
 
 
 def new_backbone(
@@ -54,17 +54,20 @@ def heads(x: Tensor, num_heads: int) -> Tensor:
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
     """(B, H, M, d) queries over (B, H, S, d) keys with an additive bias; gives (B, M, H * d)."""
-    scores = query @ key.transpose(-1, -2)
-    if bias is not None:
-        scores = scores + bias
-    return (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
+    if bias is not None and bias.requires_grad:  # a learned bias would send torch's fused kernel to its slow path
+        return ((query @ key.transpose(-1, -2) + bias).softmax(-1) @ value).transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(query, key, value, bias, scale=1.0).transpose(1, 2).flatten(2)
 
 
 def feed_forward(x: Tensor, layer: Any, dropout: float = 0.0) -> Tensor:
     """The feed-forward sublayer with its residual, plain (T5) or gated (T5 1.1)."""
     dense = layer.DenseReluDense
     h = norm(x, layer.layer_norm)
-    h = dense.act(linear(h, dense.wi.weight)) if hasattr(dense, "wi") else dense.act(linear(h, dense.wi_0.weight)) * linear(h, dense.wi_1.weight)
+    h = (
+        dense.act(linear(h, dense.wi.weight))
+        if hasattr(dense, "wi")
+        else dense.act(linear(h, dense.wi_0.weight)) * linear(h, dense.wi_1.weight)
+    )
     h = linear(F.dropout(h, dropout, dropout > 0), dense.wo.weight)
     return x + F.dropout(h, dropout, dropout > 0)
 
