@@ -166,7 +166,8 @@ def test_a_query_does_not_depend_on_its_neighbours() -> None:
 def test_large_vocabularies_are_normalised_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(60, seed=11)
     whole = world.search(10)
-    monkeypatch.setattr("gensar_lite.decoding.tree.CHUNK_ELEMENTS", 200)  # fewer than three rows at once
+    monkeypatch.setattr("gensar_lite.decoding.tree.ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("gensar_lite.decoding.tree.TOKENS_AT_ONCE", 20)
     parts = world.search(10)
     np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-5, atol=1e-5)
 

@@ -8,6 +8,7 @@ a million items with 256 codes a level. (STATIC, arXiv 2602.22647, stores the sa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -91,6 +92,19 @@ class IdentifierTrie:
         small = self._from_sorted(columns, self.items[keep])
         origin = [np.zeros(1, np.int64), *(np.unique(node) for node in leaf_of)]
         return replace(small, origin=origin)
+
+    @cached_property
+    def has_choice(self) -> list[np.ndarray]:
+        """Per level 0..L, whether at a node or anywhere below it there is more than one way to go on."""
+        found = [np.zeros(len(self.items), bool)]
+        for children in reversed(self.children):
+            below = np.logical_or.reduceat(found[-1], children[:-1])
+            found.append(below | (np.diff(children) > 1))
+        return found[::-1]
+
+    def same_as(self, other: IdentifierTrie) -> bool:
+        """Whether both hold the same items under the same identifiers."""
+        return np.array_equal(self.items, other.items) and all(map(np.array_equal, self.codes, other.codes))
 
     def children_of(self, level: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (row, child) (P,) of nodes (n,) of a level (0: the root) and their children in the level below, in order."""
