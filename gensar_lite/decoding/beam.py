@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, log_normaliser
+from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, log_normaliser, token_logprobs
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
@@ -48,18 +48,18 @@ def beam_search(
     """
     _check(vocabulary, trie, view, num_beams)
     device = model.shared.weight.device
-    num_queries = len(inputs.mask)
-    full = softmax == "full"
-    behaviour = vocabulary.behaviour_of(view)
+    inputs = inputs.to(device)
+    num_queries, full = len(inputs.mask), softmax == "full"
     banned = _banned_nodes(trie, exclude)
-    decoder = TreeDecoder(model, inputs.to(device), 2 + trie.num_levels)
-    first_two = decoder.start(vocabulary.pad, behaviour)
-    scores, normaliser = first_two.new_zeros(num_queries, 1, dtype=torch.float32), None
+    decoder = TreeDecoder(model, t5.encode(model, inputs), inputs.mask, 2 + trie.num_levels)
+    behaviour = vocabulary.behaviour_of(view)
+    first_two = decoder.extend(decoder.start(vocabulary.pad, behaviour))
+    states, normaliser = first_two[1], None
+    scores = states.new_zeros(num_queries, 1, dtype=torch.float32)
     if full:
-        normalisers = log_normaliser(model, first_two, softmax, slice(0))
-        scores = (t5.logits(model, first_two[:, :1], slice(behaviour, behaviour + 1)) - normalisers[:, :1])[..., 0]
-        normaliser = normalisers[:, 1]
-    states = first_two[:, 1]
+        normalisers = log_normaliser(model, torch.cat(first_two), softmax, slice(0)).split(num_queries)
+        said = torch.full((num_queries,), behaviour, device=device)
+        scores, normaliser = token_logprobs(model, first_two[0], said, normalisers[0])[:, None], normalisers[1]
     nodes = np.zeros((num_queries, 1), np.int64)
     rows = np.arange(num_queries)[:, None]  # of the beams' states; -1: no state
     for depth in range(trie.num_levels):
@@ -68,17 +68,20 @@ def beam_search(
         logprob = code_logprobs(model, vocabulary, view, depth, states, asked, softmax, trie, normaliser)
         scores, parent, nodes, code = _best_children(trie, depth, nodes, scores, rows, logprob, num_beams, banned)
         normaliser = None
-        wanted = torch.isfinite(scores).cpu().numpy() & _has_choice(vocabulary, view, depth + 1, nodes, softmax, trie)
-        above = np.take_along_axis(rows, parent, 1)[wanted]
+        alive = torch.isfinite(scores).cpu().numpy()
+        choice = alive & _has_choice(vocabulary, view, depth + 1, nodes, softmax, trie)
+        wanted = alive if full else choice
+        above = torch.from_numpy(np.take_along_axis(rows, parent, 1)[wanted]).to(device)
+        level = torch.from_numpy(first + code[wanted]).to(device), above
+        if not choice.any():
+            ends, leaves = _follow(vocabulary, view, trie, depth + 1, nodes)
+            if full and alive.any():
+                scores[torch.from_numpy(alive).to(device)] += _spell(model, decoder, level, ends[alive])
+            scores, order = scores.sort(dim=1, descending=True, stable=True)
+            nodes = np.take_along_axis(leaves, order.cpu().numpy(), 1)
+            break
         rows = np.where(wanted, np.cumsum(wanted).reshape(wanted.shape) - 1, -1)
-        tokens = torch.from_numpy(first + code[wanted]).to(device)
-        states = decoder.extend(tokens, torch.from_numpy(above).to(device)) if wanted.any() else states[:0]
-    if full:
-        end = slice(vocabulary.eos, vocabulary.eos + 1)
-        ends = (t5.logits(model, states, end) - log_normaliser(model, states, softmax, end))[:, 0]
-        scores[torch.from_numpy(rows >= 0).to(device)] += ends
-        scores, order = scores.sort(dim=1, descending=True, stable=True)
-        nodes = np.take_along_axis(nodes, order.cpu().numpy(), 1)
+        states = decoder.extend([level])[0]
     found = np.where(torch.isfinite(scores).cpu().numpy(), trie.items[nodes], -1)
     missing = ((0, 0), (0, num_beams - found.shape[1]))  # there are fewer items than beams
     return Beams(
@@ -104,11 +107,35 @@ def _check(vocabulary: Vocabulary, trie: IdentifierTrie, view: str, num_beams: i
 def _has_choice(
     vocabulary: Vocabulary, view: str, level: int, nodes: np.ndarray, softmax: str, trie: IdentifierTrie
 ) -> np.ndarray:
-    """Which nodes need the model's state: with softmax "trie" those with a choice at or below them, an only child being certain."""
-    if softmax == "trie":
-        whole = nodes if trie.origin is None else trie.origin[level][nodes]
-        return vocabulary.tries[view].has_choice[level][whole]
-    return np.full(nodes.shape, softmax == "full" or level < trie.num_levels)
+    """Which nodes have more than one item below them. With softmax "trie" in the whole trie, and an only child is certain."""
+    if softmax == "trie" and trie.origin is not None:
+        return vocabulary.tries[view].has_choice[level][trie.origin[level][nodes]]
+    if softmax == "codebook":
+        return np.full(nodes.shape, level < trie.num_levels)
+    return trie.has_choice[level][nodes]
+
+
+def _follow(
+    vocabulary: Vocabulary, view: str, trie: IdentifierTrie, level: int, nodes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """From nodes (B, M) of a level down to the only item below each: the tokens on the way, the end token the last
+    (B, M, T), and the leaves (B, M)."""
+    tokens = []
+    for depth in range(level, trie.num_levels):
+        nodes = trie.children[depth][nodes].astype(np.int64)
+        tokens.append(vocabulary.level_slices[view][depth][0] + trie.codes[depth][nodes].astype(np.int64))
+    return np.stack([*tokens, np.full(nodes.shape, vocabulary.eos)], axis=-1), nodes
+
+
+def _spell(
+    model: T5ForConditionalGeneration, decoder: TreeDecoder, level: tuple[Tensor, Tensor], tokens: np.ndarray
+) -> Tensor:
+    """(R,) log-probabilities of the tokens (R, T) that must follow the rows of a level, all levels in one pass."""
+    following = torch.from_numpy(tokens).to(level[0].device)
+    every = torch.arange(len(following), device=following.device)
+    states = torch.cat(decoder.extend([level, *((column, every) for column in following.t()[:-1])]))
+    normaliser = log_normaliser(model, states, "full", slice(0))
+    return token_logprobs(model, states, following.t().flatten(), normaliser).view(-1, len(every)).sum(0)
 
 
 def _best_children(

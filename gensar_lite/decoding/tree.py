@@ -1,13 +1,11 @@
 """Decoder states of the nodes of a prefix tree: what beam search and exact scoring share.
 
-Explained in notebook 06. The nodes of a level are rows, each with the row of its parent. A row attends to its ancestors alone,
-which are looked up where they were computed; nothing is copied when beams are reordered, and a prefix that many
-identifiers share is computed once. The encoder and the keys of cross-attention are computed once a query.
+Explained in notebook 06. The nodes of a level are rows, each with the number of its parent's row. A row attends to its
+ancestors alone, which are looked up where they were computed; nothing is copied when beams are reordered, and a prefix that
+many identifiers share is computed once. The encoder and the keys of cross-attention are computed once a query.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,16 +26,16 @@ GPU_ROWS = 4096
 
 
 class TreeDecoder:
-    """Decoder states of B queries' prefix trees: `start` once, then `extend` for each level.
+    """Decoder states of the prefix trees of B queries, computed in one or more passes from the top down.
 
-    `query` (R,) numbers the query of each row of the latest level; rows come in the order of their queries.
+    A level is a list of rows: tokens (R,) and parents (R,), the numbers of rows of the level above, or of the queries
+    at the first. `query` (R,) numbers the query of each row of the lowest level.
     """
 
-    def __init__(self, model: T5ForConditionalGeneration, inputs: Inputs, max_depth: int) -> None:
+    def __init__(self, model: T5ForConditionalGeneration, encoded: Tensor, mask: Tensor, max_depth: int) -> None:
         self.model = model
-        encoded = t5.encode(model, inputs)
         self.num_queries = len(encoded)
-        self.cross_bias = t5.mask_bias(inputs.mask, encoded.dtype)
+        self.cross_bias = t5.mask_bias(mask, encoded.dtype)
         self.cross: list[tuple[Tensor, Tensor]] = []
         for block in model.decoder.block:
             attention = block.layer[1].EncDecAttention
@@ -47,67 +45,56 @@ class TreeDecoder:
         # (depth, H): bias of a key that lies `distance` levels above the query
         bias = model.decoder.block[0].layer[0].SelfAttention.compute_bias(max_depth, max_depth)
         self.distance_bias = bias[0, :, -1].flip(-1).t()
-        # keys and values of a level's rows, per layer; and for each ancestor of the latest rows its level and row
-        self.levels: list[list[tuple[Tensor, Tensor]]] = []
-        self.ancestors: list[tuple[int, Tensor]] = []
+        self.seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.cross]  # per layer and level keys and values
+        self.ancestors: list[Tensor] = []  # for each level above the lowest, the row that each lowest row descends from
         self.query = torch.arange(self.num_queries, device=encoded.device)
 
-    def start(self, pad: int, behaviour: int) -> Tensor:
-        """States (B, 2, D) of the first two tokens, which all identifiers of a query have in common."""
-        every = torch.arange(self.num_queries, device=self.query.device)
-        tokens = torch.tensor([pad, behaviour], device=every.device).repeat(self.num_queries)
-
-        def attend(query: Tensor, key: Tensor, value: Tensor, layer: int, num_heads: int) -> Tensor:
-            seen = value.clone()  # the first token sees itself alone
-            above = [(key[::2], value[::2], every)]
-            seen[1::2] = self._attend(query[1::2], key[1::2], value[1::2], above, num_heads)
-            return seen
-
-        states = self._layers(tokens, attend, every.repeat_interleave(2))
-        self.ancestors = [(0, 2 * every), (0, 2 * every + 1)]
-        return states.view(self.num_queries, 2, -1)
-
-    def extend(self, tokens: Tensor, parent: Tensor) -> Tensor:
-        """States (R, D) of new rows; `parent` (R,) numbers rows of the level before, the queries at first."""
-        self.query = self.query[parent]
-        self.ancestors = [(level, row[parent]) for level, row in self.ancestors]
-
-        def attend(query: Tensor, key: Tensor, value: Tensor, layer: int, num_heads: int) -> Tensor:
-            above = [(*self.levels[level][layer], row) for level, row in self.ancestors]
-            return self._attend(query, key, value, above, num_heads)
-
-        states = self._layers(tokens, attend, self.query)
-        self.ancestors.append((len(self.levels) - 1, torch.arange(len(tokens), device=tokens.device)))
-        return states
-
-    def _layers(self, tokens: Tensor, attend: Any, query_of: Tensor) -> Tensor:
-        x = F.embedding(tokens, self.model.shared.weight)
-        grid = _grid(query_of, self.num_queries)
-        computed = []
+    def extend(self, levels: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """States (R, D) of the rows of the next levels, given as (tokens, parents), in one pass."""
+        before, queries, above = len(self.seen[0]), [], []
+        for number, (_, parent) in enumerate(levels):
+            self.query = self.query[parent]
+            if before + number:
+                self.ancestors = [*(row[parent] for row in self.ancestors), parent]
+            queries.append(self.query)
+            above.append(self.ancestors)
+        sizes = [len(tokens) for tokens, _ in levels]
+        x = F.embedding(torch.cat([tokens for tokens, _ in levels]), self.model.shared.weight)
+        grid = _grid(torch.cat(queries), self.num_queries)
         for i, block in enumerate(self.model.decoder.block):
             attention = block.layer[0].SelfAttention
             h = t5.norm(x, block.layer[0].layer_norm)
-            query, key, value = (linear(h, part.weight) for part in (attention.q, attention.k, attention.v))
-            computed.append((key, value))
-            x = x + linear(attend(query, key, value, i, attention.n_heads), attention.o.weight)
+            parts = [linear(h, part.weight).split(sizes) for part in (attention.q, attention.k, attention.v)]
+            self.seen[i] += zip(*parts[1:], strict=True)
+            seen = [
+                self._attend(query, self.seen[i][: before + number + 1], rows, attention.n_heads)
+                for number, (query, rows) in enumerate(zip(parts[0], above, strict=True))
+            ]
+            x = x + linear(torch.cat(seen), attention.o.weight)
             attention = block.layer[1].EncDecAttention
             query = linear(t5.norm(x, block.layer[1].layer_norm), attention.q.weight)
             x = x + linear(self._cross_attend(query, i, attention.n_heads, grid), attention.o.weight)
             x = t5.feed_forward(x, block.layer[2])
-        self.levels.append(computed)
-        return t5.norm(x, self.model.decoder.final_layer_norm) * t5.head_scale(self.model)
+        x = t5.norm(x, self.model.decoder.final_layer_norm) * t5.head_scale(self.model)
+        return list(x.split(sizes))
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, above: list, num_heads: int) -> Tensor:
-        """Rows (R, H * d) over themselves and `above`: per ancestor the keys and values of its level, and its row (R,)."""
-        rows, split = len(query), (len(query), num_heads, -1)
-        scores = [(query * keys[row]).view(split).sum(-1) for keys, _, row in above]
+    def start(self, pad: int, behaviour: int) -> list[tuple[Tensor, Tensor]]:
+        """The first two levels: what the identifiers of every query have in common."""
+        every = torch.arange(self.num_queries, device=self.query.device)
+        return [(torch.full_like(every, token), every) for token in (pad, behaviour)]
+
+    def _attend(self, query: Tensor, levels: list[tuple[Tensor, Tensor]], rows: list[Tensor], num_heads: int) -> Tensor:
+        """Rows (R, H * d) of the last of some levels over themselves and their ancestors, `rows` (R,) of each level above."""
+        split = len(query), num_heads, -1
+        key, value = levels[-1]
+        scores = [(query * keys[row]).view(split).sum(-1) for (keys, _), row in zip(levels, rows, strict=False)]
         scores.append((query * key).view(split).sum(-1))
-        bias = self.distance_bias[: len(scores)].flip(0)[:, None].to(query.dtype)
+        bias = self.distance_bias[: len(scores)].flip(0)[:, None]
         weight = (torch.stack(scores) + bias).softmax(0)[..., None]
         seen = value.view(split) * weight[-1]
-        for (_, values, row), share in zip(above, weight, strict=False):
+        for (_, values), row, share in zip(levels, rows, weight, strict=False):
             seen.addcmul_(values[row].view(split), share)
-        return seen.view(rows, -1)
+        return seen.flatten(1)
 
     def _cross_attend(self, query: Tensor, layer: int, num_heads: int, grid: tuple[Tensor | None, int]) -> Tensor:
         """Rows (R, H * d) over the encoded input of their query, all rows of a query at once."""
@@ -124,11 +111,13 @@ class TreeDecoder:
 def _grid(query_of: Tensor, num_queries: int) -> tuple[Tensor | None, int]:
     """Where rows (R,) of B queries lie in a grid (B, M), flattened, and M; None where they fill it in order."""
     count = torch.bincount(query_of, minlength=num_queries)
-    width = int(count.max()) if len(query_of) else 0
-    if len(query_of) == num_queries * width:
-        return None, width
-    first = count.cumsum(0) - count
-    return query_of * width + torch.arange(len(query_of), device=query_of.device) - first[query_of], width
+    width = int(count.max())
+    order = query_of.argsort(stable=True)
+    column = torch.empty_like(order)
+    column[order] = torch.arange(len(order), device=order.device) - (count.cumsum(0) - count)[query_of[order]]
+    place = query_of * width + column
+    in_order = len(place) == num_queries * width and bool((place[1:] > place[:-1]).all())
+    return None if in_order else place, width
 
 
 def code_logprobs(
@@ -143,7 +132,7 @@ def code_logprobs(
     normaliser: Tensor | None = None,
 ) -> Tensor:
     """(R, K) log-probabilities of a level's codes for states (R, D) at trie nodes (R,). With softmax "trie", -inf
-    where a code leads nowhere; otherwise `normaliser` (R, 1) is that of the states, if it is at hand."""
+    where a code leads nowhere; `normaliser` (R, 1) is that of the states with softmax "full", if it is at hand."""
     first, last = vocabulary.level_slices[view][level]
     if softmax != "trie":
         if normaliser is None:
@@ -167,3 +156,8 @@ def log_normaliser(model: T5ForConditionalGeneration, states: Tensor, softmax: s
         for part in flat.split(rows)
     ]
     return torch.cat(sums).logsumexp(-1).view(*states.shape[:-1], 1)
+
+
+def token_logprobs(model: T5ForConditionalGeneration, states: Tensor, tokens: Tensor, normaliser: Tensor) -> Tensor:
+    """(R,) log-probability, in the whole vocabulary, of one token (R,) after each state (R, D), given `normaliser` (R, 1)."""
+    return (states * model.lm_head.weight[tokens]).sum(-1).float() - normaliser[:, 0]
