@@ -167,7 +167,7 @@ def test_large_vocabularies_are_normalised_in_parts(monkeypatch: pytest.MonkeyPa
     world = World(60, seed=11)
     whole = world.search(10)
     monkeypatch.setattr("gensar_lite.decoding.tree.ROWS_AT_ONCE", 3)
-    monkeypatch.setattr("gensar_lite.decoding.tree.TOKENS_AT_ONCE", 20)
+    monkeypatch.setattr("gensar_lite.decoding.tree.LOGITS_AT_ONCE", {"cpu": 60})
     parts = world.search(10)
     np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-5, atol=1e-5)
 
@@ -185,6 +185,23 @@ def test_errors() -> None:
     shallow = IdentifierTrie.build(np.arange(6)[:, None])
     with pytest.raises(ValueError, match="the trie has 1 levels, the vocabulary 3"):
         world.search(3, trie=shallow)
+    others = World(20, seed=1)
+    for trie in (others.trie, others.trie.restrict(np.arange(5)), World(30).trie):
+        with pytest.raises(ValueError, match="other identifiers than the vocabulary's semantic ones"):
+            world.search(3, trie=trie)
+    for token in (-1, world.vocabulary.size):
+        world.inputs.token[3] = token
+        for ask in (lambda: world.search(3), world.score):
+            with pytest.raises(ValueError, match="they come from another vocabulary"):
+                ask()
+
+
+def test_a_copy_of_the_trie_serves_as_well() -> None:
+    world = World(30)
+    whole = world.vocabulary.tries["semantic"]
+    assert world.trie is not whole
+    assert world.trie.is_part_of(whole)
+    assert whole.restrict(np.arange(9)).restrict(np.arange(4)).is_part_of(whole)
 
 
 @pytest.mark.parametrize("chosen", [np.arange(80), np.arange(0, 80, 7)])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, log_normaliser, token_logprobs
+from gensar_lite.decoding.tree import TreeDecoder, check_inputs, code_logprobs, log_normaliser, token_logprobs
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
@@ -47,6 +47,7 @@ def beam_search(
     or a trie that is not the vocabulary's.
     """
     _check(vocabulary, trie, view, num_beams)
+    check_inputs(model, inputs)
     device = model.shared.weight.device
     inputs = inputs.to(device)
     num_queries, full = len(inputs.mask), softmax == "full"
@@ -97,8 +98,7 @@ def _check(vocabulary: Vocabulary, trie: IdentifierTrie, view: str, num_beams: i
         raise ValueError(
             f"the trie has {trie.num_levels} levels, the vocabulary {vocabulary.num_levels}: they belong to different identifiers"
         )
-    whole = vocabulary.tries[view]
-    if trie is not whole and trie.origin is None and not trie.same_as(whole):
+    if not trie.is_part_of(vocabulary.tries[view]):
         raise ValueError(
             f"the trie holds other identifiers than the vocabulary's {view} ones; take vocabulary.tries[{view!r}] or a part of it by `restrict`"
         )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, log_normaliser, token_logprobs
+from gensar_lite.decoding.tree import TreeDecoder, check_inputs, code_logprobs, log_normaliser, token_logprobs
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.vocabulary import Vocabulary
@@ -48,6 +48,7 @@ def score_items(
     """
     items = np.atleast_2d(np.asarray(items))
     _check(items, len(vocabulary.view_tokens[view]))
+    check_inputs(model, inputs)
     inputs = inputs.to(model.shared.weight.device)
     encoded = t5.encode(model, inputs)
     num_queries = len(encoded)

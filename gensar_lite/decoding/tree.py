@@ -20,9 +20,18 @@ from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.linear import linear
 from gensar_lite.training.vocabulary import Vocabulary
 
-# a block of logits that stays in the processor's cache
-ROWS_AT_ONCE, TOKENS_AT_ONCE = 256, 2048
-GPU_ROWS = 4096
+# blocks of logits: on a CPU as large as its cache
+ROWS_AT_ONCE = 256
+LOGITS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
+
+
+def check_inputs(model: T5ForConditionalGeneration, inputs: Inputs) -> None:
+    """Raise ValueError where inputs hold tokens that the model does not have."""
+    size = len(model.shared.weight)
+    if len(inputs.token) and not (0 <= int(inputs.token.min()) and int(inputs.token.max()) < size):
+        raise ValueError(
+            f"the inputs hold tokens from {int(inputs.token.min())} to {int(inputs.token.max())}, the model has 0 to {size - 1}: they come from another vocabulary"
+        )
 
 
 class TreeDecoder:
@@ -149,13 +158,13 @@ def log_normaliser(model: T5ForConditionalGeneration, states: Tensor, softmax: s
     weight = model.lm_head.weight
     if softmax == "codebook":
         return linear(states, weight[level]).logsumexp(-1, keepdim=True)
-    flat = states.reshape(-1, states.shape[-1])
-    rows, tokens = (ROWS_AT_ONCE, TOKENS_AT_ONCE) if states.device.type == "cpu" else (GPU_ROWS, len(weight))
-    sums = [
-        torch.stack([linear(part, words).float().logsumexp(-1) for words in weight.split(tokens)], dim=-1)
-        for part in flat.split(rows)
-    ]
-    return torch.cat(sums).logsumexp(-1).view(*states.shape[:-1], 1)
+    sums = []
+    for part in states.reshape(-1, states.shape[-1]).split(ROWS_AT_ONCE):
+        words = max(LOGITS_AT_ONCE[states.device.type] // len(part), 1)
+        logits = (linear(part, block).float() for block in weight.split(words))
+        # torch's log_softmax is fused and twice as fast as its logsumexp
+        sums.append(torch.stack([block[:, 0] - block.log_softmax(-1)[:, 0] for block in logits]).logsumexp(0))
+    return torch.cat(sums).view(*states.shape[:-1], 1)
 
 
 def token_logprobs(model: T5ForConditionalGeneration, states: Tensor, tokens: Tensor, normaliser: Tensor) -> Tensor:

@@ -91,6 +91,8 @@ class IdentifierTrie:
         columns = [codes[node] for codes, node in zip(self.codes, leaf_of, strict=True)]
         small = self._from_sorted(columns, self.items[keep])
         origin = [np.zeros(1, np.int64), *(np.unique(node) for node in leaf_of)]
+        if self.origin is not None:
+            origin = [whole[part] for whole, part in zip(self.origin, origin, strict=True)]
         return replace(small, origin=origin)
 
     @cached_property
@@ -102,9 +104,15 @@ class IdentifierTrie:
             found.append(below | (np.diff(children) > 1))
         return found[::-1]
 
-    def same_as(self, other: IdentifierTrie) -> bool:
-        """Whether both hold the same items under the same identifiers."""
-        return np.array_equal(self.items, other.items) and all(map(np.array_equal, self.codes, other.codes))
+    def is_part_of(self, whole: IdentifierTrie) -> bool:
+        """Whether this is a trie itself, a copy of it, or what `restrict` made of it."""
+        if self is whole:
+            return True
+        origin = self.origin or [np.arange(len(codes)) for codes in ([0], *self.codes)]
+        pairs = [*zip(whole.codes, self.codes, origin[1:], strict=False), (whole.items, self.items, origin[-1])]
+        return whole.num_levels == self.num_levels and all(
+            node.max() < len(theirs) and np.array_equal(theirs[node], own) for theirs, own, node in pairs
+        )
 
     def children_of(self, level: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (row, child) (P,) of nodes (n,) of a level (0: the root) and their children in the level below, in order."""
