@@ -20,61 +20,71 @@ from pathlib import Path
 
 import torch
 
+from gensar_lite.training.linear import linear
+
 SIZES = ("smoke", "laptop", "large")
 PACKAGES = ("gensar_lite", "torch", "transformers", "accelerate", "numpy")
 
 
-def parse(doc: str) -> argparse.Namespace:
-    """The options of every benchmark; sets the number of threads."""
+def parse(doc: str, **choices: list[str]) -> argparse.Namespace:
+    """The options of every benchmark and `choices` of this one, the first of each its default; sets the number of threads."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="laptop", help="laptop: some minutes; large: up to hours")
-    parser.add_argument("--repeats", type=int, help="measurements per rival (default: as many as the size has)")
+    parser.add_argument("--repeats", type=int, help="measurements per rival (default: as many as suit the case)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is a GPU")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="folder of the JSON files")
+    for name, values in choices.items():
+        parser.add_argument(f"--{name}", choices=values, default=values[0])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     return arguments
 
 
+def clock_of(arguments: argparse.Namespace) -> Callable[[], float]:
+    """On one thread of a CPU the seconds that this process computed, which other work on the machine does not lengthen;
+    else those on the clock."""
+    if arguments.device != "cpu":
+
+        def wait() -> float:
+            torch.cuda.synchronize()
+            return time.perf_counter()
+
+        return wait
+    return time.process_time if arguments.threads == 1 else time.perf_counter
+
+
 def alternate(
-    rivals: dict[str, Callable[[], object]], repeats: int, warm_up: bool = True, device: str = "cpu"
+    rivals: dict[str, Callable[[], object]], repeats: int, clock: Callable[[], float]
 ) -> dict[str, dict[str, float]]:
-    """Call the rivals in turns, `repeats` times each; gives per rival the median, the least and the largest seconds."""
+    """Call the rivals in turns, once to warm up and then `repeats` times; gives median, least and largest seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
-    for turn in range(repeats + warm_up):
+    for turn in range(repeats + 1):
         for name, call in rivals.items():
-            start = time.perf_counter()
+            start = clock()
             call()
-            if device != "cpu":
-                torch.cuda.synchronize()
-            if turn >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
+            if turn:
+                seconds[name].append(clock() - start)
     return {
         name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
         for name, values in seconds.items()
     }
 
 
-def once(call: Callable[[], object]) -> tuple[float, object]:
-    """Seconds of one call, and what it gave."""
-    start = time.perf_counter()
-    result = call()
-    return time.perf_counter() - start, result
-
-
-def matrix_rate(rows: int, width: int, inner: int, dtype: torch.dtype = torch.float32) -> float:
-    """Multiply-adds per second of matrix products (rows, width) x (width, inner), the faster of what torch has; best of 5."""
-    from gensar_lite.training.linear import linear
-
-    left, right = torch.rand(rows, width, dtype=dtype), torch.rand(inner, width, dtype=dtype)
+def matrix_rate(rows: int, width: int, inner: int, dtype: torch.dtype, device: str) -> float:
+    """Multiply-adds per second of matrix products (rows, width) x (width, inner), the best of ten tries."""
+    left = torch.rand(rows, width, dtype=dtype, device=device)
+    right = torch.rand(inner, width, dtype=dtype, device=device)
     best = float("inf")
     with torch.inference_mode():
-        for product in (linear, torch.nn.functional.linear):
-            product(left, right)
-            for _ in range(5):
-                best = min(best, once(lambda product=product: product(left, right))[0])
-    return rows * width * inner / best
+        for _ in range(10):
+            start = time.process_time() if device == "cpu" else time.perf_counter()
+            for _ in range(10):
+                linear(left, right)
+            if device != "cpu":
+                torch.cuda.synchronize()
+            best = min(best, (time.process_time() if device == "cpu" else time.perf_counter()) - start)
+    return 10 * rows * width * inner / best
 
 
 def peak_memory() -> float:
@@ -101,6 +111,7 @@ def circumstances(arguments: argparse.Namespace) -> dict:
         "command": " ".join(["python", *sys.argv]),
         "size": arguments.size,
         "threads": torch.get_num_threads(),
+        "seconds": "of computing" if clock_of(arguments) is time.process_time else "on the clock",
         "device": arguments.device if arguments.device == "cpu" else torch.cuda.get_device_name(),
         "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),

@@ -41,6 +41,14 @@ class World(NamedTuple):
     mask: torch.Tensor
     inputs: Inputs
 
+    def to(self, device: str) -> World:
+        return self._replace(
+            model=self.model.to(device),
+            tokens=self.tokens.to(device),
+            mask=self.mask.to(device),
+            inputs=self.inputs.to(device),
+        )
+
     @property
     def trie(self) -> IdentifierTrie:
         return self.vocabulary.tries["semantic"]

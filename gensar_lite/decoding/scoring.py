@@ -64,7 +64,9 @@ def score_items(
             rows = slice(start, start + block)
             levels = shared or _levels(vocabulary, view, ordered[rows, columns], softmax)
             decoder = TreeDecoder(model, encoded[rows], inputs.mask[rows], 2 + vocabulary.num_levels)
-            total = _score_trees(decoder, vocabulary, view, levels, ordered[:1] if shared else ordered[rows], columns, softmax)
+            total = _score_trees(
+                decoder, vocabulary, view, levels, ordered[:1] if shared else ordered[rows], columns, softmax
+            )
             scores[rows, columns] = total.cpu().numpy()
     return np.take_along_axis(scores, np.broadcast_to(np.argsort(order, axis=1), scores.shape), axis=1)
 

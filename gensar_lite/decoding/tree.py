@@ -28,7 +28,7 @@ LOGITS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
 def check_inputs(model: T5ForConditionalGeneration, inputs: Inputs) -> None:
     """Raise ValueError where inputs hold tokens that the model does not have."""
     size = len(model.shared.weight)
-    if len(inputs.token) and not (0 <= int(inputs.token.min()) and int(inputs.token.max()) < size):
+    if len(inputs.token) and not (int(inputs.token.min()) >= 0 and int(inputs.token.max()) < size):
         raise ValueError(
             f"the inputs hold tokens from {int(inputs.token.min())} to {int(inputs.token.max())}, the model has 0 to {size - 1}: they come from another vocabulary"
         )
