@@ -212,3 +212,20 @@ def test_softmax_trie_gives_the_probabilities_of_the_whole_trie_also_when_items_
     order = np.argsort(-scores, axis=1)
     np.testing.assert_array_equal(beams.items, chosen[order])
     np.testing.assert_allclose(beams.scores, np.take_along_axis(scores, order, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("num_items", [5, 40])
+def test_equals_generate_where_long_chains_are_certain(num_items: int) -> None:
+    world = World(num_items, sizes=(40, 40, 40, 40), seed=13, sharpness=3.0)  # few items share a prefix
+    assert not world.trie.has_choice[3].any()
+    assert_same(world.search(6), *world.generate(6, [world.every] * B))
+
+
+def test_a_part_of_a_part_of_the_trie_has_the_same_probabilities() -> None:
+    world = World(80, sharpness=2.0)
+    chosen = np.arange(0, 80, 9)
+    once, twice = world.trie.restrict(chosen), world.trie.restrict(np.arange(0, 80, 3)).restrict(chosen)
+    for softmax in ("trie", "full"):
+        one, other = world.search(4, softmax, trie=once), world.search(4, softmax, trie=twice.restrict(chosen))
+        np.testing.assert_array_equal(one.items[:, :3], other.items[:, :3])
+        np.testing.assert_allclose(one.scores[:, :3], other.scores[:, :3], atol=1e-5)

@@ -172,7 +172,8 @@ def _best_children(
     best, column = grid.view(num_queries, size).topk(min(num_beams, size), dim=1)
     pair = np.minimum(start[:-1, None] + column.cpu().numpy(), max(len(beam) - 1, 0))
     if not len(beam):
-        return best, *(np.zeros(pair.shape, np.int64) for _ in range(3))
+        nothing = np.zeros(pair.shape, np.int64)
+        return best, nothing, nothing, nothing
     return best, beam[pair] % width, child[pair], code[pair]
 
 

@@ -121,16 +121,17 @@ def _score_trees(
         above = len(level.node)
     states = decoder.extend(asked)
     total = states[0].new_zeros((decoder.num_queries, tokens.shape[1]), dtype=torch.float32)
-    normalisers: list[Tensor | None] = [None] * len(states)
+    normalisers: list[Tensor] = []
     if softmax == "full":
         sizes = [len(part) for part in states]
         normalisers = list(log_normaliser(model, torch.cat(states), softmax, slice(0)).split(sizes))
         total += token_logprobs(model, states[0], asked[1][0], normalisers[0])[:, None]
     for depth, level in enumerate(levels):
-        normaliser, nodes = normalisers[depth + 1], np.tile(level.node, copies)
+        nodes = np.tile(level.node, copies)
+        normaliser = normalisers[depth + 1] if normalisers else None
         if depth == vocabulary.num_levels:
             end = torch.full((len(nodes),), vocabulary.eos, device=device)
-            logprob, place = token_logprobs(model, states[depth + 1], end, normaliser), level.row
+            logprob, place = token_logprobs(model, states[depth + 1], end, normalisers[-1]), level.row
         else:
             first, last = vocabulary.level_slices[view][depth]
             logprob = code_logprobs(model, vocabulary, view, depth, states[depth + 1], nodes, softmax, None, normaliser)

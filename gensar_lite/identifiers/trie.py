@@ -108,7 +108,7 @@ class IdentifierTrie:
         """Whether this is a trie itself, a copy of it, or what `restrict` made of it."""
         if self is whole:
             return True
-        origin = self.origin or [np.arange(len(codes)) for codes in ([0], *self.codes)]
+        origin = self.origin or [np.arange(len(codes)) for codes in (np.zeros(1), *self.codes)]
         pairs = [*zip(whole.codes, self.codes, origin[1:], strict=False), (whole.items, self.items, origin[-1])]
         return whole.num_levels == self.num_levels and all(
             node.max() < len(theirs) and np.array_equal(theirs[node], own) for theirs, own, node in pairs
