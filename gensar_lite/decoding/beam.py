@@ -8,6 +8,7 @@ a beam descends from, so nothing is copied when beams are reordered; codes are m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,18 @@ class Beams(NamedTuple):
     scores: np.ndarray
 
 
+class BeamStep(NamedTuple):
+    """One level of a search under way: `nodes` (B, M) the trie nodes that beams stood at, `logprob` (B, M, K) of the level's
+    codes, and of each beam that goes on its `scores`, `parent` (the beam that it extends) and `code`, each (B, M')."""
+
+    level: int
+    nodes: np.ndarray
+    logprob: np.ndarray
+    scores: np.ndarray
+    parent: np.ndarray
+    code: np.ndarray
+
+
 @torch.inference_mode()
 def beam_search(
     model: T5ForConditionalGeneration,
@@ -40,11 +53,12 @@ def beam_search(
     num_beams: int = 30,
     softmax: str = "trie",
     exclude: list[np.ndarray] | None = None,
+    watch: Callable[[BeamStep], None] | None = None,
 ) -> Beams:
     """The `num_beams` most probable identifiers of a view for each of B queries.
 
-    `exclude` lists, per query, item numbers that must not come back. Raises ValueError for fewer than one beam
-    or a trie whose depth is not the vocabulary's.
+    `exclude` lists, per query, item numbers that must not come back. `watch` is told every level of the search.
+    Raises ValueError for fewer than one beam or a trie whose depth is not the vocabulary's.
     """
     if num_beams < 1:
         raise ValueError(f"beam search needs at least one beam, not {num_beams}")
@@ -74,7 +88,10 @@ def beam_search(
         first = vocabulary.level_slices[view][depth][0]
         logprob = code_logprobs(model, vocabulary, view, depth, states, nodes.flatten().cpu().numpy(), softmax, trie)
         total = scores[..., None] + logprob
+        before = nodes
         scores, parent, nodes, code = _best_children(trie, depth, nodes, total, num_beams, banned)
+        if watch is not None:
+            watch(BeamStep(depth, *(part.cpu().numpy() for part in (before, logprob, scores, parent, code))))
         if depth + 1 < trie.num_levels or full:
             distance = descend(distance, parent)
             states = decoder.extend(first + code, distance)
