@@ -11,13 +11,14 @@ CUDA ?= no
 JOBS ?= 2
 PYTEST_ARGS ?=
 LAB_ARGS ?=
+APP_ARGS ?=
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 READY = $(VENV)/.ready
 TORCH = $$(grep '^torch==' constraints.txt)
 
-.PHONY: help setup demo test lint format lab bench bazaar clean
+.PHONY: help setup demo test lint format app docs lab bench bazaar clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +45,13 @@ lint: $(READY) ## ruff and mypy only
 format: $(READY) ## lay the code out and repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+app: $(READY) ## the explorers as one page on this machine (trains a quick model once, where there is no runs/demo)
+	$(BIN)/gensar-lite app $(APP_ARGS)
+
+docs: $(READY) ## build the site, offline: docs/_build/html/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "The site: docs/_build/html/index.html"
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_ARGS)

@@ -88,9 +88,7 @@ def test_without_the_trie_every_tuple_of_codes_competes() -> None:
         assert scores[tuple(codes)] == pytest.approx(float(score), abs=1e-4)
         assert known.get(tuple(codes), -1) == item
         assert real == (item >= 0)
-    assert set(itertools.product(range(4), repeat=3)) == set(
-        map(tuple, trace.levels[-1].extended.tolist())
-    )
+    assert set(itertools.product(range(4), repeat=3)) == set(map(tuple, trace.levels[-1].extended.tolist()))
     assert (trace.items < 0).sum() == 44
 
 

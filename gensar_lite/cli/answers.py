@@ -14,7 +14,7 @@ def search(chosen: Namespace) -> None:
     """Search the store of a run."""
     if not chosen.query.strip():
         raise UsageError("the query is empty; type at least one word")
-    from gensar_lite.explore.widgets.answers import knows_a_word
+    from gensar_lite.explore.answers import knows_a_word
 
     model = GenSAR.load(chosen.run)
     if not knows_a_word(model, chosen.query):

@@ -70,7 +70,9 @@ def beam_marks(
             own = float(level.logprob[parent, code])
             y, before = at[-1][row], at[-2][parent]
             stroke = MUTED if real else BROKEN
-            marks.append(curve((lefts[number] + wide, before), (left, y), stroke, 1 + 7 * float(np.exp(own)), opacity=0.55))
+            marks.append(
+                curve((lefts[number] + wide, before), (left, y), stroke, 1 + 7 * float(np.exp(own)), opacity=0.55)
+            )
             fill = ROLES[role_of(name)] if real else "#fdf0e7"
             tip = f"{name} {code}: {percent(own)} after its prefix\n{percent(float(score))} for the whole prefix"
             tip += "" if real else "\nno item begins like this"
@@ -82,7 +84,16 @@ def beam_marks(
             if number + 1 == levels:
                 item = int(trace.items[row])
                 words = shorten(titles[item], 40) if item >= 0 else NOWHERE
-                marks.append(text(left + BOX + 12, y + 5, words, 14, fill=INK if item >= 0 else BROKEN, weight=None if item >= 0 else "bold"))
+                marks.append(
+                    text(
+                        left + BOX + 12,
+                        y + 5,
+                        words,
+                        14,
+                        fill=INK if item >= 0 else BROKEN,
+                        weight=None if item >= 0 else "bold",
+                    )
+                )
     depth, row = chosen
     if depth < len(at) and row < len(at[depth]) and depth < levels:
         x, w = lefts[depth], 92 if depth == 0 else BOX
@@ -107,7 +118,16 @@ def code_marks(trace: Trace, table: IdentifierTable, view: str, chosen: tuple[in
     for part in (0.0, 0.5, 1.0):
         y = bottom - part * high
         marks.append(line([(left, y), (CODES[0], y)], FAINT if part else MUTED, 1))
-        marks.append(text(left - 8, y + 4, f"{top * part:.0%}" if top >= 0.1 else f"{top * part:.1%}", 12, anchor="end", fill=MUTED))
+        marks.append(
+            text(
+                left - 8,
+                y + 4,
+                f"{top * part:.0%}" if top >= 0.1 else f"{top * part:.1%}",
+                12,
+                anchor="end",
+                fill=MUTED,
+            )
+        )
     wide = (CODES[0] - left) / len(share)
     colour = ROLES[role_of(name)]
     for code, (value, leads) in enumerate(zip(share.tolist(), level.allowed[row].tolist(), strict=True)):

@@ -13,7 +13,7 @@ import numpy as np
 from gensar_lite.data.dataset import Cases
 from gensar_lite.data.storage import DataError
 from gensar_lite.decoding.trace import Recorder, Trace, search_without_trie
-from gensar_lite.explore.widgets.answers import check_query, check_user
+from gensar_lite.explore.answers import check_query, check_user
 from gensar_lite.explore.widgets.beam_scene import (
     CODES,
     TREE_WIDTH,
@@ -28,7 +28,9 @@ from gensar_lite.model import GenSAR
 from gensar_lite.training.vocabulary import TASK_VIEW
 
 
-def trace_question(model: GenSAR, query: str | None, user: str | None, num_beams: int, restricted: bool = True) -> Trace:
+def trace_question(
+    model: GenSAR, query: str | None, user: str | None, num_beams: int, restricted: bool = True
+) -> Trace:
     """The search for one question: with a query for the semantic identifier, without one for the collaborative one."""
     task = "recommendation" if query is None else "search"
     view = TASK_VIEW[task]
@@ -58,12 +60,20 @@ class BeamStepper(Explorer):
         self.model, self.trace, self.chosen = model, None, (0, 0)
         self.task = widgets.ToggleButtons(options=["search", "recommendation"])
         self.task.style.button_width = "auto"
-        self.query = widgets.Text(query, placeholder="a query, then Enter", continuous_update=False, **labelled("query", "400px"))
+        self.query = widgets.Text(
+            query, placeholder="a query, then Enter", continuous_update=False, **labelled("query", "400px")
+        )
         self.user = widgets.Combobox(
-            value=user, options=model.data.log.user_ids[:400], continuous_update=False, placeholder="nobody", **labelled("user", "190px")
+            value=user,
+            options=model.data.log.user_ids[:400],
+            continuous_update=False,
+            placeholder="nobody",
+            **labelled("user", "190px"),
         )
         self.num_beams = widgets.IntSlider(5, 1, 10, continuous_update=False, **labelled("beams", "230px"))
-        self.restricted = widgets.ToggleButton(True, description="trie: on", icon="", layout=widgets.Layout(width="110px"))
+        self.restricted = widgets.ToggleButton(
+            True, description="trie: on", icon="", layout=widgets.Layout(width="110px")
+        )
         levels = model.table.num_levels
         self.step = widgets.IntSlider(levels, 0, levels, **labelled("levels written", "330px"))
         self.backward = widgets.Button(description="◀ one level back", layout=widgets.Layout(width="170px"))
@@ -140,9 +150,14 @@ class BeamStepper(Explorer):
         titles = model.data.items["title"].tolist()
         self.tree.size = [TREE_WIDTH, tree_height(trace)]
         words = broken_sentence(trace, self.restricted.value)
-        self.tree.draw(beam_marks(trace, model.table, self.view, self.step.value, titles, self.chosen), f"Beam search as a tree. {words}")
+        self.tree.draw(
+            beam_marks(trace, model.table, self.view, self.step.value, titles, self.chosen),
+            f"Beam search as a tree. {words}",
+        )
         depth, row = self.chosen
         alt = f"Probabilities of the codes of level {depth + 1} after one beam."
-        self.codes.draw(code_marks(trace, model.table, self.view, (depth, min(row, len(trace.levels[depth].prefixes) - 1))), alt)
+        self.codes.draw(
+            code_marks(trace, model.table, self.view, (depth, min(row, len(trace.levels[depth].prefixes) - 1))), alt
+        )
         if self.step.value == model.table.num_levels:
             (self.say if self.restricted.value else self.warn)(words)

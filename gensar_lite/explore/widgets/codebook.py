@@ -24,7 +24,7 @@ from gensar_lite.explore.widgets.codebook_scene import (
     shared_levels,
     tree_marks,
 )
-from gensar_lite.explore.widgets.panels import Explorer, chips, escape, labelled, legend_html, table_html
+from gensar_lite.explore.widgets.panels import Explorer, chips, escape, labelled, legend_html, refill, table_html
 from gensar_lite.explore.widgets.scene import Scene
 from gensar_lite.identifiers.table import VIEWS
 from gensar_lite.model import GenSAR
@@ -56,24 +56,31 @@ class CodebookExplorer(Explorer):
         self.view = widgets.ToggleButtons(
             options=[("semantic (search)", "semantic"), ("collaborative (recommendation)", "collaborative")],
             description="identifier",
+            style={"button_width": "auto", "description_width": "initial"},
         )
-        self.view.style.button_width = "auto"
-        self.signal = widgets.ToggleButtons(options=list(VIEWS), description="map of")
-        self.signal.style.button_width = "auto"
-        self.find = widgets.Text(placeholder="words of a title, then Enter", continuous_update=False, **labelled("follow an item", "330px"))
+        self.signal = widgets.ToggleButtons(
+            options=list(VIEWS), description="map of", style={"button_width": "auto", "description_width": "initial"}
+        )
+        self.find = widgets.Text(
+            placeholder="words of a title, then Enter", continuous_update=False, **labelled("follow an item", "330px")
+        )
         self.level = widgets.IntSlider(0, 0, model.table.num_levels, **labelled("down to level", "300px"))
         self.code = widgets.Dropdown(**labelled("next code", "330px"))
         self.back = widgets.Button(description="start again", layout=widgets.Layout(width="130px"))
         self.tree, self.map = Scene(*TREE), Scene(*MAP)
         self.items_table, self.item_table = widgets.HTML(), widgets.HTML()
-        legend = widgets.HTML(f'<div class="gl-note">colour: commonest category {legend_html(self.browser.colours)}</div>')
+        legend = widgets.HTML(
+            f'<div class="gl-note">colour: commonest category {legend_html(self.browser.colours)}</div>'
+        )
         half = widgets.Layout(width="57%", padding="0 12px 0 0"), widgets.Layout(width="43%")
         self.fill(
             widgets.HBox([self.view, self.signal]),
             widgets.HBox([self.find, self.level, self.code, self.back]),
             legend,
             widgets.HBox([widgets.VBox([self.tree], layout=half[0]), widgets.VBox([self.map], layout=half[1])]),
-            widgets.HBox([widgets.VBox([self.items_table], layout=half[0]), widgets.VBox([self.item_table], layout=half[1])]),
+            widgets.HBox(
+                [widgets.VBox([self.items_table], layout=half[0]), widgets.VBox([self.item_table], layout=half[1])]
+            ),
         )
         self._busy = False
         self.view.observe(lambda _: self._guard(self._changed_view), "value")
@@ -158,18 +165,24 @@ class CodebookExplorer(Explorer):
         view, browser = self.view.value, self.browser
         branches = browser.branches(view, self.prefix)
         words = [
-            (f"{browser.name(view, len(self.prefix))} {b.prefix[-1]} · {count_items(len(b.items))} · {b.category}", key_of(b.prefix))
+            (
+                f"{browser.name(view, len(self.prefix))} {b.prefix[-1]} · {count_items(len(b.items))} · {b.category}",
+                key_of(b.prefix),
+            )
             for b in branches
         ]
         busy, self._busy = self._busy, True
         self.level.value = len(self.prefix)
-        self.code.options = [(PICK, ""), *words]
+        self.code.value = None  # the picker starts anew at every level
+        refill(self.code, [(PICK, ""), *words])
         self._busy = busy
         members = browser.items_of(view, self.prefix)
         here = browser.describe(view, self.prefix) or "the whole store"
         lit = [key_of(self.prefix[: level + 1]) for level in range(len(self.prefix))]
         self.tree.draw(
-            tree_marks(browser, view, self.prefix, self.item), f"The {view} identifiers as a tree; open: {here}, {count_items(len(members))}.", lit
+            tree_marks(browser, view, self.prefix, self.item),
+            f"The {view} identifiers as a tree; open: {here}, {count_items(len(members))}.",
+            lit,
         )
         self.map.lit = self._lit()
         self.items_table.value = self._members_html(members, here)
@@ -193,7 +206,9 @@ class CodebookExplorer(Explorer):
         if self.item is None:
             return '<div class="gl-head">One item</div><div class="gl-note">Click a point of the map, or open a code down to a single item.</div>'
         view, item = self.view.value, self.item
-        html = f'<div class="gl-head">{escape(self.browser.titles[item])}</div>' + table_html(self.browser.follow(view, item))
+        html = f'<div class="gl-head">{escape(self.browser.titles[item])}</div>' + table_html(
+            self.browser.follow(view, item)
+        )
         for which in VIEWS:
             near = neighbours(getattr(self.model.signals, which), item)
             common = shared_levels(self.model.table, view, item, near)

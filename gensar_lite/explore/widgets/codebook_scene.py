@@ -145,7 +145,9 @@ def tree_marks(browser: CodeBrowser, view: str, prefix: Sequence[int], item: int
         marks.append(text(left, 32, f"{role_of(name)} codes", 12, fill=MUTED))
         if level > len(prefix):
             marks.append(rect(left, TOP, wide, TREE[1] - TOP, "#f6f7f9"))
-            marks.append(text(left + wide / 2, TREE[1] / 2, "click a code on the left", 12, anchor="middle", fill=MUTED))
+            marks.append(
+                text(left + wide / 2, TREE[1] / 2, "click a code on the left", 12, anchor="middle", fill=MUTED)
+            )
             continue
         column = browser.branches(view, prefix[:level])
         total, place = sum(len(b.items) for b in column), TOP
@@ -164,7 +166,11 @@ def tree_marks(browser: CodeBrowser, view: str, prefix: Sequence[int], item: int
                 rect(left, place, wide, high, fill, key=key_of(branch.prefix), tip=tip, opacity=round(faded, 2), rx=1.5)
             )
             if high >= 12:
-                marks.append(_box_label(browser, view, branch, left, place, high, wide, text_colour(fill) if faded > 0.7 else INK))
+                marks.append(
+                    _box_label(
+                        browser, view, branch, left, place, high, wide, text_colour(fill) if faded > 0.7 else INK
+                    )
+                )
             if way:
                 marks.append(dot(left + wide - 9, place + high / 2, min(5.0, max(high / 2, 2)), INK))
             if chosen and level + 1 < levels:

@@ -12,11 +12,10 @@ import ipywidgets as widgets
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
+from gensar_lite.explore.answers import Question, Shop, check_query, check_user, clicks_of, movement
 from gensar_lite.explore.style import shorten
-from gensar_lite.explore.widgets.answers import Question, Shop, check_query, check_user, clicks_of, movement
 from gensar_lite.explore.widgets.panels import Explorer, chips, escape, labelled
 from gensar_lite.model import GenSAR
-from gensar_lite.tradeoff.interpolation import WeightLine
 from gensar_lite.training.vocabulary import TASK_VIEW
 
 SHOWN = 10
@@ -34,7 +33,11 @@ class AnswerList(widgets.VBox):
         self._texts, rows = [], []
         for place in range(SHOWN):
             words = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", width="auto"))
-            button = widgets.Button(description="click", tooltip="click this item: it joins the history", layout=widgets.Layout(width="64px", flex="0 0 auto"))
+            button = widgets.Button(
+                description="click",
+                tooltip="click this item: it joins the history",
+                layout=widgets.Layout(width="64px", flex="0 0 auto"),
+            )
             button.on_click(lambda _, place=place: clicked(self.items[place]) if place < len(self.items) else None)
             row = widgets.HBox([words, button])
             row.add_class("gl-row")
@@ -55,34 +58,53 @@ class AnswerList(widgets.VBox):
 
 
 class StoreConsole(Explorer):
-    """One person, two lists. `line` (see `WeightLine`) gives the mix slider its models.
+    """One person, two lists. A `shop` with a line (see `WeightLine`) gives the mix slider its models.
 
     `ask` answers what stands in the fields; `click` lets the person click an item, `forget` takes one click back.
     """
 
-    def __init__(self, model: GenSAR, line: WeightLine | None = None, user: str | None = None, query: str = "brush") -> None:
+    def __init__(self, model: GenSAR, user: str | None = None, query: str = "brush", shop: Shop | None = None) -> None:
         super().__init__(
             "Store console",
             "Search and recommendation for one person. Click items and watch both lists move; ▲▼ say how far, “new” what was not there.",
         )
-        self.model, self.shop = model, Shop(model, line)
+        self.model, self.shop = model, shop or Shop(model)
+        line = self.shop.line
         user = model.data.log.user_ids[0] if user is None else user
         self.history: list[str] | None = None  # item ids; None: as in the log
-        self.query = widgets.Text(query, placeholder="a query, then Enter", continuous_update=False, **labelled("query", "380px"))
-        self.user = widgets.Combobox(value=user, options=model.data.log.user_ids[:400], continuous_update=False, placeholder="nobody", **labelled("user", "200px"))
+        self.query = widgets.Text(
+            query, placeholder="a query, then Enter", continuous_update=False, **labelled("query", "380px")
+        )
+        self.user = widgets.Combobox(
+            value=user,
+            options=model.data.log.user_ids[:400],
+            continuous_update=False,
+            placeholder="nobody",
+            **labelled("user", "200px"),
+        )
         self.codes = widgets.Checkbox(False, indent=False, **labelled("show identifiers", "170px"))
         self.moved = widgets.Checkbox(False, indent=False, disabled=line is None, **labelled("move the mix", "140px"))
         slider = {"continuous_update": False, "readout_format": ".2f"}
-        self.mix = widgets.FloatSlider(0.5, min=0, max=1, step=0.05, disabled=True, **slider, **labelled("search ↔ recommendation", "370px"))
+        self.mix = widgets.FloatSlider(
+            0.5, min=0, max=1, step=0.05, disabled=True, **slider, **labelled("search ↔ recommendation", "370px")
+        )
         self.weights = {
-            "search": widgets.FloatSlider(0, min=0, max=1, step=0.05, **slider, **labelled("fuse search with BM25", "350px")),
-            "recommendation": widgets.FloatSlider(0, min=0, max=1, step=0.05, **slider, **labelled("fuse recommendation with item-knn", "420px")),
+            "search": widgets.FloatSlider(
+                0, min=0, max=1, step=0.05, **slider, **labelled("fuse search with BM25", "350px")
+            ),
+            "recommendation": widgets.FloatSlider(
+                0, min=0, max=1, step=0.05, **slider, **labelled("fuse recommendation with item-knn", "420px")
+            ),
         }
         self.lists = {task: AnswerList(HEADS[task], self.click) for task in ("search", "recommendation")}
         self.past = widgets.VBox(layout=widgets.Layout(width="26%", padding="0 8px 0 0"))
         self.milliseconds = 0.0
         self._removers: list[widgets.Button] = []
-        hint = "" if line is not None else '<span class="gl-note">the mix slider needs two short fine-tunes; <code>gensar-lite app</code> makes them</span>'
+        hint = (
+            ""
+            if line is not None
+            else '<span class="gl-note">the mix slider needs two short fine-tunes; <code>gensar-lite app</code> makes them</span>'
+        )
         self.fill(
             widgets.HBox([self.user, self.query, self.codes]),
             widgets.HBox([self.moved, self.mix, widgets.HTML(hint)]),
@@ -162,13 +184,22 @@ class StoreConsole(Explorer):
     def _show_history(self) -> None:
         clicked = self._clicked()
         head = "History: as in the log" if self.history is None else "History: changed here"
-        note = "latest first; × forgets a click" + ("; searches of the log count too" if self.history is None else "; clicks only")
-        rows: list[widgets.Widget] = [widgets.HTML(f'<div class="gl-head">{head}</div><div class="gl-note">{note}</div>')]
+        note = "latest first; × forgets a click" + (
+            "; searches of the log count too" if self.history is None else "; clicks only"
+        )
+        rows: list[widgets.Widget] = [
+            widgets.HTML(f'<div class="gl-head">{head}</div><div class="gl-note">{note}</div>')
+        ]
         titles, number = self.model.data.items["title"], self.model.data.item_number
         for place in range(len(clicked) - 1, max(len(clicked) - HISTORY, 0) - 1, -1):
-            button = widgets.Button(description="×", tooltip="forget this click", layout=widgets.Layout(width="36px", flex="0 0 auto"))
+            button = widgets.Button(
+                description="×", tooltip="forget this click", layout=widgets.Layout(width="36px", flex="0 0 auto")
+            )
             button.on_click(lambda _, place=place: self.forget(place))
-            words = widgets.HTML(escape(shorten(titles.iloc[number[clicked[place]]], 60)), layout=widgets.Layout(flex="1 1 auto", width="auto"))
+            words = widgets.HTML(
+                escape(shorten(titles.iloc[number[clicked[place]]], 60)),
+                layout=widgets.Layout(flex="1 1 auto", width="auto"),
+            )
             row = widgets.HBox([button, words])
             row.add_class("gl-row")
             rows.append(row)

@@ -31,7 +31,9 @@ class Explorer(widgets.VBox):
 
     def __init__(self, heading: str, about: str) -> None:
         self.message = widgets.HTML()
-        top = widgets.HTML(f'{stylesheet()}<div class="gl-head">{escape(heading)}</div><div class="gl-note">{escape(about)}</div>')
+        top = widgets.HTML(
+            f'{stylesheet()}<div class="gl-head">{escape(heading)}</div><div class="gl-note">{escape(about)}</div>'
+        )
         super().__init__([top])
         self.add_class("gl-explorer")
         self._top = top
@@ -61,7 +63,9 @@ class Explorer(widgets.VBox):
         except (DataError, ValueError) as error:
             self.warn(first_upper(str(error)))
         except Exception as error:  # the page goes on, and the reader can report it
-            self.warn(f"That did not work ({type(error).__name__}: {error}). Try something else, or load the page again.")
+            self.warn(
+                f"That did not work ({type(error).__name__}: {error}). Try something else, or load the page again."
+            )
 
 
 def first_upper(sentence: str) -> str:
@@ -115,3 +119,11 @@ def legend_html(colours: Mapping[str, str]) -> str:
 def labelled(words: str, width: str = "100%") -> dict[str, Any]:
     """Options of an input whose description is written out in full."""
     return {"description": words, "style": {"description_width": "initial"}, "layout": widgets.Layout(width=width)}
+
+
+def refill(field: widgets.Dropdown, options: Sequence[Any]) -> None:
+    """Offer other options: the value stays where it is among them, otherwise it is the first (None for no option)."""
+    values = [option[1] if isinstance(option, tuple) else option for option in options]
+    kept = field.value
+    field.options = options
+    field.value = kept if kept in values else values[0] if values else None

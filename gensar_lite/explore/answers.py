@@ -26,7 +26,9 @@ def check_user(model: GenSAR, user: str) -> None:
     """Raise DataError for a user whom the log does not know."""
     if user not in model.data.user_number:
         some = ", ".join(model.data.log.user_ids[:3])
-        raise DataError(f"the log has no user {user!r}; known are, for instance, {some}. Leave the field empty for nobody in particular")
+        raise DataError(
+            f"the log has no user {user!r}; known are, for instance, {some}. Leave the field empty for nobody in particular"
+        )
 
 
 def check_query(model: GenSAR, query: str) -> str:
@@ -127,7 +129,7 @@ def movement(before: Sequence[str], after: Sequence[str]) -> list[str]:
     place = {item: number for number, item in enumerate(before)}
     if not before:
         return [""] * len(after)
-    moves = [place.get(item, None) for item in after]
+    moves = [place.get(item) for item in after]
     return [
         "new" if old is None else "" if old == now else f"▲{old - now}" if old > now else f"▼{now - old}"
         for now, old in enumerate(moves)
