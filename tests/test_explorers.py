@@ -338,7 +338,7 @@ def test_the_line_that_a_kit_measured_is_a_sweep(kit):
     options = sweep.options(sweep.labels[0])
     assert options["curves"] == ["interpolation"]
     assert options["seeds"] == [0]
-    assert {"uniform99", "popular99"} <= set(options["recommendation"])
+    assert (options["recommendation"], options["search"]) == (["uniform99"], ["bm25_99"])
 
 
 def test_what_is_chosen_is_drawn(kit):

@@ -105,9 +105,9 @@ def search_without_trie(
         best, place = (scores[:, None] + logprob).flatten().topk(min(num_beams, logprob.numel()))
         parent, code = place // size, place % size
         following = _children(trie, level, nodes, size)
-        before, code_scores, *chosen = (part.cpu().numpy() for part in (scores, logprob, parent, code, best))
-        nodes = following[chosen[0], chosen[1]]
-        levels.append(TraceLevel(prefixes, before, following >= 0, code_scores, *chosen, nodes >= 0))
+        before, spread, old, new, total = (part.cpu().numpy() for part in (scores, logprob, parent, code, best))
+        nodes = following[old, new]
+        levels.append(TraceLevel(prefixes, before, following >= 0, spread, old, new, total, nodes >= 0))
         prefixes, scores = levels[-1].extended, best
         if level + 1 < trie.num_levels:
             distance = descend(distance, parent[None])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -92,8 +92,8 @@ class Shop:
         order = np.argsort(-fused, kind="stable")[:k]
         return scored.assign(score=fused).iloc[order].reset_index(drop=True)
 
-    def _ask(self, model: GenSAR, question: Question, **options) -> pd.DataFrame:
-        who = {"user": question.user, "history": question.history}
+    def _ask(self, model: GenSAR, question: Question, **options: Any) -> pd.DataFrame:
+        who: dict[str, Any] = {"user": question.user, "history": question.history}
         if question.query is None:
             return model.recommend(**who, **options)
         return model.search(question.query, **who, **options)

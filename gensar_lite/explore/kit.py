@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 import gensar_lite
+from gensar_lite.data.splits import SPLITS
 from gensar_lite.data.storage import DataError, hash_files, new_folder, read_json, write_json
 from gensar_lite.evaluation.protocols import evaluate_ranker
 from gensar_lite.explore.maps import map_vectors
@@ -33,7 +34,7 @@ ENDS = {"search-heavy": 0.1, "recommendation-heavy": 0.9}
 """The mixes of the two fine-tunes, as in `gensar-lite tradeoff`."""
 FINETUNE_SHARE, FINETUNE_RATE = 0.25, 0.5
 PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
-PROTOCOLS = {"valid": ("uniform99", "bm25_99"), "test": ("uniform99", "popular99", "bm25_99")}
+PROTOCOLS = ("uniform99", "bm25_99")
 
 Say = Callable[[str], None]
 
@@ -126,8 +127,8 @@ def measure_line(parent: GenSAR, line: WeightLine, out: Path) -> None:
     """Rank the held-out cases at places of the line and write them as the folder of a sweep, which `read_tradeoff` reads."""
     data, parts = parent.data, []
     for place in PLACES:
-        for split, protocols in PROTOCOLS.items():
-            ranks = evaluate_ranker(line.at(place), data, split, protocols=protocols)
+        for split in SPLITS:
+            ranks = evaluate_ranker(line.at(place), data, split, protocols=PROTOCOLS)
             parts.append(ranks.assign(curve="interpolation", place=place))
     ranks = pd.concat(parts, ignore_index=True)
     weights = digest_of({name: _sum(value) for name, value in parent.backbone.state_dict().items()})

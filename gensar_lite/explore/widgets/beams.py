@@ -6,6 +6,7 @@ Explained in notebook 06.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -36,7 +37,7 @@ def trace_question(
     view = TASK_VIEW[task]
     if restricted:
         recorder = Recorder(model.tries[view])
-        options = {"user": user, "k": num_beams, "num_beams": num_beams, "watch": recorder}
+        options: dict[str, Any] = {"user": user, "k": num_beams, "num_beams": num_beams, "watch": recorder}
         answers = model.recommend(**options) if query is None else model.search(query, **options)
         trace = recorder.trace()
         assert answers["item_id"].tolist() == model.data.items["item_id"].to_numpy()[trace.items].tolist()
@@ -57,7 +58,8 @@ class BeamStepper(Explorer):
             "Beam stepper",
             "The decoder writes an identifier code by code and keeps the best few beginnings. Step through it; click a box to see what may follow.",
         )
-        self.model, self.trace, self.chosen = model, None, (0, 0)
+        self.model, self.chosen = model, (0, 0)
+        self.trace: Trace | None = None
         self.task = widgets.ToggleButtons(options=["search", "recommendation"])
         self.task.style.button_width = "auto"
         self.query = widgets.Text(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -41,7 +42,8 @@ class Ticks(widgets.HBox):
     """Boxes to tick, in a row."""
 
     def __init__(self, words: str, changed: Callable[[], None]) -> None:
-        self._words, self._changed, self._boxes = words, changed, {}
+        self._words, self._changed = words, changed
+        self._boxes: dict[Any, widgets.Checkbox] = {}
         super().__init__(layout=widgets.Layout(flex_flow="row wrap"))
 
     def offer(self, names: Sequence, titles: Mapping | None = None) -> None:
@@ -246,7 +248,7 @@ class TradeoffExplorer(Explorer):
         cases = self.shop.model.data.cases("search", "test")
         rows = np.linspace(0, len(cases) - 1, min(NUM_EXAMPLES, len(cases))).astype(int)
         users = self.shop.model.data.log.user_ids
-        asked = [(cases.query[row], users[cases.user[row]]) for row in rows]
+        asked = [(query, users[user]) for query, user in zip(cases.take(rows).query or [], cases.user[rows], strict=True)]
         refill(self.example, [(f"“{query}” by {user}", (query, user)) for query, user in asked])
 
     def _show_answers(self) -> None:
