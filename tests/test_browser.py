@@ -121,15 +121,21 @@ def snapshot(page, name: str) -> None:
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.mouse.move(5, 5)
-        page.wait_for_timeout(700)
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        tall = page.evaluate("() => document.getElementById('rendered_cells').scrollHeight")
+        page.set_viewport_size({**SIZE, "height": max(min(tall + 30, 1400), 700)})
+        page.wait_for_timeout(900)
+        page.screenshot(path=Path(folder) / f"{name}.png")
+        page.set_viewport_size(SIZE)
 
 
 def rows(page, head: str) -> list[str]:
     """The titles of one list of the console, as the page shows them."""
     column = page.locator(".widget-vbox", has=page.locator(f'.gl-head:text-is("{head}")')).last
     texts = column.locator(".gl-row").all_inner_texts()
-    return [re.sub(r"\s*(new|[▲▼]\d+)?\s*(click|×)?\s*$", "", re.sub(r"^\s*(\d+ |×\s*)", "", text)).strip() for text in texts]
+    return [
+        re.sub(r"\s*(new|[▲▼]\d+)?\s*(click|×)?\s*$", "", re.sub(r"^\s*(\d+ |×\s*)", "", text)).strip()
+        for text in texts
+    ]
 
 
 def user_of(model: GenSAR) -> str:
@@ -244,7 +250,7 @@ def test_the_plane_is_hovered_clicked_and_exported(page):
         page.get_by_label("results", exact=True).select_option(index=0)
         page.wait_for_selector("text=as trained")
     page.locator("[data-key='point:2']").hover()
-    page.wait_for_selector(".gl-tip:has-text('place 0.5')")
+    page.wait_for_selector(".gl-tip:has-text('recommendation NDCG@10')")
     page.locator("[data-key='point:2']").click()
     page.wait_for_selector("text=The point clicked")
     ring = page.locator("[data-id='slider']")

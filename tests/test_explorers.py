@@ -336,7 +336,7 @@ def test_words_that_the_store_knows(model):
 def test_the_line_that_a_kit_measured_is_a_sweep(kit):
     sweep = Sweep(kit.curve)
     options = sweep.options(sweep.labels[0])
-    assert options["curves"] == ["interpolation"]
+    assert sorted(options["curves"]) == ["interpolation", "sweep"]
     assert options["seeds"] == [0]
     assert (options["recommendation"], options["search"]) == (["uniform99"], ["bm25_99"])
 
@@ -348,7 +348,7 @@ def test_what_is_chosen_is_drawn(kit):
     def points() -> list[dict]:
         return [m for m in explorer.plane.marks if m.get("key", "").startswith("point:")]
 
-    assert len(points()) == 5
+    assert len(points()) == 5 + 1  # the line, and the model itself
     values = explorer.sweep.results
     chosen = values[(values["split"] == "test") & (values["metric"] == "MRR") & (values["place"] == 0)]
     explorer.metric.value = "MRR"
@@ -361,6 +361,8 @@ def test_what_is_chosen_is_drawn(kit):
     assert "8 steps" in explorer.point.value
     assert any(m.get("s") == "one seed: no intervals" for m in explorer.plane.marks)
     explorer.curves.tick("interpolation", False)
+    assert len(points()) == 1
+    explorer.curves.tick("sweep", False)
     assert points() == []
     assert "Nothing is chosen" in warning(explorer)
     explorer.export.click()
@@ -385,7 +387,7 @@ def test_exports_hold_the_chosen_points(kit):
     links = dict(re.findall(r'download="(\S+)" href="data:[^,]+,([^"]+)"', explorer.links.value))
     assert set(links) == {"tradeoff.png", "tradeoff.svg", "tradeoff.csv"}
     rows = list(csv.DictReader(io.StringIO(b64decode(links["tradeoff.csv"]).decode())))
-    assert [float(row["place"]) for row in rows] == [0, 0.25, 0.5, 0.75, 1]
+    assert [float(row["place"]) for row in rows if row["curve"] == "interpolation"] == [0, 0.25, 0.5, 0.75, 1]
     assert b64decode(links["tradeoff.png"]).startswith(b"\x89PNG")
     assert b"<svg" in b64decode(links["tradeoff.svg"])
     assert "no fine-tunes are here" in explorer.answers.value
@@ -407,14 +409,14 @@ def test_intervals_can_be_taken_off(kit, tmp_path):
     def crosses() -> int:
         return sum(m.get("opacity") == 0.45 for m in explorer.plane.marks)
 
-    assert crosses() == 2 * 5
+    assert crosses() == 2 * 6
     explorer.intervals.value = False
     assert crosses() == 0
     explorer.intervals.value = True
-    assert crosses() == 2 * 5
+    assert crosses() == 2 * 6
     explorer.seeds.tick(1, False)
     assert crosses() == 0
-    assert explorer.shown["num_seeds"].tolist() == [1] * 5
+    assert explorer.shown["num_seeds"].tolist() == [1] * 6
 
 
 def test_a_folder_that_is_no_sweep_is_told_in_place(tmp_path):

@@ -124,12 +124,14 @@ def fine_tune(parent: GenSAR, mix: float, progress: bool = True) -> GenSAR:
 
 
 def measure_line(parent: GenSAR, line: WeightLine, out: Path) -> None:
-    """Rank the held-out cases at places of the line and write them as the folder of a sweep, which `read_tradeoff` reads."""
+    """Rank the held-out cases by the model and at places of the line, and write them as the folder of a sweep, which
+    `read_tradeoff` reads."""
     data, parts = parent.data, []
-    for place in PLACES:
+    points = [("sweep", parent.config.training.mix, parent), *(("interpolation", place, None) for place in PLACES)]
+    for curve, place, model in points:
         for split in SPLITS:
-            ranks = evaluate_ranker(line.at(place), data, split, protocols=PROTOCOLS)
-            parts.append(ranks.assign(curve="interpolation", place=place))
+            ranks = evaluate_ranker(model or line.at(place), data, split, protocols=PROTOCOLS)
+            parts.append(ranks.assign(curve=curve, place=place))
     ranks = pd.concat(parts, ignore_index=True)
     weights = digest_of({name: _sum(value) for name, value in parent.backbone.state_dict().items()})
     training = parent.config.training

@@ -59,7 +59,7 @@ def serving(
         # templates are looked for in Jupyter's folders
         paths = os.pathsep.join(filter(None, [str(TEMPLATES), os.environ.get("JUPYTER_PATH")]))
         # the kernel draws by itself, and its libraries stay silent
-        quiet = {"MPLBACKEND": "Agg", "TRANSFORMERS_VERBOSITY": "error", "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1"}
+        quiet = {"MPLBACKEND": "Agg", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         with open(Path(folder) / "server.log", "wb") as log:
             environment = {**os.environ, **quiet, "JUPYTER_PATH": paths}
             server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

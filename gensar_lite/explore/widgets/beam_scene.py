@@ -45,12 +45,12 @@ def beam_marks(
     0 is the start); `chosen` is the one whose next codes are shown. Orange and dashed: no item begins like this."""
     names, levels = names_of(table, view), len(trace.levels)
     right = 330.0
-    gap = (TREE_WIDTH - right - BOX * levels - 92) / levels
-    lefts = [0.0, *(92 + gap + level * (BOX + gap) for level in range(levels))]
+    gap = (TREE_WIDTH - right - BOX * levels - 98) / levels
+    lefts = [6.0, *(98 + gap + level * (BOX + gap) for level in range(levels))]
     middle = TOP + ROW / 2
     at: list[list[float]] = [[middle]]
-    marks = [rect(0, middle - 16, 92, 32, MUTED, key="beam:0:0", tip="the start: history and query are read")]
-    marks.append(text(46, middle + 5, "start", 14, anchor="middle", fill=PAPER))
+    marks = [rect(6, middle - 16, 92, 32, MUTED, key="beam:0:0", tip="the start: history and query are read")]
+    marks.append(text(52, middle + 5, "start", 14, anchor="middle", fill=PAPER))
     for number in range(levels):
         left, name = lefts[number + 1], names[number]
         marks.append(text(left, 16, f"level {number + 1} · {name}", 15, weight="bold"))
@@ -157,11 +157,14 @@ def answers_table(trace: Trace, titles: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def broken_sentence(trace: Trace, restricted: bool) -> str:
+def broken_sentence(trace: Trace, restricted: bool, softmax: str) -> str:
     """What a finished search came to, in words."""
     num, lost = len(trace.items), int((trace.items < 0).sum())
     if restricted:
         return f"{num} beams, {num} items: with the trie, every identifier that is written names an item."
     if not lost:
         return f"Without the trie: this time all {num} identifiers name an item. Take more beams, or another question."
-    return f"Without the trie: {lost} of {num} identifiers name no item. The shop would have nothing to show there."
+    words = f"Without the trie: {lost} of {num} identifiers name no item. The shop would have nothing to show there."
+    if softmax == "trie":
+        words += " (This model learned with the trie at its side, so it never had to learn which identifiers exist.)"
+    return words

@@ -151,7 +151,7 @@ class BeamStepper(Explorer):
             return
         titles = model.data.items["title"].tolist()
         self.tree.size = [TREE_WIDTH, tree_height(trace)]
-        words = broken_sentence(trace, self.restricted.value)
+        words = broken_sentence(trace, self.restricted.value, model.config.training.softmax)
         self.tree.draw(
             beam_marks(trace, model.table, self.view, self.step.value, titles, self.chosen),
             f"Beam search as a tree. {words}",

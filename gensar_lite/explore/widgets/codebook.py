@@ -55,12 +55,9 @@ class CodebookExplorer(Explorer):
         self.item: int | None = None
         self.view = widgets.ToggleButtons(
             options=[("semantic (search)", "semantic"), ("collaborative (recommendation)", "collaborative")],
-            description="identifier",
-            style={"button_width": "auto", "description_width": "initial"},
+            style={"button_width": "auto"},
         )
-        self.signal = widgets.ToggleButtons(
-            options=list(VIEWS), description="map of", style={"button_width": "auto", "description_width": "initial"}
-        )
+        self.signal = widgets.ToggleButtons(options=list(VIEWS), style={"button_width": "auto"})
         self.find = widgets.Text(
             placeholder="words of a title, then Enter", continuous_update=False, **labelled("follow an item", "330px")
         )
@@ -74,7 +71,7 @@ class CodebookExplorer(Explorer):
         )
         half = widgets.Layout(width="57%", padding="0 12px 0 0"), widgets.Layout(width="43%")
         self.fill(
-            widgets.HBox([self.view, self.signal]),
+            widgets.HBox([widgets.HTML("identifier"), self.view, widgets.HTML("&emsp;map of"), self.signal]),
             widgets.HBox([self.find, self.level, self.code, self.back]),
             legend,
             widgets.HBox([widgets.VBox([self.tree], layout=half[0]), widgets.VBox([self.map], layout=half[1])]),

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_hex, to_rgb
 
 from gensar_lite.explore.maps import category_of
 from gensar_lite.explore.style import FAINT, GROUPS, INK, MUTED, OTHER, role_of, shorten, text_colour
@@ -132,7 +133,7 @@ def prefix_of(key: str) -> tuple[int, ...]:
 def tree_marks(browser: CodeBrowser, view: str, prefix: Sequence[int], item: int | None = None) -> list[Mark]:
     """The tree in columns: all first codes, what follows the chosen one, what follows that, and so on.
 
-    A box is as high as its items are many and has the colour of their commonest category.
+    A box is as high as its items are many and has the colour of their commonest category, paler where it is mixed.
     """
     levels = browser.table.num_levels
     wide = (TREE[0] - GAP * (levels - 1)) / levels
@@ -161,16 +162,10 @@ def tree_marks(browser: CodeBrowser, view: str, prefix: Sequence[int], item: int
             if len(branch.items) == 1:
                 tip = f"{browser.describe(view, branch.prefix)}: {browser.titles[branch.items[0]]}"
             way = branch.prefix == mine[: level + 1]
-            faded = 0.35 + 0.65 * branch.share
-            marks.append(
-                rect(left, place, wide, high, fill, key=key_of(branch.prefix), tip=tip, opacity=round(faded, 2), rx=1.5)
-            )
+            fill = fade(fill, 1 - branch.share)
+            marks.append(rect(left, place, wide, high, fill, key=key_of(branch.prefix), tip=tip, rx=1.5))
             if high >= 12:
-                marks.append(
-                    _box_label(
-                        browser, view, branch, left, place, high, wide, text_colour(fill) if faded > 0.7 else INK
-                    )
-                )
+                marks.append(_box_label(browser, view, branch, left, place, high, wide, text_colour(fill)))
             if way:
                 marks.append(dot(left + wide - 9, place + high / 2, min(5.0, max(high / 2, 2)), INK))
             if chosen and level + 1 < levels:
@@ -209,6 +204,12 @@ def map_marks(browser: CodeBrowser, places: np.ndarray, title: str) -> list[Mark
         tip = f"{browser.titles[item]}\n{category}"
         marks.append(dot(x, y, radius, fill, browser.shapes.get(category, "circle"), key=f"item:{item}", tip=tip))
     return marks
+
+
+def fade(colour: str, amount: float) -> str:
+    """A colour that turns to paper by up to two thirds as `amount` goes from 0 to 1."""
+    channels = np.array(to_rgb(colour))
+    return to_hex(channels + (1 - channels) * amount * 0.65)
 
 
 def count_items(num: int) -> str:

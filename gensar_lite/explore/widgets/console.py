@@ -86,14 +86,14 @@ class StoreConsole(Explorer):
         self.moved = widgets.Checkbox(False, indent=False, disabled=line is None, **labelled("move the mix", "140px"))
         slider = {"continuous_update": False, "readout_format": ".2f"}
         self.mix = widgets.FloatSlider(
-            0.5, min=0, max=1, step=0.05, disabled=True, **slider, **labelled("search ↔ recommendation", "370px")
+            0.5, min=0, max=1, step=0.05, disabled=True, **slider, **labelled("search ↔ recommendation", "480px")
         )
         self.weights = {
             "search": widgets.FloatSlider(
-                0, min=0, max=1, step=0.05, **slider, **labelled("fuse search with BM25", "350px")
+                0, min=0, max=1, step=0.05, **slider, **labelled("fuse search with BM25", "440px")
             ),
             "recommendation": widgets.FloatSlider(
-                0, min=0, max=1, step=0.05, **slider, **labelled("fuse recommendation with item-knn", "420px")
+                0, min=0, max=1, step=0.05, **slider, **labelled("fuse recommendation with item-knn", "520px")
             ),
         }
         self.lists = {task: AnswerList(HEADS[task], self.click) for task in ("search", "recommendation")}

@@ -91,7 +91,7 @@ class ExplorersPage(widgets.VBox):
         self._made: dict[str, widgets.Widget] = {}
         self._stop = -1
         data = kit.model.data
-        about = f"{data.name}: {data.num_items:,} items, {data.log.num_users:,} users · model {kit.run} ({kit.model.config.preset}, {kit.model.config.training.steps} steps, seed {kit.model.config.seed})"
+        about = f"{data.name}: {data.num_items:,} items, {data.log.num_users:,} users · model {'/'.join(kit.run.parts[-2:])} ({kit.model.config.preset}, {kit.model.config.training.steps} steps, seed {kit.model.config.seed})"
         title = widgets.HTML(
             f'{stylesheet()}<div style="font-size:24px;font-weight:bold">gensar_lite: search and recommend with one model</div><div class="gl-note">{escape(about)}</div>'
         )

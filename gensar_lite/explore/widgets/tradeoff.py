@@ -113,7 +113,6 @@ class TradeoffExplorer(Explorer):
                 self.place,
                 self.example,
                 self.answers,
-                self.point,
             ],
             layout=widgets.Layout(width="38%", padding="0 0 0 14px"),
         )
@@ -126,7 +125,8 @@ class TradeoffExplorer(Explorer):
             widgets.HBox(
                 [
                     widgets.VBox(
-                        [self.plane, widgets.HBox([self.export, self.links])], layout=widgets.Layout(width="62%")
+                        [self.plane, widgets.HBox([self.export, self.links]), self.point],
+                        layout=widgets.Layout(width="62%"),
                     ),
                     side,
                 ]
@@ -248,7 +248,9 @@ class TradeoffExplorer(Explorer):
         cases = self.shop.model.data.cases("search", "test")
         rows = np.linspace(0, len(cases) - 1, min(NUM_EXAMPLES, len(cases))).astype(int)
         users = self.shop.model.data.log.user_ids
-        asked = [(query, users[user]) for query, user in zip(cases.take(rows).query or [], cases.user[rows], strict=True)]
+        asked = [
+            (query, users[user]) for query, user in zip(cases.take(rows).query or [], cases.user[rows], strict=True)
+        ]
         refill(self.example, [(f"“{query}” by {user}", (query, user)) for query, user in asked])
 
     def _show_answers(self) -> None:

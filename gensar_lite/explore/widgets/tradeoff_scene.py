@@ -139,10 +139,10 @@ def plane_marks(
             marks.append(
                 dot(x, y, 7, fill, shape, stroke=colour, width=2.2, key=f"point:{index}", tip=point_text(row, goals))
             )
-        y = TOP + 16 + 24 * number
-        marks.append(line([(PLANE[0] - 330, y), (PLANE[0] - 290, y)], colour, 2.4, dash=DASHES[number % len(DASHES)]))
-        marks.append(dot(PLANE[0] - 310, y, 6, colour, shape))
-        marks.append(text(PLANE[0] - 280, y + 5, name, 14))
+        y = PLANE[1] - BOTTOM - 38 - 24 * (len(set(names)) - 1 - number)  # below the curves, which fall to the right
+        marks.append(line([(LEFT + 12, y), (LEFT + 52, y)], colour, 2.4, dash=DASHES[number % len(DASHES)]))
+        marks.append(dot(LEFT + 32, y, 6, colour, shape))
+        marks.append(text(LEFT + 62, y + 5, name, 14))
     if points[BANDS].isna().all(axis=None):
         words = ONE_SEED if (points["num_seeds"] < 2).all() else "intervals off"
         marks.append(text(LEFT + 10, PLANE[1] - BOTTOM - 10, words, 13, fill=MUTED))
