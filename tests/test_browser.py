@@ -209,7 +209,7 @@ def test_a_code_is_clicked_and_the_map_lights_up(page, model):
     page.wait_for_function(f"() => document.querySelectorAll('[data-key^=\"item:\"].gl-lit').length == {num}")
     assert page.locator("[data-key^='item:']").count() == len(codes)
     # the picker leads down, too, and the keyboard opens a box
-    page.locator("[data-key^='code:%d.']" % code).first.focus()
+    page.locator(f"[data-key^='code:{code}.']").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(f"text=/m1 {code} m2 \\d+: \\d+ item/")
     words = "sleeping bag" if len(codes) > 1000 else model.data.items["title"][8]

@@ -209,7 +209,8 @@ def map_marks(browser: CodeBrowser, places: np.ndarray, title: str) -> list[Mark
 def fade(colour: str, amount: float) -> str:
     """A colour that turns to paper by up to two thirds as `amount` goes from 0 to 1."""
     channels = np.array(to_rgb(colour))
-    return to_hex(channels + (1 - channels) * amount * 0.65)
+    red, green, blue = channels + (1 - channels) * amount * 0.65
+    return to_hex((red, green, blue))
 
 
 def count_items(num: int) -> str:
