@@ -12,13 +12,14 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 LAB_ARGS ?=
 APP_ARGS ?=
+STICK ?= stick
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 READY = $(VENV)/.ready
 TORCH = $$(grep '^torch==' constraints.txt)
 
-.PHONY: help setup demo test lint format app docs lab bench bazaar clean
+.PHONY: help setup demo test lint format app docs stick lab bench bazaar clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +53,16 @@ app: $(READY) ## the explorers as one page on this machine (trains a quick model
 docs: $(READY) ## build the site, offline: docs/_build/html/index.html
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "The site: docs/_build/html/index.html"
+
+stick: $(READY) ## a folder for a workshop without a network: packages, the project, models and site where there are any
+	mkdir -p $(STICK)
+	git archive --format=zip --prefix=gensar_lite/ -o $(STICK)/gensar_lite.zip HEAD
+	$(BIN)/python .ci/requirements.py app tradeoff > $(STICK)/stick-requirements.txt
+	$(PIP) download -q -d $(STICK)/wheels --no-deps --index-url $(TORCH_INDEX) $(TORCH) || $(PIP) download -q -d $(STICK)/wheels --no-deps $(TORCH)
+	$(PIP) download -q -d $(STICK)/wheels --find-links $(STICK)/wheels -c constraints.txt -r $(STICK)/stick-requirements.txt
+	for folder in runs/demo runs/app; do if test -d $$folder; then mkdir -p $(STICK)/runs && cp -R $$folder $(STICK)/runs/; fi; done
+	if test -d docs/_build/html; then cp -R docs/_build/html $(STICK)/site; fi
+	@du -sh $(STICK)/*
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_ARGS)

@@ -167,7 +167,7 @@ def _sum(value) -> float:
 
 def _digest(run: Path) -> str:
     """A hash of a run's weights and identifiers, and of how the kit is made."""
-    how = [ENDS, FINETUNE_SHARE, FINETUNE_RATE, PLACES, PROTOCOLS]
+    how = [ENDS, FINETUNE_SHARE, FINETUNE_RATE, ("model", *PLACES), PROTOCOLS]
     return digest_of(json.loads(json.dumps({"files": hash_files(run, ("model", "identifiers")), "how": how})))
 
 
