@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math import latex2mathml
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -25,6 +29,8 @@ nb_output_stderr = "remove-warn"
 myst_enable_extensions = ["substitution", "dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 default_role = "literal"  # one pair of backticks in a docstring means code
+html_math_renderer = "mathml"
+myst_update_mathjax = False
 html_theme = "furo"
 html_title = f"gensar_lite {version}"
 html_static_path = ["_static"]
@@ -101,7 +107,32 @@ def plain_docstring(app, what, name, obj, options, lines) -> None:
         lines[number] = "".join(parts)
 
 
+def skip_fields(app, what, name, obj, skip, options):
+    """Fields of named tuples are explained by their class."""
+    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
+
+
+def formula(tex: str, as_block: bool) -> str:
+    """A formula as MathML, which browsers draw by themselves; what cannot be translated stays as it was written."""
+    try:
+        return latex2mathml.tex2mathml(tex, as_block=as_block)
+    except Exception:
+        return f'<code class="math">{html.escape(tex)}</code>'
+
+
+def visit_formula(writer, node) -> None:
+    writer.body.append(formula(node.astext(), as_block=False))
+    raise nodes.SkipNode
+
+
+def visit_block(writer, node) -> None:
+    writer.body.append(f'<div class="math">{formula(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
 def setup(app) -> None:
+    app.add_html_math_renderer("mathml", inline_renderers=(visit_formula, None), block_renderers=(visit_block, None))
     copy_notebooks()
     write_api()
     app.connect("autodoc-process-docstring", plain_docstring)
+    app.connect("autodoc-skip-member", skip_fields)
