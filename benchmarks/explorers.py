@@ -53,7 +53,9 @@ def main() -> int:
     browser = CodebookExplorer(model)
     print(f"{model.data.num_items:,} items, {torch.get_num_threads()} thread, {NUM_TIMES} times each: milliseconds")
     print(f"{'':60}{'median':>8}{'95 %':>8}{'most':>8}")
-    measure("store console: another query (both lists)", lambda n: set_value(console.query, QUERIES[n % 5] + " " * (n % 2)))
+    measure(
+        "store console: another query (both lists)", lambda n: set_value(console.query, QUERIES[n % 5] + " " * (n % 2))
+    )
     measure("store console: another user", lambda n: set_value(console.user, users[n]))
     measure("store console: a click", lambda n: console.click(console.lists["recommendation"].items[n % 10]))
     console.moved.value = True

@@ -103,7 +103,7 @@ def beam_marks(
 
 def code_marks(trace: Trace, table: IdentifierTable, view: str, chosen: tuple[int, int]) -> list[Mark]:
     """The codes of the level after a beam as bars: as high as they are probable, grey where they lead to no item,
-    outlined where they went on."""
+    dark where they went on."""
     depth, row = chosen
     level, name = trace.levels[depth], names_of(table, view)[depth]
     share = np.exp(level.logprob[row])
@@ -111,7 +111,7 @@ def code_marks(trace: Trace, table: IdentifierTable, view: str, chosen: tuple[in
     prefix = " ".join(f"{n} {c}" for n, c in zip(names_of(table, view), level.prefixes[row], strict=False))
     head = f"Level {depth + 1}: the codes of {name} after {prefix or 'the start'}"
     allowed = int(level.allowed[row].sum())
-    note = f"{allowed} of {len(share)} lead to an item; outlined: among the beams that go on; their probabilities add up to {share.sum():.0%}"
+    note = f"{allowed} of {len(share)} lead to an item; dark: among the beams that go on; probabilities add up to {share.sum():.0%}"
     marks = [text(0, 16, head, 15, weight="bold"), text(0, 36, note, 12.5, fill=MUTED)]
     left, bottom, high = 52.0, CODES[1] - 40, CODES[1] - 92
     top = max(float(share.max()), 1e-9)
@@ -134,9 +134,9 @@ def code_marks(trace: Trace, table: IdentifierTable, view: str, chosen: tuple[in
         x, size = left + code * wide + wide * 0.12, max(value / top * high, 1.5 if leads else 0)
         tip = f"{name} {code}: {value:.2%}" + ("" if leads else ", leads to no item")
         if leads or size > 1:
-            edge = {"stroke": INK, "width": 2} if code in went_on else {}
-            fill = colour if leads else "#f2c6ab"
-            marks.append(rect(x, bottom - size, wide * 0.76, size, fill, tip=tip, rx=1, **edge))
+            fill = colour if leads else BROKEN
+            strength = 1.0 if code in went_on else 0.35
+            marks.append(rect(x, bottom - size, wide * 0.76, size, fill, tip=tip, rx=1, opacity=strength))
         else:
             marks.append(rect(x, bottom + 2, wide * 0.76, 3, FAINT, tip=tip, rx=0))
         if code % max(len(share) // 16, 1) == 0:

@@ -47,7 +47,7 @@ class CodebookExplorer(Explorer):
     def __init__(self, model: GenSAR, maps: Mapping[str, np.ndarray] | None = None) -> None:
         super().__init__(
             "Codebook explorer",
-            "Click a code: its items light up on the map. Find an item and follow it down, code by code.",
+            "A box is a code and how many items have it. Click one: its items light up on the map. Or follow an item down, code by code.",
         )
         self.model, self.maps = model, dict(maps or signal_maps(model))
         self.browser = CodeBrowser(model.table, model.data.items)

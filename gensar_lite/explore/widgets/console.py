@@ -112,7 +112,8 @@ class StoreConsole(Explorer):
             widgets.HBox([self.past, *self.lists.values()]),
         )
         self.user.observe(lambda _: self._new_user(), "value")
-        for field in (self.query, self.codes, self.mix, *self.weights.values()):
+        self.query.observe(lambda _: self._new_query(), "value")
+        for field in (self.codes, self.mix, *self.weights.values()):
             field.observe(lambda _: self._ask(), "value")
         self.moved.observe(lambda _: self._ask(), "value")
         self._ask()
@@ -168,6 +169,10 @@ class StoreConsole(Explorer):
     def _ask(self) -> None:
         with self.guarded():
             self.ask()
+
+    def _new_query(self) -> None:
+        self.lists["search"].items = []  # another query's list is no place to move from
+        self._ask()
 
     def _new_user(self) -> None:
         self.history = None

@@ -46,7 +46,7 @@ TOUR = (
     Stop(
         "Store console",
         "One model, two lists",
-        "The same weights answer a query (left) and recommend (right). Type “gift”, press Enter, then choose another user: the same word, other answers.",
+        "The same weights answer a query (in the middle) and recommend (on the right). Type “gift”, press Enter, then choose another user: the same word, other answers.",
     ),
     Stop(
         "Store console",

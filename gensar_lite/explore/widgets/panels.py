@@ -87,7 +87,7 @@ def chips(table: IdentifierTable, view: str, codes: Sequence[int]) -> str:
         parts.append(
             f'<span class="gl-code" style="background:{colour};color:{text_colour(colour)}">{name} {int(code)}</span>'
         )
-    return "".join(parts)
+    return f'<span class="gl-codes">{"".join(parts)}</span>'
 
 
 def table_html(table: pd.DataFrame, raw: Sequence[str] = ()) -> str:

@@ -58,7 +58,7 @@ class Ticks(widgets.HBox):
         for box in self._boxes.values():
             box.observe(lambda _: self._changed(), "value")
         self.children = (
-            widgets.HTML(f"<b>{escape(self._words)}</b>", layout=widgets.Layout(width="90px")),
+            widgets.HTML(f"<b>{escape(self._words)}</b>", layout=widgets.Layout(width="auto", margin="2px 10px 2px 0")),
             *self._boxes.values(),
         )
 
@@ -119,9 +119,7 @@ class TradeoffExplorer(Explorer):
         self.fill(
             widgets.HBox([self.source, self.data, self.metric]),
             widgets.HBox([*self.protocols.values(), self.intervals]),
-            self.strategies,
-            self.curves,
-            self.seeds,
+            widgets.HBox([self.strategies, self.curves, self.seeds], layout=widgets.Layout(flex_flow="row wrap")),
             widgets.HBox(
                 [
                     widgets.VBox(
