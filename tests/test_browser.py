@@ -17,13 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders import random_table, tiny_store
+from builders import make_kit
 
-from gensar_lite.config import preset
-from gensar_lite.explore.kit import find_kit, prepare_kit
+from gensar_lite.explore.kit import find_kit
 from gensar_lite.explore.serve import serving, wait_until_up
 from gensar_lite.model import GenSAR
-from gensar_lite.signals import embed
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
 pytest.importorskip("voila", reason="needs voila (the extra app)")
@@ -34,7 +32,6 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SIZE = {"width": 1440, "height": 900}  # a projector
 PATIENCE = 60_000  # milliseconds
-SMALL = {"d_model": 32, "d_ff": 64, "vocab_size": 600, "batch_size": 48, "pseudo_queries_per_item": 2, "steps": 8}
 
 # one process: a page and a browser are made once
 pytestmark = [
@@ -55,13 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The run and the kit that the page shows."""
     if "RUN" in os.environ:
         return Path(os.environ["RUN"]).resolve(), Path(os.environ["KIT"]).resolve()
-    folder = tmp_path_factory.mktemp("runs")
-    data = tiny_store()
-    table = random_table(data.items["item_id"].tolist())
-    model = GenSAR.fit(data, embed(data, collaborative="als"), table, config=preset("tiny", **SMALL), progress=False)
-    model.save(folder / "run")
-    prepare_kit(folder / "run", folder / "kit", say=lambda _: None, method="pca", progress=False)
-    return folder / "run", folder / "kit"
+    return make_kit(tmp_path_factory.mktemp("runs"))[:2]
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +176,7 @@ def test_the_mix_slider_is_moved(page):
     page.wait_for_selector("text=weights 55% of the way")
     page.get_by_label("move the mix").uncheck()
     page.wait_for_selector("text=weights 55% of the way", state="detached")
+    assert "Both lists answered" in page.inner_text("[role=status]")
 
 
 def test_bad_input_is_told_in_place(page, model):
@@ -277,6 +269,7 @@ def test_the_tour_leads_through_all_explorers(page):
         page.wait_for_selector(f"text={number} of 7")
     page.get_by_role("button", name="finish").click()
     page.wait_for_selector("text=7 of 7", state="hidden")
+    assert page.locator("[data-key^='point:']").count() > 0, "the tour ends at the trade-off"
 
 
 def test_a_missing_run_is_told_on_the_page(browser, tmp_path):

@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
-from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from builders import random_table, tiny_store
+from builders import make_kit
 
-from gensar_lite.config import preset
 from gensar_lite.data.storage import DataError
 from gensar_lite.explore.answers import Question, Shop, clicks_of, knows_a_word, movement
-from gensar_lite.explore.kit import find_kit, prepare_kit
-from gensar_lite.explore.widgets import (
-    BeamStepper,
-    CodebookExplorer,
-    StoreConsole,
-    TradeoffExplorer,
-    open_page,
-)
+from gensar_lite.explore.kit import find_kit
+from gensar_lite.explore.widgets import BeamStepper, CodebookExplorer, StoreConsole
 from gensar_lite.explore.widgets.beams import trace_question
 from gensar_lite.explore.widgets.codebook_scene import CodeBrowser, neighbours, prefix_of, tree_marks
-from gensar_lite.explore.widgets.page import OWN_CURVE, TOUR, ExplorersPage
-from gensar_lite.explore.widgets.tradeoff_scene import Sweep
 from gensar_lite.model import GenSAR
-from gensar_lite.signals import embed
 from gensar_lite.training.vocabulary import TASK_VIEW
-
-SMALL = {"d_model": 32, "d_ff": 64, "vocab_size": 600, "batch_size": 48, "pseudo_queries_per_item": 2, "steps": 8}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A saved run of the tiny store and the kit made from it."""
-    folder = tmp_path_factory.mktemp("runs")
-    data = tiny_store()
-    table = random_table(data.items["item_id"].tolist())
-    model = GenSAR.fit(data, embed(data, collaborative="als"), table, config=preset("tiny", **SMALL), progress=False)
-    model.save(folder / "run")
-    said: list[str] = []
-    prepare_kit(folder / "run", folder / "kit", say=said.append, method="pca", progress=False)
-    assert len(said) == 5
-    prepare_kit(folder / "run", folder / "kit", say=said.append, method="pca", progress=False)
-    assert len(said) == 5, "the kit was made twice"
-    return folder / "run", folder / "kit"
+    return make_kit(tmp_path_factory.mktemp("runs"))[:2]
 
 
 @pytest.fixture(scope="module")
@@ -328,139 +301,3 @@ def test_words_that_the_store_knows(model):
     assert knows_a_word(model, model.data.items["title"][0].split()[0])
     assert not knows_a_word(model, "xqzzv")
     assert not knows_a_word(model, "the of")
-
-
-# trade-off explorer ----------------------------------------------------------------------------
-
-
-def test_the_line_that_a_kit_measured_is_a_sweep(kit):
-    sweep = Sweep(kit.curve)
-    options = sweep.options(sweep.labels[0])
-    assert sorted(options["curves"]) == ["interpolation", "sweep"]
-    assert options["seeds"] == [0]
-    assert (options["recommendation"], options["search"]) == (["uniform99"], ["bm25_99"])
-
-
-def test_what_is_chosen_is_drawn(kit):
-    explorer = TradeoffExplorer({OWN_CURVE: kit.curve}, Shop(kit.model, kit.line), OWN_CURVE)
-    assert not warning(explorer), explorer.message.value
-
-    def points() -> list[dict]:
-        return [m for m in explorer.plane.marks if m.get("key", "").startswith("point:")]
-
-    assert len(points()) == 5 + 1  # the line, and the model itself
-    values = explorer.sweep.results
-    chosen = values[(values["split"] == "test") & (values["metric"] == "MRR") & (values["place"] == 0)]
-    explorer.metric.value = "MRR"
-    row = explorer.shown[explorer.shown["place"] == 0].iloc[0]
-    for task, protocol in (("recommendation", "uniform99"), ("search", "bm25_99")):
-        expected = chosen[(chosen["task"] == task) & (chosen["protocol"] == protocol)]["value"].iloc[0]
-        assert row[task] == pytest.approx(expected, abs=0.02)  # a mean over users, not over cases
-    explorer.plane.pick("point:0")
-    assert "The point clicked" in explorer.point.value
-    assert "8 steps" in explorer.point.value
-    assert any(m.get("s") == "one seed: no intervals" for m in explorer.plane.marks)
-    explorer.curves.tick("interpolation", False)
-    assert len(points()) == 1
-    explorer.curves.tick("sweep", False)
-    assert points() == []
-    assert "Nothing is chosen" in warning(explorer)
-    explorer.export.click()
-    assert "nothing to export" in warning(explorer)
-
-
-def test_the_slider_marks_a_measured_point_and_shows_its_answers(kit):
-    explorer = TradeoffExplorer({OWN_CURVE: kit.curve}, Shop(kit.model, kit.line), OWN_CURVE)
-    explorer.place.value = 1.0
-    ring = next(m for m in explorer.plane.marks if m.get("id") == "slider")
-    last = explorer.shown.index[explorer.shown["place"] == 1.0][0]
-    point = next(m for m in explorer.plane.marks if m.get("key") == f"point:{last}")
-    assert (ring["x"], ring["y"]) == (point["x"], point["y"])
-    _, user = explorer.example.value
-    title = kit.line.at(1.0).recommend(user=user, k=1)["title"][0]
-    assert title.replace("&", "&amp;") in explorer.answers.value
-
-
-def test_exports_hold_the_chosen_points(kit):
-    explorer = TradeoffExplorer({OWN_CURVE: kit.curve})
-    explorer.export.click()
-    links = dict(re.findall(r'download="(\S+)" href="data:[^,]+,([^"]+)"', explorer.links.value))
-    assert set(links) == {"tradeoff.png", "tradeoff.svg", "tradeoff.csv"}
-    rows = list(csv.DictReader(io.StringIO(b64decode(links["tradeoff.csv"]).decode())))
-    assert [float(row["place"]) for row in rows if row["curve"] == "interpolation"] == [0, 0.25, 0.5, 0.75, 1]
-    assert b64decode(links["tradeoff.png"]).startswith(b"\x89PNG")
-    assert b"<svg" in b64decode(links["tradeoff.svg"])
-    assert "no fine-tunes are here" in explorer.answers.value
-
-
-def test_intervals_can_be_taken_off(kit, tmp_path):
-    """Two seeds give intervals: the kit's line once more, under another seed."""
-    from gensar_lite.tradeoff.results import read_ranks, read_results, write_results
-
-    results = read_results(kit.curve)
-    ranks = pd.read_parquet(kit.curve / "runs" / "line" / "ranks.parquet")
-    assert len(read_ranks(kit.curve, results))
-    for run in ("line", "again"):
-        (tmp_path / "runs" / run).mkdir(parents=True)
-        ranks.to_parquet(tmp_path / "runs" / run / "ranks.parquet")
-    write_results(tmp_path, pd.concat([results, results.assign(seed=1, run="again")], ignore_index=True))
-    explorer = TradeoffExplorer({"two seeds": tmp_path})
-
-    def crosses() -> int:
-        return sum(m.get("opacity") == 0.45 for m in explorer.plane.marks)
-
-    assert crosses() == 2 * 6
-    explorer.intervals.value = False
-    assert crosses() == 0
-    explorer.intervals.value = True
-    assert crosses() == 2 * 6
-    explorer.seeds.tick(1, False)
-    assert crosses() == 0
-    assert explorer.shown["num_seeds"].tolist() == [1] * 6
-
-
-def test_a_folder_that_is_no_sweep_is_told_in_place(tmp_path):
-    explorer = TradeoffExplorer({"nothing": tmp_path})
-    assert "has no results.parquet; make one with `gensar-lite tradeoff" in warning(explorer)
-    with pytest.raises(DataError, match="there is no sweep to show"):
-        TradeoffExplorer({})
-
-
-# the page --------------------------------------------------------------------------------------
-
-
-def test_the_page_opens_every_explorer_and_the_tour_leads_through_them(runs):
-    page = open_page(*runs)
-    assert isinstance(page, ExplorersPage)
-    shown = []
-    page.tour.click()
-    for number in range(len(TOUR)):
-        assert f"{number + 1} of {len(TOUR)}" in page.card.value
-        shown.append(type(page.place.children[0]))
-        page.after.click()
-    assert page.strip.layout.display == "none"
-    assert set(shown) == {StoreConsole, CodebookExplorer, BeamStepper, TradeoffExplorer}
-
-
-def test_the_page_says_what_is_missing(tmp_path, runs, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "There is no trained model yet; `gensar-lite app` trains" in open_page(kit=tmp_path / "kit").value
-    assert "is not a run folder" in open_page(tmp_path).value
-    copy = tmp_path / "older"
-    import shutil
-
-    shutil.copytree(runs[0], copy)
-    config = json.loads((copy / "config.json").read_text())
-    config["training"]["a_setting_of_tomorrow"] = 1
-    (copy / "config.json").write_text(json.dumps(config))
-    assert "written by another version of gensar_lite" in open_page(copy, tmp_path / "kit").value
-
-
-def test_a_kit_of_other_weights_is_not_used(runs, tmp_path):
-    data = tiny_store()
-    table = random_table(data.items["item_id"].tolist(), seed=1)
-    other = GenSAR.fit(data, embed(data, collaborative="als"), table, config=preset("tiny", **SMALL), progress=False)
-    other.save(tmp_path / "other")
-    kit = find_kit(tmp_path / "other", runs[1])
-    assert kit.line is None
-    assert kit.maps is None

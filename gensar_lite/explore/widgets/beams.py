@@ -5,7 +5,6 @@ Explained in notebook 06.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
@@ -88,26 +87,18 @@ class BeamStepper(Explorer):
             self.codes,
         )
         for field in (self.task, self.query, self.user, self.num_beams):
-            field.observe(lambda _: self._ask(), "value")
+            field.observe(lambda _: self.handle(self.ask), "value")
         self.restricted.observe(lambda _: self._switch(), "value")
         self.step.observe(lambda change: self._stepped(change["new"]), "value")
         self.forward.on_click(lambda _: self._move(1))
         self.backward.on_click(lambda _: self._move(-1))
         self.tree.on_pick(self._choose)
-        self._ask()
+        self.handle(self.ask)
 
     @property
     def view(self) -> str:
         """The identifier that is written."""
         return TASK_VIEW[self.task.value]
-
-    def _guard(self, call: Callable[[], None]) -> None:
-        self.say("")
-        with self.guarded():
-            call()
-
-    def _ask(self) -> None:
-        self._guard(self.ask)
 
     def ask(self) -> None:
         """Search anew for what stands in the fields; what is wrong with them is said in place."""
@@ -128,14 +119,14 @@ class BeamStepper(Explorer):
 
     def _switch(self) -> None:
         self.restricted.description = "trie: on" if self.restricted.value else "trie: off"
-        self._ask()
+        self.handle(self.ask)
 
     def _move(self, by: int) -> None:
         self.step.value = min(max(self.step.value + by, 0), self.step.max)
 
     def _stepped(self, step: int) -> None:
         self.chosen = (min(step, self.model.table.num_levels - 1), 0)
-        self._guard(self._draw)
+        self.handle(self._draw)
 
     def _choose(self, key: str) -> None:
         depth, row = map(int, key.removeprefix("beam:").split(":"))
@@ -143,7 +134,7 @@ class BeamStepper(Explorer):
             assert self.trace is not None
             depth, row = depth - 1, int(self.trace.levels[-1].parent[row])
         self.chosen = (depth, row)
-        self._guard(self._draw)
+        self.handle(self._draw)
 
     def _draw(self) -> None:
         trace, model = self.trace, self.model

@@ -79,15 +79,14 @@ class CodebookExplorer(Explorer):
                 [widgets.VBox([self.items_table], layout=half[0]), widgets.VBox([self.item_table], layout=half[1])]
             ),
         )
-        self._busy = False
-        self.view.observe(lambda _: self._guard(self._changed_view), "value")
-        self.signal.observe(lambda _: self._guard(self._draw_map), "value")
-        self.find.observe(lambda change: self._guard(lambda: self._find(change["new"])), "value")
-        self.level.observe(lambda change: self._guard(lambda: self._go_down(change["new"])), "value")
-        self.code.observe(lambda change: self._guard(lambda: self._pick_code(change["new"])), "value")
-        self.back.on_click(lambda _: self._guard(self._start_again))
-        self.tree.on_pick(lambda key: self._guard(lambda: self.choose(prefix_of(key))))
-        self.map.on_pick(lambda key: self._guard(lambda: self.follow(int(key.removeprefix("item:")))))
+        self.view.observe(lambda _: self.handle(self._changed_view), "value")
+        self.signal.observe(lambda _: self.handle(self._draw_map), "value")
+        self.find.observe(lambda change: self.handle(lambda: self._find(change["new"])), "value")
+        self.level.observe(lambda change: self.handle(lambda: self._go_down(change["new"])), "value")
+        self.code.observe(lambda change: self.handle(lambda: self._pick_code(change["new"])), "value")
+        self.back.on_click(lambda _: self.handle(self._start_again))
+        self.tree.on_pick(lambda key: self.handle(lambda: self.choose(prefix_of(key))))
+        self.map.on_pick(lambda key: self.handle(lambda: self.follow(int(key.removeprefix("item:")))))
         self._draw_map()
         self._show()
 
@@ -106,16 +105,6 @@ class CodebookExplorer(Explorer):
         self.item = item
         self.prefix = tuple(self.model.table.codes[self.view.value][item].tolist())
         self._show()
-
-    def _guard(self, call) -> None:
-        """Do what a control asks for, unless the explorer itself moved that control."""
-        if self._busy:
-            return
-        self._busy = True
-        self.say("")
-        with self.guarded():
-            call()
-        self._busy = False
 
     def _start_again(self) -> None:
         self.item, self.find.value = None, ""

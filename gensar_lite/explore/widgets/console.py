@@ -114,25 +114,25 @@ class StoreConsole(Explorer):
         self.user.observe(lambda _: self._new_user(), "value")
         self.query.observe(lambda _: self._new_query(), "value")
         for field in (self.codes, self.mix, *self.weights.values()):
-            field.observe(lambda _: self._ask(), "value")
-        self.moved.observe(lambda _: self._ask(), "value")
-        self._ask()
+            field.observe(lambda _: self.handle(self.ask), "value")
+        self.moved.observe(lambda _: self.handle(self.ask), "value")
+        self.handle(self.ask)
 
     def click(self, item: str) -> None:
         """The person clicks an item: it becomes the latest of the history."""
         self.history = [*self._clicked(), item]
-        self._ask()
+        self.handle(self.ask)
 
     def forget(self, place: int) -> None:
         """Take one click out of the history."""
         clicked = self._clicked()
         self.history = [*clicked[:place], *clicked[place + 1 :]]
-        self._ask()
+        self.handle(self.ask)
 
     def reset(self) -> None:
         """The history as it stands in the log."""
         self.history = None
-        self._ask()
+        self.handle(self.ask)
 
     def ask(self) -> None:
         """Answer anew what stands in the fields; what is wrong with them is said in place."""
@@ -166,19 +166,15 @@ class StoreConsole(Explorer):
         parts += [f"{task} fused at {self.weights[task].value:.2f}" for task in TASKS if self.weights[task].value]
         return f" ({'; '.join(parts)})" if parts else ""
 
-    def _ask(self) -> None:
-        with self.guarded():
-            self.ask()
-
     def _new_query(self) -> None:
         self.lists["search"].items = []  # another query's list is no place to move from
-        self._ask()
+        self.handle(self.ask)
 
     def _new_user(self) -> None:
         self.history = None
         for shown in self.lists.values():
             shown.items = []  # another person's list is no place to move from
-        self._ask()
+        self.handle(self.ask)
 
     def _clicked(self) -> list[str]:
         if self.history is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,7 @@ class Explorer(widgets.VBox):
 
     def __init__(self, heading: str, about: str) -> None:
         self.message = widgets.HTML()
+        self._busy = False
         top = widgets.HTML(
             f'{stylesheet()}<div class="gl-head">{escape(heading)}</div><div class="gl-note">{escape(about)}</div>'
         )
@@ -49,6 +50,16 @@ class Explorer(widgets.VBox):
     def warn(self, sentence: str) -> None:
         """Tell what is wrong in place."""
         self.message.value = f'<div class="gl-warn" role="alert">{escape(sentence)}</div>'
+
+    def handle(self, call: Callable[[], None]) -> None:
+        """Do what a control asks for, unless the explorer itself moved that control; what goes wrong is said in place."""
+        if self._busy:
+            return
+        self._busy = True
+        self.say("")
+        with self.guarded():
+            call()
+        self._busy = False
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

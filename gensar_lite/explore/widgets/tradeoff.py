@@ -130,16 +130,16 @@ class TradeoffExplorer(Explorer):
                 ]
             ),
         )
-        self.source.observe(lambda _: self._guard(self._open), "value")
-        self.data.observe(lambda _: self._guard(self._offer), "value")
+        self.source.observe(lambda _: self.handle(self._open), "value")
+        self.data.observe(lambda _: self.handle(self._offer), "value")
         for field in (self.metric, self.intervals, self.place, *self.protocols.values()):
             field.observe(lambda _: self._changed(), "value")
-        self.example.observe(lambda _: self._guard(self._show_answers), "value")
-        self.export.on_click(lambda _: self._guard(self._export))
-        self.plane.on_pick(lambda key: self._guard(lambda: self._tell(int(key.removeprefix("point:")))))
+        self.example.observe(lambda _: self.handle(self._show_answers), "value")
+        self.export.on_click(lambda _: self.handle(self._export))
+        self.plane.on_pick(lambda key: self.handle(lambda: self._tell(int(key.removeprefix("point:")))))
         self._offer_examples()
         self._busy = False
-        self._guard(self._open)
+        self.handle(self._open)
 
     @property
     def sweep(self) -> Sweep:
@@ -160,17 +160,7 @@ class TradeoffExplorer(Explorer):
         return self.shop is not None and self.shop.line is not None and self.source.value == self.line_source
 
     def _changed(self) -> None:
-        self._guard(self.show)
-
-    def _guard(self, call: Callable[[], None]) -> None:
-        """Do what a control asks for, unless the explorer itself moved that control."""
-        if self._busy:
-            return
-        self._busy = True
-        self.say("")
-        with self.guarded():
-            call()
-        self._busy = False
+        self.handle(self.show)
 
     def _open(self) -> None:
         refill(self.data, self.sweep.labels)
