@@ -197,13 +197,13 @@ def test_a_code_is_clicked_and_the_map_lights_up(page, model):
     code = 34 if len(model.data.items) > 1000 and (codes == 34).any() else int(codes[0])
     page.locator(f"[data-key='code:{code}']").click()
     num = int((codes == code).sum())
-    page.wait_for_selector(f"text=m1 {code}: {num} item")
+    page.wait_for_selector(f".gl-head:has-text('m1 {code}: {num} item')")
     page.wait_for_function(f"() => document.querySelectorAll('[data-key^=\"item:\"].gl-lit').length == {num}")
     assert page.locator("[data-key^='item:']").count() == len(codes)
     # the picker leads down, too, and the keyboard opens a box
     page.locator(f"[data-key^='code:{code}.']").first.focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector(f"text=/m1 {code} m2 \\d+: \\d+ item/")
+    page.wait_for_selector(f'.gl-head:text-matches("m1 {code} m2 [0-9]+: [0-9]+ item")')
     words = "sleeping bag" if len(codes) > 1000 else model.data.items["title"][8]
     fill(page, "follow an item", words)
     page.wait_for_selector("text=nearest by the collaborative signal")
