@@ -26,7 +26,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 nb_execution_mode = "off"
 nb_output_stderr = "remove-warn"
-myst_enable_extensions = ["substitution", "dollarmath", "colon_fence"]
+myst_enable_extensions = ["substitution", "dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
 default_role = "literal"  # one pair of backticks in a docstring means code
 viewcode_follow_imported_members = False
@@ -45,10 +45,13 @@ suppress_warnings = ["mystnb.unknown_mime_type", "toc.not_included"]
 # Where the repository lives, for the buttons that open a notebook elsewhere: make docs REPOSITORY=owner/name
 repository = os.environ.get("REPOSITORY") or "OWNER/gensar_lite"
 first = "notebooks/00_quickstart.ipynb"
+binder = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={first.replace('/', '%2F')}"
+colab = f"https://colab.research.google.com/github/{repository}/blob/main/{first}"
 myst_substitutions = {
-    "repository": repository,
-    "binder": f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={first.replace('/', '%2F')}",
-    "colab": f"https://colab.research.google.com/github/{repository}/blob/main/{first}",
+    "repository": f"`{repository}`",
+    "binder": f"[Open in Binder]({binder}){{.launch}}",
+    "colab": f"[Open in Colab]({colab}){{.launch}}",
+    "install": f'`!git clone https://github.com/{repository} && pip install -q -c {repository.split("/")[1]}/constraints.txt -e "{repository.split("/")[1]}[app]"`',
 }
 
 STAGES = {

@@ -93,6 +93,13 @@ def test_formulas_are_drawn_without_a_script(site, tmp_path):
     assert conf.formula(r"\nosuchthing{x", as_block=False).startswith("<code")
 
 
+def test_the_buttons_name_the_repository(site):
+    page = next(page for path, page in site.items() if path.name == "workshop.html")
+    launch = [link for link in page.links if "mybinder.org" in link or "colab.research" in link]
+    assert len(launch) == 2
+    assert all("OWNER/gensar_lite" in link and "00_quickstart.ipynb" in link for link in launch)
+
+
 def test_pictures_have_a_text(site):
     texts = [
         text

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import transformers
 
 import gensar_lite
 from gensar_lite.data.splits import SPLITS
@@ -63,10 +64,10 @@ def find_kit(run: str | Path | None = None, kit: str | Path = KIT) -> Kit:
     found = find_run(run, kit)
     if found is None:
         raise DataError("there is no trained model yet; `gensar-lite app` trains a quick one, `make demo` a better one")
-    kit, model = Path(kit), GenSAR.load(found)
+    kit, model = Path(kit), _load(found)
     if not _is_current(kit, found):
         return Kit(found, model)
-    ends = [GenSAR.load(kit / "ends" / name) for name in ENDS]
+    ends = [_load(kit / "ends" / name) for name in ENDS]
     maps = {view: np.load(kit / "maps" / f"{view}.npy", allow_pickle=False) for view in VIEWS}
     return Kit(found, model, WeightLine(ends[0], ends[1]), kit / "curve", maps)
 
@@ -159,6 +160,17 @@ def measure_line(parent: GenSAR, line: WeightLine, out: Path) -> None:
         (folder / "runs" / "line").mkdir(parents=True)
         ranks.to_parquet(folder / "runs" / "line" / "ranks.parquet", index=False, compression="zstd")
         write_results(folder, tidy([finished]))
+
+
+def _load(run: Path) -> GenSAR:
+    """A model without the bars of its loading, which would stand above the explorers."""
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        return GenSAR.load(run)
+    finally:
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
 
 
 def _sum(value) -> float:

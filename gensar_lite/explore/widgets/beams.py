@@ -22,7 +22,7 @@ from gensar_lite.explore.widgets.beam_scene import (
     code_marks,
     tree_height,
 )
-from gensar_lite.explore.widgets.panels import Explorer, labelled
+from gensar_lite.explore.widgets.panels import Explorer, controls, labelled
 from gensar_lite.explore.widgets.scene import Scene
 from gensar_lite.model import GenSAR
 from gensar_lite.training.vocabulary import TASK_VIEW
@@ -59,8 +59,9 @@ class BeamStepper(Explorer):
         )
         self.model, self.chosen = model, (0, 0)
         self.trace: Trace | None = None
-        self.task = widgets.ToggleButtons(options=["search", "recommendation"])
-        self.task.style.button_width = "auto"
+        self.task = widgets.ToggleButtons(
+            options=["search", "recommendation"], style={"button_width": "auto"}, layout=widgets.Layout(width="auto")
+        )
         self.query = widgets.Text(
             query, placeholder="a query, then Enter", continuous_update=False, **labelled("query", "400px")
         )
@@ -81,8 +82,8 @@ class BeamStepper(Explorer):
         self.forward = widgets.Button(description="write one code ▶", layout=widgets.Layout(width="170px"))
         self.tree, self.codes = Scene(TREE_WIDTH, 300), Scene(*CODES)
         self.fill(
-            widgets.HBox([self.task, self.query, self.user, self.num_beams, self.restricted]),
-            widgets.HBox([self.backward, self.forward, self.step]),
+            controls(self.task, self.query, self.user, self.num_beams, self.restricted),
+            controls(self.backward, self.forward, self.step),
             self.tree,
             self.codes,
         )

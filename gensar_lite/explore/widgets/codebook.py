@@ -24,7 +24,16 @@ from gensar_lite.explore.widgets.codebook_scene import (
     shared_levels,
     tree_marks,
 )
-from gensar_lite.explore.widgets.panels import Explorer, chips, escape, labelled, legend_html, refill, table_html
+from gensar_lite.explore.widgets.panels import (
+    Explorer,
+    chips,
+    controls,
+    escape,
+    labelled,
+    legend_html,
+    refill,
+    table_html,
+)
 from gensar_lite.explore.widgets.scene import Scene
 from gensar_lite.identifiers.table import VIEWS
 from gensar_lite.model import GenSAR
@@ -56,8 +65,11 @@ class CodebookExplorer(Explorer):
         self.view = widgets.ToggleButtons(
             options=[("semantic (search)", "semantic"), ("collaborative (recommendation)", "collaborative")],
             style={"button_width": "auto"},
+            layout=widgets.Layout(width="auto"),
         )
-        self.signal = widgets.ToggleButtons(options=list(VIEWS), style={"button_width": "auto"})
+        self.signal = widgets.ToggleButtons(
+            options=list(VIEWS), style={"button_width": "auto"}, layout=widgets.Layout(width="auto")
+        )
         self.find = widgets.Text(
             placeholder="words of a title, then Enter", continuous_update=False, **labelled("follow an item", "330px")
         )
@@ -71,8 +83,8 @@ class CodebookExplorer(Explorer):
         )
         half = widgets.Layout(width="57%", padding="0 12px 0 0"), widgets.Layout(width="43%")
         self.fill(
-            widgets.HBox([widgets.HTML("identifier"), self.view, widgets.HTML("&emsp;map of"), self.signal]),
-            widgets.HBox([self.find, self.level, self.code, self.back]),
+            controls(widgets.HTML("identifier&ensp;"), self.view, widgets.HTML("&emsp;map of&ensp;"), self.signal),
+            controls(self.find, self.level, self.code, self.back),
             legend,
             widgets.HBox([widgets.VBox([self.tree], layout=half[0]), widgets.VBox([self.map], layout=half[1])]),
             widgets.HBox(

@@ -14,7 +14,7 @@ import pandas as pd
 from gensar_lite.data.splits import TASKS
 from gensar_lite.explore.answers import Question, Shop, check_query, check_user, clicks_of, movement
 from gensar_lite.explore.style import shorten
-from gensar_lite.explore.widgets.panels import Explorer, chips, escape, labelled
+from gensar_lite.explore.widgets.panels import Explorer, chips, controls, escape, labelled
 from gensar_lite.model import GenSAR
 from gensar_lite.training.vocabulary import TASK_VIEW
 
@@ -106,9 +106,9 @@ class StoreConsole(Explorer):
             else '<span class="gl-note">the mix slider needs two short fine-tunes; <code>gensar-lite app</code> makes them</span>'
         )
         self.fill(
-            widgets.HBox([self.user, self.query, self.codes]),
-            widgets.HBox([self.moved, self.mix, widgets.HTML(hint)]),
-            widgets.HBox(list(self.weights.values())),
+            controls(self.user, self.query, self.codes),
+            controls(self.moved, self.mix, widgets.HTML(hint)),
+            controls(*self.weights.values()),
             widgets.HBox([self.past, *self.lists.values()]),
         )
         self.user.observe(lambda _: self._new_user(), "value")

@@ -132,6 +132,11 @@ def labelled(words: str, width: str = "100%") -> dict[str, Any]:
     return {"description": words, "style": {"description_width": "initial"}, "layout": widgets.Layout(width=width)}
 
 
+def controls(*fields: widgets.Widget) -> widgets.HBox:
+    """Fields in a row that goes on below where the page is narrow."""
+    return widgets.HBox(fields, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
+
+
 def refill(field: widgets.Dropdown, options: Sequence[Any]) -> None:
     """Offer other options: the value stays where it is among them, otherwise it is the first (None for no option)."""
     values = [option[1] if isinstance(option, tuple) else option for option in options]

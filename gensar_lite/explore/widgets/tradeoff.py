@@ -20,7 +20,7 @@ from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.explore.answers import Question, Shop, movement
 from gensar_lite.explore.curves import PROTOCOL_TEXTS
 from gensar_lite.explore.kit import PLACES
-from gensar_lite.explore.widgets.panels import Explorer, escape, labelled, refill, table_html
+from gensar_lite.explore.widgets.panels import Explorer, controls, escape, labelled, refill, table_html
 from gensar_lite.explore.widgets.scene import Scene
 from gensar_lite.explore.widgets.tradeoff_scene import (
     KINDS,
@@ -117,9 +117,9 @@ class TradeoffExplorer(Explorer):
             layout=widgets.Layout(width="38%", padding="0 0 0 14px"),
         )
         self.fill(
-            widgets.HBox([self.source, self.data, self.metric]),
-            widgets.HBox([*self.protocols.values(), self.intervals]),
-            widgets.HBox([self.strategies, self.curves, self.seeds], layout=widgets.Layout(flex_flow="row wrap")),
+            controls(self.source, self.data, self.metric),
+            controls(*self.protocols.values(), self.intervals),
+            controls(self.strategies, self.curves, self.seeds),
             widgets.HBox(
                 [
                     widgets.VBox(
