@@ -205,12 +205,15 @@ def test_the_console_shows_the_answers_of_the_model(model, user):
     history = [*model.data.items["item_id"].to_numpy()[clicks_of(model, user)], item]
     assert console.history == history
     assert console.lists["recommendation"].items == model.recommend(history=history, k=10)["item_id"].tolist()
+    moves = console.lists["recommendation"].moves
+    assert any(moves)
+    console.codes.value = True  # shows the same answers otherwise
+    assert console.lists["recommendation"].moves == moves
+    assert "gl-code" in console.lists["search"].children[1].children[0].value
     console.forget(len(history) - 1)
     assert console.history == history[:-1]
     console.reset()
     assert console.lists["recommendation"].items == model.recommend(user=user, k=10)["item_id"].tolist()
-    console.codes.value = True
-    assert "gl-code" in console.lists["search"].children[1].children[0].value
 
 
 def test_buttons_of_the_console_click_and_forget(model, user):

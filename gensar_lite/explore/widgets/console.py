@@ -30,6 +30,8 @@ class AnswerList(widgets.VBox):
     def __init__(self, head: str, clicked: Callable[[str], None]) -> None:
         self.head = widgets.HTML(f'<div class="gl-head">{head}</div>')
         self.items: list[str] = []
+        self.moves: list[str] = []
+        self.titles: list[str] = []
         self._texts, rows = [], []
         for place in range(SHOWN):
             words = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", width="auto"))
@@ -45,16 +47,19 @@ class AnswerList(widgets.VBox):
             rows.append(row)
         super().__init__([self.head, *rows], layout=widgets.Layout(width="37%", padding="0 8px"))
 
-    def show(self, answers: pd.DataFrame, moves: Sequence[str], codes: Sequence[str]) -> None:
-        """Show answers (item_id, title), how each moved, and its codes as HTML ("" for none)."""
-        self.items = answers["item_id"].tolist()
+    def show(self, answers: pd.DataFrame, moves: Sequence[str]) -> None:
+        """Show answers (item_id, title), and how each moved."""
+        self.items, self.moves, self.titles = answers["item_id"].tolist(), list(moves), answers["title"].tolist()
+
+    def write(self, codes: Sequence[str]) -> None:
+        """Write the rows, with codes as HTML below each title ("" for none)."""
         for place, (row, words) in enumerate(self._texts):
             row.layout.visibility = "visible" if place < len(self.items) else "hidden"
             if place < len(self.items):
-                move = moves[place]
+                move = self.moves[place]
                 sign = f'<span class="{MOVES.get(move[:1], "")}">{move}</span>' if move else ""
                 below = f"<div>{codes[place]}</div>" if codes[place] else ""
-                words.value = f"<b>{place + 1}</b> {escape(answers['title'].iloc[place])} {sign}{below}"
+                words.value = f"<b>{place + 1}</b> {escape(self.titles[place])} {sign}{below}"
 
 
 class StoreConsole(Explorer):
@@ -113,7 +118,8 @@ class StoreConsole(Explorer):
         )
         self.user.observe(lambda _: self._new_user(), "value")
         self.query.observe(lambda _: self._new_query(), "value")
-        for field in (self.codes, self.mix, *self.weights.values()):
+        self.codes.observe(lambda _: self._write_all(), "value")
+        for field in (self.mix, *self.weights.values()):
             field.observe(lambda _: self.handle(self.ask), "value")
         self.moved.observe(lambda _: self.handle(self.ask), "value")
         self.handle(self.ask)
@@ -145,21 +151,27 @@ class StoreConsole(Explorer):
         mix = self.mix.value if self.moved.value else None
         started = time.perf_counter()
         # recommendation first: it does not depend on what is typed
-        answers = {"recommendation": self._answer("recommendation", Question(None, user, history), mix)}
+        self._answer("recommendation", Question(None, user, history), mix)
         note = check_query(self.model, self.query.value.strip())
-        answers["search"] = self._answer("search", Question(self.query.value.strip(), user, history), mix)
+        self._answer("search", Question(self.query.value.strip(), user, history), mix)
         self.milliseconds = (time.perf_counter() - started) * 1000
         self.warn(note) if note else self.say(f"Both lists answered in {self.milliseconds:.0f} ms{self._said(mix)}.")
 
-    def _answer(self, task: str, question: Question, mix: float | None) -> pd.DataFrame:
+    def _answer(self, task: str, question: Question, mix: float | None) -> None:
         answers = self.shop.answer(question, min(SHOWN, self.model.data.num_items), mix, self.weights[task].value)
         shown = self.lists[task]
-        moves = movement(shown.items, answers["item_id"].tolist())
-        table, view = self.model.table, TASK_VIEW[task]
-        rows = [self.model.data.item_number[item] for item in answers["item_id"]]
-        codes = [chips(table, view, table.codes[view][row]) if self.codes.value else "" for row in rows]
-        shown.show(answers, moves, codes)
-        return answers
+        shown.show(answers, movement(shown.items, answers["item_id"].tolist()))
+        self._write(task)
+
+    def _write_all(self) -> None:
+        for task in self.lists:
+            self._write(task)
+
+    def _write(self, task: str) -> None:
+        """Write a list with its codes, or without them."""
+        table, view, number = self.model.table, TASK_VIEW[task], self.model.data.item_number
+        rows = [number[item] for item in self.lists[task].items]
+        self.lists[task].write([chips(table, view, table.codes[view][row]) if self.codes.value else "" for row in rows])
 
     def _said(self, mix: float | None) -> str:
         parts = [] if mix is None else [f"weights {mix:.0%} of the way from search to recommendation"]
