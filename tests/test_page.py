@@ -23,6 +23,7 @@ from gensar_lite.explore.kit import find_kit, prepare_kit
 from gensar_lite.explore.widgets import BeamStepper, CodebookExplorer, StoreConsole, TradeoffExplorer, open_page
 from gensar_lite.explore.widgets.page import OWN_CURVE, TOUR, ExplorersPage
 from gensar_lite.explore.widgets.tradeoff_scene import Sweep
+from gensar_lite.tradeoff.reading import PRIMARY_GOALS
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,25 @@ def test_intervals_can_be_taken_off(kit, tmp_path):
     explorer.seeds.tick(1, False)
     assert crosses() == 0
     assert explorer.shown["num_seeds"].tolist() == [1] * 6
+
+
+def test_a_table_without_ranks_has_points_without_intervals(kit, tmp_path):
+    """What a recorded table says by itself is what it says with its ranks, up to means over cases or over users."""
+    shutil.copy(kit.curve / "results.parquet", tmp_path)
+    bare, whole = Sweep(tmp_path), Sweep(kit.curve)
+    keys = ["curve", "place"]
+    one, two = (sweep.points("bazaar", PRIMARY_GOALS, [0]).sort_values(keys).reset_index() for sweep in (bare, whole))
+    assert set(two.columns) <= set(one.columns)
+    pd.testing.assert_frame_equal(
+        one[[*keys, "front", "num_seeds"]], two[[*keys, "front", "num_seeds"]], check_dtype=False
+    )
+    for task in ("search", "recommendation"):
+        assert one[task].to_numpy() == pytest.approx(two[task].to_numpy(), abs=0.03)
+        assert one[f"{task}_valid"].to_numpy() == pytest.approx(two[f"{task}_valid"].to_numpy(), abs=1e-9)
+        assert one[f"{task}_low"].isna().all()
+    explorer = TradeoffExplorer({"recorded": tmp_path})
+    explorer.export.click()
+    assert "tradeoff.svg" in explorer.links.value
 
 
 def test_a_folder_that_is_no_sweep_is_told_in_place(tmp_path):

@@ -18,12 +18,14 @@ from matplotlib.ticker import MaxNLocator
 
 from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import DataError
+from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.explore.curves import PROTOCOL_TEXTS
 from gensar_lite.explore.style import FAINT, GROUPS, INK, MUTED, PAPER
 from gensar_lite.explore.tradeoff import ONE_SEED, plot_tradeoff
 from gensar_lite.explore.widgets.codebook_scene import SHAPES
 from gensar_lite.explore.widgets.scene import Mark, dot, line, rect, text
 from gensar_lite.tradeoff.comparing import specialists_table
+from gensar_lite.tradeoff.pareto import pareto_front
 from gensar_lite.tradeoff.reading import Goals, describe_choice, points_table, read_curves
 from gensar_lite.tradeoff.results import CURVE, read_ranks, read_results
 
@@ -47,7 +49,10 @@ class Sweep:
         self.results = read_results(folder)
         if self.results.empty:
             raise DataError(f"no run of {folder} is done yet; go on with `gensar-lite tradeoff --out {folder}`")
-        self.ranks = read_ranks(folder, self.results)
+        try:
+            self.ranks: pd.DataFrame | None = read_ranks(folder, self.results)
+        except DataError:  # a recorded table may come without the ranks behind it: then there are no intervals
+            self.ranks = None
         self._known: dict[tuple, pd.DataFrame] = {}
 
     @property
@@ -71,13 +76,18 @@ class Sweep:
         """All points of a data set for these seeds (see `points_table`)."""
         key = (label, goals, tuple(seeds))
         if key not in self._known:
-            keep = [
-                (t["data"] == label) & t["seed"].isin(seeds) & (t["curve"] != "specialist")
-                for t in (self.results, self.ranks)
+            chosen = [
+                t[(t["data"] == label) & t["seed"].isin(seeds) & (t["curve"] != "specialist")] for t in self._tables
             ]
-            curves = read_curves(self.results[keep[0]], self.ranks[keep[1]], goals)
-            self._known[key] = points_table(curves, NUM_RESAMPLES)
+            if self.ranks is None:
+                self._known[key] = points_of_means(chosen[0], goals)
+            else:
+                self._known[key] = points_table(read_curves(chosen[0], chosen[1], goals), NUM_RESAMPLES)
         return self._known[key]
+
+    @property
+    def _tables(self) -> list[pd.DataFrame]:
+        return [self.results] if self.ranks is None else [self.results, self.ranks]
 
     def specialists(self, label: str, goals: Goals) -> pd.DataFrame:
         """The rankers of one signal on a data set."""
@@ -90,6 +100,26 @@ class Sweep:
         ]
         own = own[own["split"] == "test"].drop_duplicates(["seed", "run"])
         return own[["seed", "run", "cpu_seconds", "parameters"]].sort_values("seed")
+
+
+def points_of_means(results: pd.DataFrame, goals: Goals) -> pd.DataFrame:
+    """The points of a tidy table alone: the columns of `points_table`, without intervals."""
+    keys = [*CURVE, "place"]
+    results = results[results["metric"] == goals.metric]
+    table = pd.DataFrame()
+    for task in TASKS:
+        own = results[results["task"] == task]
+        test = own[(own["split"] == "test") & (own["protocol"] == goals.of(task))].groupby(keys, sort=False)
+        valid = own[(own["split"] == "valid") & (own["protocol"] == PRIMARY[task][0])].groupby(keys, sort=False)
+        values = test["value"]
+        part = {task: values.mean(), f"{task}_seed_low": values.min(), f"{task}_seed_high": values.max()}
+        part |= {f"{task}_valid": valid["value"].mean(), "num_seeds": test["seed"].nunique()}
+        table = pd.DataFrame(part) if table.empty else table.combine_first(pd.DataFrame(part))
+    table = table.dropna(subset=list(TASKS)).reset_index().assign(**dict.fromkeys(BANDS, np.nan), front=False)
+    valid_columns = [f"{task}_valid" for task in TASKS]
+    table["front"] = pareto_front(table[valid_columns].to_numpy())
+    best = table[valid_columns].mean(axis=1).groupby([table[c] for c in CURVE]).transform("max")
+    return table.assign(**{f"{task}_chosen": table[valid_columns].mean(axis=1) == best for task in TASKS})
 
 
 def choose_points(
@@ -225,10 +255,14 @@ class _Axes:
                 sign = "" if inside else (" →" if value > self.high[task] else " ←")
                 marks.append(text(x - 6, bottom - 10, words + sign, 12.5, anchor="end", fill=MUTED))
             else:
-                y = self.y(value) if inside else (TOP + 14 if value > self.high[task] else bottom - 28)
-                marks += [line([(LEFT, y), (right, y)], MUTED, 1.3, dash="2 4")] if inside else []
-                sign = "" if inside else (" ↑" if value > self.high[task] else " ↓")
-                marks.append(text(LEFT + 8, y - 6 if inside else y, words + sign, 12.5, fill=MUTED))
+                below = value < self.low[task]  # told at the right, where the legend is not
+                y = self.y(value) - 6 if inside else bottom - 30 if below else TOP + 14
+                marks += (
+                    [line([(LEFT, self.y(value)), (right, self.y(value))], MUTED, 1.3, dash="2 4")] if inside else []
+                )
+                sign = "" if inside else " ↓" if below else " ↑"
+                at = (right - 6, "end") if below else (LEFT + 8, None)
+                marks.append(text(at[0], y, words + sign, 12.5, anchor=at[1], fill=MUTED))
         return marks
 
 
