@@ -84,6 +84,8 @@ _SETTINGS: Any = {
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the style of the package inside this block, and leave the caller's settings as they were."""
+    # a notebook's backend turns itself on at first use; inside the block its settings would be undone at the end
+    plt.draw_if_interactive()
     with mpl.rc_context(_SETTINGS):
         yield
 
