@@ -50,7 +50,8 @@ def plot_codes(
             ax.text(x, y, str(code), ha="center", va="center", fontsize=8, fontweight="bold", zorder=4)
         ax.set(title=title, xlabel=labels[0], ylabel=labels[1])
         ax.set_aspect("equal", adjustable="datalim")
-        ax.grid()
+        ax.grid(color=FAINT, linewidth=0.7)
+        ax.set_axisbelow(True)
     return ax
 
 
