@@ -79,6 +79,23 @@ def test_two_full_runs_leave_the_same_file(small):
     assert not list(small.parent.glob(".*")), "a temporary file was left behind"
 
 
+def test_without_names_only_what_is_not_up_to_date_is_executed(small, monkeypatch, capsys):
+    other = small.with_name("08_other.ipynb")
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), other)
+    runner.run(other)
+    monkeypatch.setattr(runner, "FOLDER", small.parent)
+    monkeypatch.setattr(runner, "numbered", lambda folder=small.parent: sorted(folder.glob("[0-9][0-9]_*.ipynb")))
+    assert runner.main([]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "07_small.ipynb: full" in first
+    assert second.endswith("08_other.ipynb: up to date")
+    assert runner.current(small)
+    assert runner.main([]) == 0
+    assert capsys.readouterr().out.count("up to date") == 2
+    assert runner.main(["--force"]) == 0
+    assert "up to date" not in capsys.readouterr().out
+
+
 def test_fast_mode_sets_the_small_sizes_and_keeps_nothing(small):
     before = small.read_bytes()
     done = runner.execute(runner.shrink(runner.read(small)))

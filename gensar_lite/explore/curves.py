@@ -197,11 +197,12 @@ def plot_lines(
             ends.append((float(line.index[-1]), float(line.iloc[-1]), str(name)))
         for axis in log:
             getattr(ax, f"set_{axis}scale")("log")
-        if pd.api.types.is_integer_dtype(table.index) and len(table) <= 12 and "x" not in log:
+        if pd.api.types.is_integer_dtype(table.index) and len(set(np.diff(table.index))) == 1 and len(table) <= 12:
             ax.set_xticks(table.index)
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.set_title(title)
-        ax.grid(axis="y")
+        ax.grid(axis="y", color=FAINT, linewidth=0.7)
+        ax.set_axisbelow(True)
         if len(ends) > 1:
             _name_ends(ax, ends)
     return ax
