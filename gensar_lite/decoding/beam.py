@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, descend, log_normaliser
+from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, descend, log_normaliser, masses_of
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
@@ -58,6 +58,7 @@ def beam_search(
     decoder = TreeDecoder(model, inputs, 2 + trie.num_levels)
     banned = _banned_nodes(trie, exclude)
     full = softmax == "full"
+    masses = masses_of(vocabulary, view, inputs)
     behaviour = vocabulary.behaviour_of(view)
     start = torch.tensor([[vocabulary.pad, behaviour]], device=device).expand(num_queries, -1)
     states = decoder.extend(start, torch.tensor([[[0, -1], [1, 0]]], device=device))
@@ -72,7 +73,9 @@ def beam_search(
     nodes = torch.zeros(num_queries, 1, dtype=torch.long, device=device)
     for depth in range(trie.num_levels):
         first = vocabulary.level_slices[view][depth][0]
-        logprob = code_logprobs(model, vocabulary, view, depth, states, nodes.flatten().cpu().numpy(), softmax, trie)
+        logprob = code_logprobs(
+            model, vocabulary, view, depth, states, nodes.flatten().cpu().numpy(), softmax, trie, masses
+        )
         total = scores[..., None] + logprob
         scores, parent, nodes, code = _best_children(trie, depth, nodes, total, num_beams, banned)
         if depth + 1 < trie.num_levels or full:

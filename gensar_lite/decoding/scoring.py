@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, descend, log_normaliser
+from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, descend, log_normaliser, masses_of
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.vocabulary import Vocabulary
@@ -45,6 +45,7 @@ def score_items(
     tokens, nodes = table[ordered], vocabulary.nodes[view][ordered]
     place_in_trie = np.zeros((len(items), 1), np.int64)
     full = softmax == "full"
+    masses = masses_of(vocabulary, view, inputs)
     behaviour = slice(vocabulary.behaviour_of(view), vocabulary.behaviour_of(view) + 1)
     decoder = TreeDecoder(model, inputs.to(device), 2 + vocabulary.num_levels)
     start = torch.tensor([[vocabulary.pad, behaviour.start]], device=device)
@@ -59,7 +60,7 @@ def score_items(
     fresh = np.zeros(items.shape, bool)
     fresh[:, 0] = True
     for depth, (first, last) in enumerate(vocabulary.level_slices[view]):
-        logprob = code_logprobs(model, vocabulary, view, depth, states, place_in_trie.ravel(), softmax)
+        logprob = code_logprobs(model, vocabulary, view, depth, states, place_in_trie.ravel(), softmax, masses=masses)
         place = torch.from_numpy(node * (last - first) + tokens[..., depth] - first).to(device)
         total += logprob.flatten(1).gather(1, place.expand(num_queries, -1))
         if depth + 1 == vocabulary.num_levels and not full:

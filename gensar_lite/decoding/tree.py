@@ -15,7 +15,8 @@ from transformers import T5ForConditionalGeneration
 
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
-from gensar_lite.training.branches import branch, branch_logits
+from gensar_lite.training.branches import branch, branch_logits, branch_parts
+from gensar_lite.training.evidence import NodeMasses
 from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.vocabulary import Vocabulary
 
@@ -76,6 +77,7 @@ def code_logprobs(
     nodes: np.ndarray,
     softmax: str,
     trie: IdentifierTrie | None = None,
+    masses: NodeMasses | None = None,
 ) -> Tensor:
     """(B, M, K) log-probabilities of a level's codes for states (B, M, D) at trie nodes, (B * M,) or, where all B
     queries stand at the same ones, (M,). With softmax "trie", -inf where a code leads nowhere."""
@@ -83,11 +85,24 @@ def code_logprobs(
     if softmax != "trie":
         return t5.logits(model, states, slice(first, last)) - log_normaliser(model, states, softmax, slice(first, last))
     table = model.shared.weight
-    branches = branch(vocabulary, view, level, nodes, trie).to(states.device)
+    shared = len(nodes) == states.shape[1]
+    asker = np.broadcast_to(np.arange(len(states))[:, None], states.shape[:2])
+    asker = asker if shared else asker.ravel()
+    branches = branch(vocabulary, view, level, nodes, trie, masses, asker).to(states.device)
     vectors = F.embedding(branches.token, table)
-    rows = states if len(nodes) == states.shape[1] else states.flatten(0, 1)
-    logprob = branch_logits(rows, table[first:last], branches, vectors).log_softmax(-1)
-    return logprob.view(*states.shape[:-1], -1)
+    rows = states if shared else states.flatten(0, 1)
+    parts = branch_parts(rows, table[first:last], branches, vectors, table[vocabulary.gates])
+    if strengths := getattr(model.config, "strengths", None):
+        parts = parts * parts.new_tensor(strengths[view][level])
+    logits = branch_logits(parts, branches, len(nodes), last - first)
+    return logits.log_softmax(-1).view(*states.shape[:-1], -1)
+
+
+def masses_of(vocabulary: Vocabulary, view: str, inputs: Inputs) -> NodeMasses | None:
+    """What the store says of the inputs, for the nodes of a view's trie."""
+    if not inputs.evidence:
+        return None
+    return NodeMasses(inputs.evidence, vocabulary.rank[view], vocabulary.leaf_starts[view])
 
 
 def log_normaliser(model: T5ForConditionalGeneration, states: Tensor, softmax: str, level: slice) -> Tensor:

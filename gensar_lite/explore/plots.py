@@ -7,6 +7,7 @@ from gensar_lite.explore.maps import category_of, map_vectors, plot_map
 from gensar_lite.explore.quantising import plot_codes
 from gensar_lite.explore.store_map import plot_store_map
 from gensar_lite.explore.tradeoff import plot_cheap, plot_gains, plot_tradeoff
+from gensar_lite.explore.why import plot_conflict, plot_information
 
 __all__ = [
     "category_of",
@@ -17,8 +18,10 @@ __all__ = [
     "plot_code_tree",
     "plot_code_use",
     "plot_codes",
+    "plot_conflict",
     "plot_gains",
     "plot_history",
+    "plot_information",
     "plot_intervals",
     "plot_lines",
     "plot_map",
