@@ -247,9 +247,7 @@ def plot_intervals(
             colour = TASK_COLOURS.get(row["task"], INK)
             ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2.2, solid_capstyle="butt")
             ax.scatter(row["difference"], at, s=46, color=colour if sure else "white", edgecolors=colour, zorder=3)
-        labels = [
-            f"{row['task']}, {row['protocol']}: {row['against']}" for row in comparison.to_dict("records")
-        ]
+        labels = [f"{row['task']}, {row['protocol']}: {row['against']}" for row in comparison.to_dict("records")]
         ax.set_yticks(range(len(labels)), labels)
         ax.set_ylim(len(labels) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)

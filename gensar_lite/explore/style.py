@@ -24,7 +24,7 @@ ROLES = {
     "shared": "#33363d",
     "semantic": "#0072b2",
     "collaborative": "#e69f00",
-    "joint": "#009e73",
+    "joint": "#9be3c4",
     "random": "#7d7d7d",
 }
 TASK_COLOURS = {"search": ROLES["semantic"], "recommendation": ROLES["collaborative"]}
