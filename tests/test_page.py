@@ -219,12 +219,18 @@ def test_without_a_run_a_quick_model_is_trained_once(tmp_path, monkeypatch):
     assert prepare_kit(say=said.append, method="pca") == Path("runs/app/model")
     assert (trained, said) == ([7], [])
     assert find_kit().line is not None
+    config = Path("runs/app/model/config.json")  # a quick model of another version is no obstacle
+    config.write_text(config.read_text().replace('"seed"', '"seed_of_tomorrow"', 1))
+    prepare_kit(steps=8, say=said.append, method="pca", progress=False)
+    assert trained == [7, 8]
+    assert "runs/app/model was made by another version" in said[0]
+    assert find_kit().line is not None
     quick_tiny_model(seed=1).save("runs/demo")  # what `make demo` leaves is preferred, and has a kit of its own
     assert find_kit().line is None
     prepare_kit(say=said.append, method="pca", progress=False)
     assert find_kit().run == Path("runs/demo")
     assert find_kit().line is not None
-    assert trained == [7]
+    assert trained == [7, 8]
 
 
 def test_the_command_says_what_is_wrong(tmp_path, runs, monkeypatch, capsys):
