@@ -11,6 +11,7 @@ CUDA ?= no
 JOBS ?= 2
 PYTEST_ARGS ?=
 LAB_ARGS ?=
+BENCH_ARGS ?=
 APP_ARGS ?=
 STICK ?= stick
 
@@ -67,9 +68,9 @@ stick: $(READY) ## a folder for a workshop without a network: packages, the proj
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_ARGS)
 
-bench: $(READY) ## measure speed and quality against the references (minutes to hours)
-	@for file in $$(ls benchmarks/*.py | grep -v /tune_); do \
-	  echo "== $$file" && $(BIN)/python "$$file" || exit 1; \
+bench: $(READY) ## measure speed against what one would use instead (minutes each; BENCH_ARGS="--size large": hours)
+	@for name in decoding scoring trie training rqvae line; do \
+	  echo "== $$name" && OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || exit 1; \
 	done
 
 bazaar: $(READY) ## simulate the embedded store again into data/bazaar

@@ -43,7 +43,6 @@ from gensar_lite.training.vocabulary import TASK_VIEW, Vocabulary
 from gensar_lite.training.weights import load_or_train_tokenizer, new_weights, read_weights, write_weights
 
 CASES_AT_ONCE = 64
-ITEMS_AT_ONCE = 128
 NUM_BEAMS = 30
 HASHED = {"signals": ("signals",), "training": ("model",)}  # parts whose own files do not tell when they were changed
 
@@ -208,12 +207,7 @@ class GenSAR:
         return score_items(self.backbone, self.vocabulary, inputs, TASK_VIEW[task], items, softmax)
 
     def _score_all(self, inputs: Inputs, task: str) -> np.ndarray:
-        # neighbours in identifier order share prefixes: their tree is small
-        order = np.argsort(self.vocabulary.rank[TASK_VIEW[task]])
-        scores = np.empty((len(inputs.mask), len(order)), np.float32)
-        for part in np.array_split(order, -(-len(order) // ITEMS_AT_ONCE)):
-            scores[:, part] = self._score(inputs, task, part[None])
-        return scores
+        return self._score(inputs, task, np.arange(self.data.num_items)[None])
 
     def inputs_of(self, cases: Cases) -> Inputs:
         """Encoder inputs of held-out cases."""

@@ -13,8 +13,9 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.decoding.beam import BeamStep
-from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, descend
+from gensar_lite.decoding.tree import TreeDecoder, code_logprobs
 from gensar_lite.identifiers.trie import IdentifierTrie
+from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.vocabulary import Vocabulary
 
@@ -93,14 +94,13 @@ def search_without_trie(
         raise ValueError(f"one query and at least one beam, not {len(inputs.mask)} and {num_beams}")
     device = model.shared.weight.device
     trie, softmax = vocabulary.tries[view], "codebook" if softmax == "trie" else softmax
-    decoder = TreeDecoder(model, inputs.to(device), 2 + trie.num_levels)
-    start = torch.tensor([[vocabulary.pad, vocabulary.behaviour_of(view)]], device=device)
-    states = decoder.extend(start, torch.tensor([[[0, -1], [1, 0]]], device=device))[:, 1:]
-    distance = torch.tensor([[[1, 0]]], device=device)
+    inputs = inputs.to(device)
+    decoder = TreeDecoder(model, t5.encode(model, inputs), inputs.mask, 2 + trie.num_levels)
+    states = decoder.extend(decoder.start(vocabulary.pad, vocabulary.behaviour_of(view)))[1]
     scores, nodes = states.new_zeros(1), np.zeros(1, np.int64)  # node -1: no item begins so
     prefixes, levels = np.zeros((1, 0), np.int64), []
     for level in range(trie.num_levels):
-        logprob = code_logprobs(model, vocabulary, view, level, states, nodes, softmax)[0]
+        logprob = code_logprobs(model, vocabulary, view, level, states, nodes, softmax)
         size = logprob.shape[1]
         best, place = (scores[:, None] + logprob).flatten().topk(min(num_beams, logprob.numel()))
         parent, code = place // size, place % size
@@ -110,8 +110,7 @@ def search_without_trie(
         levels.append(TraceLevel(prefixes, before, following >= 0, spread, old, new, total, nodes >= 0))
         prefixes, scores = levels[-1].extended, best
         if level + 1 < trie.num_levels:
-            distance = descend(distance, parent[None])
-            states = decoder.extend(vocabulary.level_slices[view][level][0] + code[None], distance)
+            states = decoder.extend([(vocabulary.level_slices[view][level][0] + code, parent)])[0]
     return Trace(levels, np.where(nodes >= 0, trie.items[nodes], -1))
 
 
