@@ -21,7 +21,7 @@ from gensar_lite.config import RunConfig
 from gensar_lite.config import preset as preset_config
 from gensar_lite.data.dataset import ITEM_COLUMNS, Cases, Dataset, extend_catalogue
 from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
-from gensar_lite.decoding.beam import Beams, beam_search
+from gensar_lite.decoding.beam import Beams, BeamStep, beam_search
 from gensar_lite.decoding.queries import QueryWriter
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics
@@ -43,7 +43,6 @@ from gensar_lite.training.vocabulary import TASK_VIEW, Vocabulary
 from gensar_lite.training.weights import load_or_train_tokenizer, new_weights, read_weights, write_weights
 
 CASES_AT_ONCE = 64
-ITEMS_AT_ONCE = 128
 NUM_BEAMS = 30
 HASHED = {"signals": ("signals",), "training": ("model",)}  # parts whose own files do not tell when they were changed
 
@@ -208,12 +207,7 @@ class GenSAR:
         return score_items(self.backbone, self.vocabulary, inputs, TASK_VIEW[task], items, softmax)
 
     def _score_all(self, inputs: Inputs, task: str) -> np.ndarray:
-        # neighbours in identifier order share prefixes: their tree is small
-        order = np.argsort(self.vocabulary.rank[TASK_VIEW[task]])
-        scores = np.empty((len(inputs.mask), len(order)), np.float32)
-        for part in np.array_split(order, -(-len(order) // ITEMS_AT_ONCE)):
-            scores[:, part] = self._score(inputs, task, part[None])
-        return scores
+        return self._score(inputs, task, np.arange(self.data.num_items)[None])
 
     def inputs_of(self, cases: Cases) -> Inputs:
         """Encoder inputs of held-out cases."""
@@ -278,6 +272,7 @@ class GenSAR:
         exclude_seen: bool = False,
         items: Sequence[str] | None = None,
         category: str | None = None,
+        watch: Callable[[BeamStep], None] | None = None,
     ) -> pd.DataFrame:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
@@ -298,6 +293,7 @@ class GenSAR:
             min(max(num_beams, k), len(trie.items)),
             self.config.training.softmax,
             seen if exclude_seen else None,
+            watch,
         )
         return self._table(beams, TASK_VIEW[task], k, label)
 

@@ -166,7 +166,8 @@ def test_a_query_does_not_depend_on_its_neighbours() -> None:
 def test_large_vocabularies_are_normalised_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(60, seed=11)
     whole = world.search(10)
-    monkeypatch.setattr("gensar_lite.decoding.tree.CHUNK_ELEMENTS", 200)  # fewer than three rows at once
+    monkeypatch.setattr("gensar_lite.decoding.tree.ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("gensar_lite.decoding.tree.LOGITS_AT_ONCE", {"cpu": 60})
     parts = world.search(10)
     np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-5, atol=1e-5)
 
@@ -184,6 +185,23 @@ def test_errors() -> None:
     shallow = IdentifierTrie.build(np.arange(6)[:, None])
     with pytest.raises(ValueError, match="the trie has 1 levels, the vocabulary 3"):
         world.search(3, trie=shallow)
+    others = World(20, seed=1)
+    for trie in (others.trie, others.trie.restrict(np.arange(5)), World(30).trie):
+        with pytest.raises(ValueError, match="other identifiers than the vocabulary's semantic ones"):
+            world.search(3, trie=trie)
+    for token in (-1, world.vocabulary.size):
+        world.inputs.token[3] = token
+        for ask in (lambda: world.search(3), world.score):
+            with pytest.raises(ValueError, match="they come from another vocabulary"):
+                ask()
+
+
+def test_a_copy_of_the_trie_serves_as_well() -> None:
+    world = World(30)
+    whole = world.vocabulary.tries["semantic"]
+    assert world.trie is not whole
+    assert world.trie.is_part_of(whole)
+    assert whole.restrict(np.arange(9)).restrict(np.arange(4)).is_part_of(whole)
 
 
 @pytest.mark.parametrize("chosen", [np.arange(80), np.arange(0, 80, 7)])
@@ -194,3 +212,20 @@ def test_softmax_trie_gives_the_probabilities_of_the_whole_trie_also_when_items_
     order = np.argsort(-scores, axis=1)
     np.testing.assert_array_equal(beams.items, chosen[order])
     np.testing.assert_allclose(beams.scores, np.take_along_axis(scores, order, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("num_items", [5, 40])
+def test_equals_generate_where_long_chains_are_certain(num_items: int) -> None:
+    world = World(num_items, sizes=(40, 40, 40, 40), seed=13, sharpness=3.0)  # few items share a prefix
+    assert not world.trie.has_choice[3].any()
+    assert_same(world.search(6), *world.generate(6, [world.every] * B))
+
+
+def test_a_part_of_a_part_of_the_trie_has_the_same_probabilities() -> None:
+    world = World(80, sharpness=2.0)
+    chosen = np.arange(0, 80, 9)
+    once, twice = world.trie.restrict(chosen), world.trie.restrict(np.arange(0, 80, 3)).restrict(chosen)
+    for softmax in ("trie", "full"):
+        one, other = world.search(4, softmax, trie=once), world.search(4, softmax, trie=twice.restrict(chosen))
+        np.testing.assert_array_equal(one.items[:, :3], other.items[:, :3])
+        np.testing.assert_allclose(one.scores[:, :3], other.scores[:, :3], atol=1e-5)

@@ -7,7 +7,9 @@ import pytest
 import torch
 from builders import bare_vocabulary, random_model, random_prompts, unique_codes
 
+from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.scoring import score_items
+from gensar_lite.training import t5
 
 B, N, SIZES = 4, 60, (4, 7, 5)
 
@@ -117,3 +119,40 @@ def test_with_softmax_trie_the_probabilities_of_all_items_sum_to_one(view: str) 
     assert (scores >= world.score(np.arange(N)[None], "codebook", view) - 1e-5).all()
     some = np.random.default_rng(0).integers(N, size=(B, 20))
     np.testing.assert_allclose(world.score(some, "trie", view), np.take_along_axis(scores, some, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("softmax", ["full", "codebook", "trie"])
+def test_large_trees_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch, softmax: str) -> None:
+    world = World(seed=4)
+    own = np.random.default_rng(0).integers(N, size=(B, 25))
+    whole = [world.score(items, softmax) for items in (np.arange(N)[None], own)]
+    monkeypatch.setattr("gensar_lite.decoding.scoring.ITEMS_AT_ONCE", 7)
+    monkeypatch.setattr("gensar_lite.decoding.scoring.ROWS_AT_ONCE", 30)
+    parts = [world.score(items, softmax) for items in (np.arange(N)[None], own)]
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_an_only_child_is_certain_and_not_asked_for() -> None:
+    codes = np.array([[0, 1, 2], [1, 0, 0], [1, 0, 1], [2, 3, 3], [2, 4, 0]])
+    vocabulary = bare_vocabulary(codes, (3, 5, 4))
+    model = random_model(vocabulary.size, sharpness=3.0)
+    _, _, inputs = random_prompts(B, 8, 50, 0)
+    trie = vocabulary.tries["semantic"]
+    assert [level.tolist() for level in trie.has_choice] == [
+        [True],
+        [False, True, True],
+        [False, True, False, False],
+        [False] * 5,
+    ]
+    scores = np.exp(score_items(model, vocabulary, inputs, "semantic", np.arange(5)[None], "trie"))
+    np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
+    beams = beam_search(model, vocabulary, inputs, trie, "semantic", 5, "trie")
+    np.testing.assert_allclose(np.exp(beams.scores), np.take_along_axis(scores, beams.items, 1), rtol=1e-4)
+    with torch.no_grad():  # the first level by hand: three codes compete, one of them alone leads to item 0
+        first, last = vocabulary.level_slices["semantic"][0]
+        decoder = torch.tensor([[0, vocabulary.behaviour_of("semantic")]]).expand(B, -1)
+        encoded = t5.encode(model, inputs)
+        states = t5.decode(model, model.shared(decoder), encoded, inputs.mask)[:, 1]
+        chance = t5.logits(model, states, slice(first, last)).softmax(-1)
+    np.testing.assert_allclose(scores[:, 0], chance[:, 0].numpy(), rtol=1e-4)

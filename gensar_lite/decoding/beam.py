@@ -1,13 +1,14 @@
 """Beam search over the identifier trie.
 
 Explained in notebook 06. Gives the items and scores of `transformers`' `generate` with `prefix_allowed_tokens_fn`
-(tested), faster: the encoder and the keys of cross-attention are computed once a query, the beams are
-extra query positions; the beams of all levels share one cache of keys, and an ancestor mask says which of them
-a beam descends from, so nothing is copied when beams are reordered; codes are masked by array arithmetic.
+(tested), faster: the encoder and the keys of cross-attention are computed once a query, nothing is copied when beams
+are reordered, only codes that the trie allows are looked at, and with softmax "trie" the model is not asked
+where there is nothing left to choose.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,14 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, code_logprobs, descend, log_normaliser, masses_of
+from gensar_lite.decoding.tree import (
+    TreeDecoder,
+    check_inputs,
+    code_logprobs,
+    log_normaliser,
+    masses_of,
+    token_logprobs,
+)
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
@@ -24,10 +32,22 @@ from gensar_lite.training.vocabulary import Vocabulary
 
 class Beams(NamedTuple):
     """The best items of B queries, best first: `items` (B, M) item numbers, -1 where fewer than M exist; `scores` (B, M),
-    sums of log-probabilities (of behaviour, codes and end token with softmax "full"; of codes with "codebook")."""
+    sums of log-probabilities (of behaviour, codes and end token with softmax "full"; of codes with the others)."""
 
     items: np.ndarray
     scores: np.ndarray
+
+
+class BeamStep(NamedTuple):
+    """One level of a search under way: `nodes` (B, M) the trie nodes that beams stood at, `logprob` (B, M, K) of the level's
+    codes, and of each beam that goes on its `scores`, `parent` (the beam that it extends) and `code`, each (B, M')."""
+
+    level: int
+    nodes: np.ndarray
+    logprob: np.ndarray
+    scores: np.ndarray
+    parent: np.ndarray
+    code: np.ndarray
 
 
 @torch.inference_mode()
@@ -40,79 +60,179 @@ def beam_search(
     num_beams: int = 30,
     softmax: str = "trie",
     exclude: list[np.ndarray] | None = None,
+    watch: Callable[[BeamStep], None] | None = None,
 ) -> Beams:
     """The `num_beams` most probable identifiers of a view for each of B queries.
 
-    `exclude` lists, per query, item numbers that must not come back. Raises ValueError for fewer than one beam
-    or a trie whose depth is not the vocabulary's.
+    `exclude` lists, per query, item numbers that must not come back. `watch` is told every level of the search.
+    Raises ValueError for fewer than one beam or a trie that is not the vocabulary's.
     """
+    _check(vocabulary, trie, view, num_beams)
+    check_inputs(model, inputs)
+    device = model.shared.weight.device
+    inputs = inputs.to(device)
+    num_queries, full = len(inputs.mask), softmax == "full"
+    banned, masses = _banned_nodes(trie, exclude), masses_of(vocabulary, view, inputs)
+    decoder = TreeDecoder(model, t5.encode(model, inputs), inputs.mask, 2 + trie.num_levels)
+    behaviour = vocabulary.behaviour_of(view)
+    first_two = decoder.extend(decoder.start(vocabulary.pad, behaviour))
+    states, normaliser = first_two[1], None
+    scores = states.new_zeros(num_queries, 1, dtype=torch.float32)
+    if full:
+        normalisers = log_normaliser(model, torch.cat(first_two), softmax, slice(0)).split(num_queries)
+        said = torch.full((num_queries,), behaviour, device=device)
+        scores, normaliser = token_logprobs(model, first_two[0], said, normalisers[0])[:, None], normalisers[1]
+    nodes = np.zeros((num_queries, 1), np.int64)
+    rows = np.arange(num_queries)[:, None]  # of the beams' states; -1: no state
+    for depth in range(trie.num_levels):
+        first = vocabulary.level_slices[view][depth][0]
+        asked = nodes[rows >= 0]
+        asker = decoder.query.cpu().numpy()
+        logprob = code_logprobs(model, vocabulary, view, depth, states, asked, softmax, trie, normaliser, masses, asker)
+        before, asked_of = nodes, rows
+        scores, parent, nodes, code = _best_children(trie, depth, nodes, scores, rows, logprob, num_beams, banned)
+        if watch is not None:
+            spread = _spread(trie, depth, before, asked_of, logprob)
+            watch(BeamStep(depth, before, spread, scores.cpu().numpy(), parent, code))
+        normaliser = None
+        alive = torch.isfinite(scores).cpu().numpy()
+        choice = alive & _has_choice(vocabulary, view, depth + 1, nodes, softmax, trie)
+        wanted = alive if full else choice
+        above = torch.from_numpy(np.take_along_axis(rows, parent, 1)[wanted]).to(device)
+        level = torch.from_numpy(first + code[wanted]).to(device), above
+        if not choice.any():
+            ends, leaves = _follow(vocabulary, view, trie, depth + 1, nodes)
+            if watch is not None:
+                sizes = [last - first for first, last in vocabulary.level_slices[view]]
+                _watch_the_rest(trie, sizes, depth + 1, nodes, scores.cpu().numpy(), watch)
+            if full and alive.any():
+                scores[torch.from_numpy(alive).to(device)] += _spell(model, decoder, level, ends[alive])
+            scores, order = scores.sort(dim=1, descending=True, stable=True)
+            nodes = np.take_along_axis(leaves, order.cpu().numpy(), 1)
+            break
+        rows = np.where(wanted, np.cumsum(wanted).reshape(wanted.shape) - 1, -1)
+        states = decoder.extend([level])[0]
+    found = np.where(torch.isfinite(scores).cpu().numpy(), trie.items[nodes], -1)
+    missing = ((0, 0), (0, num_beams - found.shape[1]))  # there are fewer items than beams
+    return Beams(
+        np.pad(found, missing, constant_values=-1),
+        np.pad(scores.float().cpu().numpy(), missing, constant_values=-np.inf),
+    )
+
+
+def _check(vocabulary: Vocabulary, trie: IdentifierTrie, view: str, num_beams: int) -> None:
     if num_beams < 1:
         raise ValueError(f"beam search needs at least one beam, not {num_beams}")
     if trie.num_levels != vocabulary.num_levels:
         raise ValueError(
             f"the trie has {trie.num_levels} levels, the vocabulary {vocabulary.num_levels}: they belong to different identifiers"
         )
-    device = model.shared.weight.device
-    inputs = inputs.to(device)
-    num_queries = len(inputs.mask)
-    decoder = TreeDecoder(model, inputs, 2 + trie.num_levels)
-    banned = _banned_nodes(trie, exclude)
-    full = softmax == "full"
-    masses = masses_of(vocabulary, view, inputs)
-    behaviour = vocabulary.behaviour_of(view)
-    start = torch.tensor([[vocabulary.pad, behaviour]], device=device).expand(num_queries, -1)
-    states = decoder.extend(start, torch.tensor([[[0, -1], [1, 0]]], device=device))
-    distance = torch.tensor([[[1, 0]]], device=device).expand(num_queries, -1, -1)
-    scores = states.new_zeros(num_queries, 1)
-    if full:
-        scores = (
-            t5.logits(model, states[:, :1], slice(behaviour, behaviour + 1))
-            - log_normaliser(model, states[:, :1], softmax, slice(0))
-        )[..., 0]
-    states = states[:, 1:]
-    nodes = torch.zeros(num_queries, 1, dtype=torch.long, device=device)
-    for depth in range(trie.num_levels):
-        first = vocabulary.level_slices[view][depth][0]
-        logprob = code_logprobs(
-            model, vocabulary, view, depth, states, nodes.flatten().cpu().numpy(), softmax, trie, masses
+    if not trie.is_part_of(vocabulary.tries[view]):
+        raise ValueError(
+            f"the trie holds other identifiers than the vocabulary's {view} ones; take vocabulary.tries[{view!r}] or a part of it by `restrict`"
         )
-        total = scores[..., None] + logprob
-        scores, parent, nodes, code = _best_children(trie, depth, nodes, total, num_beams, banned)
-        if depth + 1 < trie.num_levels or full:
-            distance = descend(distance, parent)
-            states = decoder.extend(first + code, distance)
-    if full:
-        end = slice(vocabulary.eos, vocabulary.eos + 1)
-        scores = scores + (t5.logits(model, states, end) - log_normaliser(model, states, softmax, end))[..., 0]
-        scores, order = scores.sort(dim=1, descending=True, stable=True)
-        nodes = nodes.gather(1, order)
-    found = np.where(torch.isfinite(scores).cpu().numpy(), trie.items[nodes.cpu().numpy()], -1)
-    return Beams(found, scores.float().cpu().numpy())
+
+
+def _has_choice(
+    vocabulary: Vocabulary, view: str, level: int, nodes: np.ndarray, softmax: str, trie: IdentifierTrie
+) -> np.ndarray:
+    """Which nodes have more than one item below them. With softmax "trie" in the whole trie, and an only child is certain."""
+    if softmax == "trie" and trie.origin is not None:
+        return vocabulary.tries[view].has_choice[level][trie.origin[level][nodes]]
+    if softmax == "codebook":
+        return np.full(nodes.shape, level < trie.num_levels)
+    return trie.has_choice[level][nodes]
+
+
+def _follow(
+    vocabulary: Vocabulary, view: str, trie: IdentifierTrie, level: int, nodes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """From nodes (B, M) of a level down to the only item below each: the tokens on the way, the end token the last
+    (B, M, T), and the leaves (B, M)."""
+    tokens = []
+    for depth in range(level, trie.num_levels):
+        nodes = trie.children[depth][nodes].astype(np.int64)
+        tokens.append(vocabulary.level_slices[view][depth][0] + trie.codes[depth][nodes].astype(np.int64))
+    return np.stack([*tokens, np.full(nodes.shape, vocabulary.eos)], axis=-1), nodes
+
+
+def _spell(
+    model: T5ForConditionalGeneration, decoder: TreeDecoder, level: tuple[Tensor, Tensor], tokens: np.ndarray
+) -> Tensor:
+    """(R,) log-probabilities of the tokens (R, T) that must follow the rows of a level, all levels in one pass."""
+    following = torch.from_numpy(tokens).to(level[0].device)
+    every = torch.arange(len(following), device=following.device)
+    states = torch.cat(decoder.extend([level, *((column, every) for column in following.t()[:-1])]))
+    normaliser = log_normaliser(model, states, "full", slice(0))
+    return token_logprobs(model, states, following.t().flatten(), normaliser).view(-1, len(every)).sum(0)
+
+
+def _spread(trie: IdentifierTrie, level: int, nodes: np.ndarray, rows: np.ndarray, logprob: Tensor) -> np.ndarray:
+    """(B, M, K) log-probabilities after every beam's node (B, M), also where only one code was left and none was asked."""
+    spread = np.full((*nodes.shape, logprob.shape[1]), -np.inf, np.float32)
+    spread[rows >= 0] = logprob.float().cpu().numpy()
+    alone = np.argwhere(rows < 0)
+    child = trie.children[level][nodes[rows < 0]]
+    spread[(*alone.T, trie.codes[level][child])] = 0
+    return spread
+
+
+def _watch_the_rest(
+    trie: IdentifierTrie,
+    sizes: list[int],
+    level: int,
+    nodes: np.ndarray,
+    scores: np.ndarray,
+    watch: Callable[[BeamStep], None],
+) -> None:
+    """Tell of the levels, with `sizes` codes each, at which every beam has one way to go."""
+    parent = np.broadcast_to(np.arange(nodes.shape[1]), nodes.shape)
+    for depth in range(level, trie.num_levels):
+        child = trie.children[depth][nodes].astype(np.int64)
+        code = trie.codes[depth][child].astype(np.int64)
+        spread = np.full((*nodes.shape, sizes[depth]), -np.inf, np.float32)
+        np.put_along_axis(spread, code[..., None], 0, axis=-1)
+        watch(BeamStep(depth, nodes, spread, scores, parent, code))
+        nodes = child
 
 
 def _best_children(
-    trie: IdentifierTrie, depth: int, nodes: Tensor, total: Tensor, num_beams: int, banned: list[np.ndarray] | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The best children of the beams' nodes (B, M) under scores (B, M, K): score, parent beam, node and code, each (B, M')."""
-    num_queries, width, size = total.shape
-    device = total.device
-    ranges = trie.children[depth]
-    flat = nodes.flatten().cpu().numpy()
-    first = ranges[flat].astype(np.int64)
-    count = ranges[flat + 1] - first
-    beam = np.repeat(np.arange(len(flat)), count)
-    child = np.repeat(first - (np.cumsum(count) - count), count) + np.arange(len(beam))
-    code = trie.codes[depth][child].astype(np.int64)
+    trie: IdentifierTrie,
+    depth: int,
+    nodes: np.ndarray,
+    scores: Tensor,
+    rows: np.ndarray,
+    logprob: Tensor,
+    num_beams: int,
+    banned: list[np.ndarray] | None,
+) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
+    """The best children of the beams' nodes (B, M): score, parent beam, node and code, each (B, M').
+
+    `rows` (B, M) are the beams' rows in `logprob` (R, K); a beam without a row has an only child, which is certain.
+    """
+    num_queries, width = nodes.shape
+    beam, child = trie.children_of(depth, nodes.ravel())
     if banned is not None and len(banned[depth]):
         keep = ~np.isin(beam // width * len(trie.codes[depth]) + child, banned[depth])
-        beam, child, code = beam[keep], child[keep], code[keep]
-    place = torch.from_numpy(beam * size + code).to(device)
-    allowed = torch.full((total.numel(),), -torch.inf, dtype=total.dtype, device=device)
-    allowed[place] = total.flatten()[place]
-    number = torch.zeros(total.numel(), dtype=torch.long, device=device)
-    number[place] = torch.from_numpy(child).to(device)
-    scores, best = allowed.view(num_queries, -1).topk(min(num_beams, width * size), dim=1)
-    return scores, best // size, number.view(num_queries, -1).gather(1, best), best % size
+        beam, child = beam[keep], child[keep]
+    code, row = trie.codes[depth][child].astype(np.int64), rows.ravel()[beam]
+    place = torch.from_numpy(np.stack([beam, np.maximum(row, 0), code])).to(scores.device)
+    total = scores.flatten()[place[0]]
+    if len(logprob):
+        total = total + logprob[place[1], place[2]].masked_fill(torch.from_numpy(row < 0).to(scores.device), 0)
+    # the children of a query side by side
+    query = beam // width
+    start = np.searchsorted(query, np.arange(num_queries + 1))
+    columns = np.arange(len(beam)) - start[query]
+    size = max(int(np.diff(start).max()), 1)
+    grid = total.new_full((num_queries * size,), -torch.inf)
+    grid[torch.from_numpy(query * size + columns).to(scores.device)] = total
+    best, column = grid.view(num_queries, size).topk(min(num_beams, size), dim=1)
+    pair = np.minimum(start[:-1, None] + column.cpu().numpy(), max(len(beam) - 1, 0))
+    if not len(beam):
+        nothing = np.zeros(pair.shape, np.int64)
+        return best, nothing, nothing, nothing
+    return best, beam[pair] % width, child[pair], code[pair]
 
 
 def _banned_nodes(trie: IdentifierTrie, exclude: list[np.ndarray] | None) -> list[np.ndarray] | None:

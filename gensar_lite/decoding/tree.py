@@ -1,8 +1,8 @@
 """Decoder states of the nodes of a prefix tree: what beam search and exact scoring share.
 
-Explained in notebook 06. The nodes computed so far are the keys of self-attention, and a matrix of distances says
-which of them are a node's ancestors and how far above it they lie; nothing is copied when beams are
-reordered, and a prefix that many identifiers share is computed once.
+Explained in notebook 06. The nodes of a level are rows, each with the number of its parent's row. A row attends to its
+ancestors alone, which are looked up where they were computed; nothing is copied when beams are reordered, and a prefix that
+many identifiers share is computed once. The encoder and the keys of cross-attention are computed once a query.
 """
 
 from __future__ import annotations
@@ -18,54 +18,118 @@ from gensar_lite.training import t5
 from gensar_lite.training.branches import branch, branch_logits, branch_parts
 from gensar_lite.training.evidence import NodeMasses
 from gensar_lite.training.inputs import Inputs
+from gensar_lite.training.linear import linear
 from gensar_lite.training.vocabulary import Vocabulary
 
-CHUNK_ELEMENTS = 16_000_000
+# blocks of logits: on a CPU as large as its cache
+ROWS_AT_ONCE = 256
+LOGITS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
+
+
+def check_inputs(model: T5ForConditionalGeneration, inputs: Inputs) -> None:
+    """Raise ValueError where inputs hold tokens that the model does not have."""
+    size = len(model.shared.weight)
+    if len(inputs.token) and not (int(inputs.token.min()) >= 0 and int(inputs.token.max()) < size):
+        raise ValueError(
+            f"the inputs hold tokens from {int(inputs.token.min())} to {int(inputs.token.max())}, the model has 0 to {size - 1}: they come from another vocabulary"
+        )
 
 
 class TreeDecoder:
-    """Decoder states of nodes of a prefix tree, one call a level.
+    """Decoder states of the prefix trees of B queries, computed in one or more passes from the top down.
 
-    `extend` takes tokens (B, M) and, for each, which of the nodes computed so far are its ancestors.
+    A level is a list of rows: tokens (R,) and parents (R,), the numbers of rows of the level above, or of the queries
+    at the first. `query` (R,) numbers the query of each row of the lowest level.
     """
 
-    def __init__(self, model: T5ForConditionalGeneration, inputs: Inputs, max_depth: int) -> None:
+    def __init__(self, model: T5ForConditionalGeneration, encoded: Tensor, mask: Tensor, max_depth: int) -> None:
         self.model = model
-        encoded = t5.encode(model, inputs)
-        self.cross_bias = t5.mask_bias(inputs.mask, encoded.dtype)
+        self.num_queries = len(encoded)
+        self.cross_bias = t5.mask_bias(mask, encoded.dtype)
         self.cross: list[tuple[Tensor, Tensor]] = []
-        self.past: list[tuple[Tensor, Tensor] | None] = [None] * len(model.decoder.block)
         for block in model.decoder.block:
             attention = block.layer[1].EncDecAttention
-            key, value = F.linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
-            self.cross.append(
-                (t5.heads(key, attention.n_heads).contiguous(), t5.heads(value, attention.n_heads).contiguous())
-            )
-        # (H, depth): bias of a key that lies `distance` levels above the query
+            parts = (linear(encoded, part.weight) for part in (attention.k, attention.v))
+            key, value = (t5.heads(part, attention.n_heads).contiguous() for part in parts)
+            self.cross.append((key, value))
+        # (depth, H): bias of a key that lies `distance` levels above the query
         bias = model.decoder.block[0].layer[0].SelfAttention.compute_bias(max_depth, max_depth)
-        self.distance_bias = bias[0, :, -1].flip(-1)
+        self.distance_bias = bias[0, :, -1].flip(-1).t()
+        self.seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.cross]  # per layer and level keys and values
+        self.ancestors: list[Tensor] = []  # for each level above the lowest, the row that each lowest row descends from
+        self.query = torch.arange(self.num_queries, device=encoded.device)
+        self.queries: list[Tensor] = []  # the query of each row of each level
 
-    def extend(self, tokens: Tensor, distance: Tensor) -> Tensor:
-        """States (B, M, D) of new nodes; `distance` (B, M, n) is how many levels above a node each of the n nodes
-        computed so far, itself included, lies; -1 where it is no ancestor."""
-        x = F.embedding(tokens, self.model.shared.weight)
-        bias = self.distance_bias[:, distance.clamp_min(0)].transpose(0, 1)
-        bias = bias.masked_fill((distance < 0)[:, None], torch.finfo(x.dtype).min)
+    def extend(self, levels: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """States (R, D) of the rows of the next levels, given as (tokens, parents), in one pass."""
+        before, queries, above = len(self.seen[0]), [], []
+        for number, (_, parent) in enumerate(levels):
+            self.query = self.query[parent]
+            if before + number:
+                self.ancestors = [*(row[parent] for row in self.ancestors), parent]
+            queries.append(self.query)
+            above.append(self.ancestors)
+        self.queries += queries
+        sizes = [len(tokens) for tokens, _ in levels]
+        x = F.embedding(torch.cat([tokens for tokens, _ in levels]), self.model.shared.weight)
+        grid = _grid(torch.cat(queries), self.num_queries)
         for i, block in enumerate(self.model.decoder.block):
             attention = block.layer[0].SelfAttention
-            weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
-            parts = F.linear(t5.norm(x, block.layer[0].layer_norm), weight).chunk(3, dim=-1)
-            query, key, value = (t5.heads(part, attention.n_heads) for part in parts)
-            past = self.past[i]
-            if past is not None:
-                key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-            self.past[i] = key, value
-            x = x + F.linear(t5.attend(query, key, value, bias), attention.o.weight)
+            h = t5.norm(x, block.layer[0].layer_norm)
+            parts = [linear(h, part.weight).split(sizes) for part in (attention.q, attention.k, attention.v)]
+            self.seen[i] += zip(*parts[1:], strict=True)
+            seen = [
+                self._attend(query, self.seen[i][: before + number + 1], rows, attention.n_heads)
+                for number, (query, rows) in enumerate(zip(parts[0], above, strict=True))
+            ]
+            x = x + linear(torch.cat(seen), attention.o.weight)
             attention = block.layer[1].EncDecAttention
-            query = t5.heads(F.linear(t5.norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
-            x = x + F.linear(t5.attend(query, *self.cross[i], self.cross_bias), attention.o.weight)
+            query = linear(t5.norm(x, block.layer[1].layer_norm), attention.q.weight)
+            x = x + linear(self._cross_attend(query, i, attention.n_heads, grid), attention.o.weight)
             x = t5.feed_forward(x, block.layer[2])
-        return t5.norm(x, self.model.decoder.final_layer_norm) * t5.head_scale(self.model)
+        x = t5.norm(x, self.model.decoder.final_layer_norm) * t5.head_scale(self.model)
+        return list(x.split(sizes))
+
+    def start(self, pad: int, behaviour: int) -> list[tuple[Tensor, Tensor]]:
+        """The first two levels: what the identifiers of every query have in common."""
+        every = torch.arange(self.num_queries, device=self.query.device)
+        return [(torch.full_like(every, token), every) for token in (pad, behaviour)]
+
+    def _attend(self, query: Tensor, levels: list[tuple[Tensor, Tensor]], rows: list[Tensor], num_heads: int) -> Tensor:
+        """Rows (R, H * d) of the last of some levels over themselves and their ancestors, `rows` (R,) of each level above."""
+        split = len(query), num_heads, -1
+        key, value = levels[-1]
+        scores = [(query * keys[row]).view(split).sum(-1) for (keys, _), row in zip(levels, rows, strict=False)]
+        scores.append((query * key).view(split).sum(-1))
+        bias = self.distance_bias[: len(scores)].flip(0)[:, None]
+        weight = (torch.stack(scores) + bias).softmax(0)[..., None]
+        seen = value.view(split) * weight[-1]
+        for (_, values), row, share in zip(levels, rows, weight, strict=False):
+            seen.addcmul_(values[row].view(split), share)
+        return seen.flatten(1)
+
+    def _cross_attend(self, query: Tensor, layer: int, num_heads: int, grid: tuple[Tensor | None, int]) -> Tensor:
+        """Rows (R, H * d) over the encoded input of their query, all rows of a query at once."""
+        place, width = grid
+        laid = query
+        if place is not None:
+            laid = query.new_zeros(self.num_queries * width, query.shape[1])
+            laid[place] = query
+        queries = t5.heads(laid.view(self.num_queries, width, -1), num_heads)
+        seen = t5.attend(queries, *self.cross[layer], self.cross_bias).flatten(0, 1)
+        return seen if place is None else seen[place]
+
+
+def _grid(query_of: Tensor, num_queries: int) -> tuple[Tensor | None, int]:
+    """Where rows (R,) of B queries lie in a grid (B, M), flattened, and M; None where they fill it in order."""
+    count = torch.bincount(query_of, minlength=num_queries)
+    width = int(count.max())
+    order = query_of.argsort(stable=True)
+    column = torch.empty_like(order)
+    column[order] = torch.arange(len(order), device=order.device) - (count.cumsum(0) - count)[query_of[order]]
+    place = query_of * width + column
+    in_order = len(place) == num_queries * width and bool((place[1:] > place[:-1]).all())
+    return None if in_order else place, width
 
 
 def code_logprobs(
@@ -77,25 +141,25 @@ def code_logprobs(
     nodes: np.ndarray,
     softmax: str,
     trie: IdentifierTrie | None = None,
+    normaliser: Tensor | None = None,
     masses: NodeMasses | None = None,
+    asker: np.ndarray | None = None,
 ) -> Tensor:
-    """(B, M, K) log-probabilities of a level's codes for states (B, M, D) at trie nodes, (B * M,) or, where all B
-    queries stand at the same ones, (M,). With softmax "trie", -inf where a code leads nowhere."""
+    """(R, K) log-probabilities of a level's codes for states (R, D) at trie nodes (R,). With softmax "trie", -inf
+    where a code leads nowhere; `normaliser` (R, 1) is that of the states with softmax "full", if it is at hand. `masses` are
+    what the store says of the inputs, `asker` (R,) the input that each row belongs to."""
     first, last = vocabulary.level_slices[view][level]
     if softmax != "trie":
-        return t5.logits(model, states, slice(first, last)) - log_normaliser(model, states, softmax, slice(first, last))
+        if normaliser is None:
+            normaliser = log_normaliser(model, states, softmax, slice(first, last))
+        return t5.logits(model, states, slice(first, last)) - normaliser
     table = model.shared.weight
-    shared = len(nodes) == states.shape[1]
-    asker = np.broadcast_to(np.arange(len(states))[:, None], states.shape[:2])
-    asker = asker if shared else asker.ravel()
     branches = branch(vocabulary, view, level, nodes, trie, masses, asker).to(states.device)
     vectors = F.embedding(branches.token, table)
-    rows = states if shared else states.flatten(0, 1)
-    parts = branch_parts(rows, table[first:last], branches, vectors, table[vocabulary.gates])
+    parts = branch_parts(states, table[first:last], branches, vectors, table[vocabulary.gates])
     if strengths := getattr(model.config, "strengths", None):
         parts = parts * parts.new_tensor(strengths[view][level])
-    logits = branch_logits(parts, branches, len(nodes), last - first)
-    return logits.log_softmax(-1).view(*states.shape[:-1], -1)
+    return branch_logits(parts, branches, len(nodes), last - first).log_softmax(-1)
 
 
 def masses_of(vocabulary: Vocabulary, view: str, inputs: Inputs) -> NodeMasses | None:
@@ -109,16 +173,16 @@ def log_normaliser(model: T5ForConditionalGeneration, states: Tensor, softmax: s
     """(..., 1) log of the softmax's denominator: over the vocabulary ("full") or over a codebook ("codebook")."""
     weight = model.lm_head.weight
     if softmax == "codebook":
-        return F.linear(states, weight[level]).logsumexp(-1, keepdim=True)
-    flat = states.reshape(-1, states.shape[-1])
-    rows = max(CHUNK_ELEMENTS // len(weight), 1)
-    parts = [F.linear(part, weight).logsumexp(-1, keepdim=True) for part in flat.split(rows)]
-    return torch.cat(parts).view(*states.shape[:-1], 1)
+        return linear(states, weight[level]).logsumexp(-1, keepdim=True)
+    sums = []
+    for part in states.reshape(-1, states.shape[-1]).split(ROWS_AT_ONCE):
+        words = max(LOGITS_AT_ONCE[states.device.type] // len(part), 1)
+        logits = (linear(part, block).float() for block in weight.split(words))
+        # torch's log_softmax is fused and twice as fast as its logsumexp
+        sums.append(torch.stack([block[:, 0] - block.log_softmax(-1)[:, 0] for block in logits]).logsumexp(0))
+    return torch.cat(sums).view(*states.shape[:-1], 1)
 
 
-def descend(distance: Tensor, parent: Tensor) -> Tensor:
-    """Distances (B, M', n + M') of new nodes from those (B, M, n) of their parents' level: a node's ancestors are its
-    parent's, one level further up, its parent among them, and itself. `parent` (B, M') numbers the nodes of that level."""
-    above = distance.gather(1, parent[..., None].expand(-1, -1, distance.shape[2]))
-    own = torch.full((parent.shape[1],) * 2, -1, device=parent.device).fill_diagonal_(0)
-    return torch.cat([torch.where(above >= 0, above + 1, -1), own.expand(len(parent), -1, -1)], dim=2)
+def token_logprobs(model: T5ForConditionalGeneration, states: Tensor, tokens: Tensor, normaliser: Tensor) -> Tensor:
+    """(R,) log-probability, in the whole vocabulary, of one token (R,) after each state (R, D), given `normaliser` (R, 1)."""
+    return (states * model.lm_head.weight[tokens]).sum(-1).float() - normaliser[:, 0]

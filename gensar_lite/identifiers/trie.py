@@ -8,6 +8,7 @@ a million items with 256 codes a level. (STATIC, arXiv 2602.22647, stores the sa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -90,7 +91,28 @@ class IdentifierTrie:
         columns = [codes[node] for codes, node in zip(self.codes, leaf_of, strict=True)]
         small = self._from_sorted(columns, self.items[keep])
         origin = [np.zeros(1, np.int64), *(np.unique(node) for node in leaf_of)]
+        if self.origin is not None:
+            origin = [whole[part] for whole, part in zip(self.origin, origin, strict=True)]
         return replace(small, origin=origin)
+
+    @cached_property
+    def has_choice(self) -> list[np.ndarray]:
+        """Per level 0..L, whether at a node or anywhere below it there is more than one way to go on."""
+        found = [np.zeros(len(self.items), bool)]
+        for children in reversed(self.children):
+            below = np.logical_or.reduceat(found[-1], children[:-1])
+            found.append(below | (np.diff(children) > 1))
+        return found[::-1]
+
+    def is_part_of(self, whole: IdentifierTrie) -> bool:
+        """Whether this is a trie itself, a copy of it, or what `restrict` made of it."""
+        if self is whole:
+            return True
+        origin = self.origin or [np.arange(len(codes)) for codes in (np.zeros(1), *self.codes)]
+        pairs = [*zip(whole.codes, self.codes, origin[1:], strict=False), (whole.items, self.items, origin[-1])]
+        return whole.num_levels == self.num_levels and all(
+            node.max() < len(theirs) and np.array_equal(theirs[node], own) for theirs, own, node in pairs
+        )
 
     def children_of(self, level: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (row, child) (P,) of nodes (n,) of a level (0: the root) and their children in the level below, in order."""

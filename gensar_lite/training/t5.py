@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
 from gensar_lite.training.inputs import Inputs
+from gensar_lite.training.linear import linear
 
 
 def new_backbone(
@@ -53,18 +54,21 @@ def heads(x: Tensor, num_heads: int) -> Tensor:
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
     """(B, H, M, d) queries over (B, H, S, d) keys with an additive bias; gives (B, M, H * d)."""
-    scores = query @ key.transpose(-1, -2)
-    if bias is not None:
-        scores = scores + bias
-    return (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
+    if bias is not None and bias.requires_grad:  # a learned bias would send torch's fused kernel to its slow path
+        return ((query @ key.transpose(-1, -2) + bias).softmax(-1) @ value).transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(query, key, value, bias, scale=1.0).transpose(1, 2).flatten(2)
 
 
 def feed_forward(x: Tensor, layer: Any, dropout: float = 0.0) -> Tensor:
     """The feed-forward sublayer with its residual, plain (T5) or gated (T5 1.1)."""
     dense = layer.DenseReluDense
     h = norm(x, layer.layer_norm)
-    h = dense.act(F.linear(h, dense.wi.weight)) if hasattr(dense, "wi") else dense.act(dense.wi_0(h)) * dense.wi_1(h)
-    h = F.linear(F.dropout(h, dropout, dropout > 0), dense.wo.weight)
+    h = (
+        dense.act(linear(h, dense.wi.weight))
+        if hasattr(dense, "wi")
+        else dense.act(linear(h, dense.wi_0.weight)) * linear(h, dense.wi_1.weight)
+    )
+    h = linear(F.dropout(h, dropout, dropout > 0), dense.wo.weight)
     return x + F.dropout(h, dropout, dropout > 0)
 
 
@@ -72,9 +76,9 @@ def self_attention(x: Tensor, layer: Any, bias: Tensor, dropout: float) -> Tenso
     """A self-attention sublayer over all positions with its residual."""
     attention = layer.SelfAttention
     weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
-    parts = F.linear(norm(x, layer.layer_norm), weight).chunk(3, dim=-1)
+    parts = linear(norm(x, layer.layer_norm), weight).chunk(3, dim=-1)
     query, key, value = (heads(part, attention.n_heads) for part in parts)
-    h = F.linear(attend(query, key, value, bias), attention.o.weight)
+    h = linear(attend(query, key, value, bias), attention.o.weight)
     return x + F.dropout(h, dropout, dropout > 0)
 
 
@@ -117,10 +121,10 @@ def decode(
     for block in blocks:
         x = self_attention(x, block.layer[0], bias, dropout)
         attention = block.layer[1].EncDecAttention
-        query = heads(F.linear(norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
-        key, value = F.linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
+        query = heads(linear(norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
+        key, value = linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
         h = attend(query, heads(key, attention.n_heads), heads(value, attention.n_heads), cross_bias)
-        x = x + F.dropout(F.linear(h, attention.o.weight), dropout, dropout > 0)
+        x = x + F.dropout(linear(h, attention.o.weight), dropout, dropout > 0)
         x = feed_forward(x, block.layer[2], dropout)
     return head_scale(model) * F.dropout(norm(x, model.decoder.final_layer_norm), dropout, dropout > 0)
 
@@ -132,4 +136,4 @@ def head_scale(model: T5ForConditionalGeneration) -> float:
 
 def logits(model: T5ForConditionalGeneration, states: Tensor, tokens: slice = slice(None)) -> Tensor:
     """(..., V) logits of a slice of the vocabulary."""
-    return F.linear(states, model.lm_head.weight[tokens])
+    return linear(states, model.lm_head.weight[tokens])

@@ -1,0 +1,34 @@
+"""Matrix products of a model that answers: oneDNN where torch would take MKL.
+
+Explained in notebook 06. MKL, torch's default for float32 on x86, reaches half of the speed of processors that Intel did not make;
+oneDNN, which torch carries as well, runs at full speed on all of them. Same numbers up to rounding. In
+training, on other devices and processors, and under autocast this is `F.linear`.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ONEDNN = platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available()
+FEW_ROWS = 32
+
+
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """(..., D) by (E, D): (..., E)."""
+    learning = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if learning or not (ONEDNN and x.numel() and x.device.type == "cpu") or torch.is_autocast_enabled("cpu"):
+        return F.linear(x, weight)
+    rows = x.reshape(-1, x.shape[-1])
+    product = torch.ops.mkldnn._linear_pointwise(_pad(rows), weight, None, "none", [], "")
+    return product[: len(rows)].view(*x.shape[:-1], len(weight))
+
+
+def _pad(rows: Tensor) -> Tensor:
+    """(R, D) to (R', D), where R' is one of a few numbers at least R: oneDNN compiles code for each shape that it meets."""
+    count = len(rows)
+    step = 1 if count <= FEW_ROWS else 1 << count.bit_length() - 4  # eight numbers an octave
+    return F.pad(rows, (0, 0, 0, -count % step)) if count % step else rows.contiguous()
