@@ -6,7 +6,6 @@ identifiers, the vocabulary and the weights.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,33 +15,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, T5ForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutput
+from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
 from gensar_lite.config import RunConfig
 from gensar_lite.config import preset as preset_config
 from gensar_lite.data.dataset import ITEM_COLUMNS, Cases, Dataset, extend_catalogue
 from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
 from gensar_lite.decoding.beam import Beams, beam_search
+from gensar_lite.decoding.queries import QueryWriter
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.evaluation.protocols import PRIMARY, rank_cases
-from gensar_lite.identifiers.strategies import assign_new
+from gensar_lite.identifiers.learning import assign_new
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.signals.signals import Signals
-from gensar_lite.training import t5
+from gensar_lite.training.asking import Asker
+from gensar_lite.training.calibration import calibrate
 from gensar_lite.training.doc2query import Doc2Query
+from gensar_lite.training.evidence import Evidence
 from gensar_lite.training.examples import Examples
 from gensar_lite.training.initialise import initial_vectors, initialise_embeddings, open_channels
 from gensar_lite.training.inputs import InputEncoder, Inputs
 from gensar_lite.training.loop import fit_generator
 from gensar_lite.training.prompts import TASK_PROMPT
-from gensar_lite.training.vocabulary import TASK_VIEW, Sequences, Vocabulary, train_tokenizer
+from gensar_lite.training.vocabulary import TASK_VIEW, Vocabulary
+from gensar_lite.training.weights import load_or_train_tokenizer, new_weights, read_weights, write_weights
 
 CASES_AT_ONCE = 64
-NO_SEQUENCE = -1e6  # `generate` scores what its constraint forbids at about -1e9
 NUM_BEAMS = 30
 HASHED = {"signals": ("signals",), "training": ("model",)}  # parts whose own files do not tell when they were changed
 
@@ -70,15 +70,16 @@ class GenSAR:
         remembered = getattr(backbone.config, "num_remembered", 0) if backbone is not None else len(table)
         remembered *= config.training.item_memory
         training = config.training
-        self.vocabulary = Vocabulary(tokenizer, table, remembered, len(training.mix_levels))
+        self.vocabulary = Vocabulary(tokenizer, table, remembered, len(training.mix_levels), len(training.evidence))
         self.encoder = InputEncoder(
             self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text
         )
+        self.asker = Asker(data, self.encoder, Evidence(data, signals.semantic, training.evidence))
         if training.mix_levels:
             self.wish_mix(training.mix)
         self.tries = self.vocabulary.tries
         if backbone is None:
-            backbone = new_weights(self.vocabulary, config)
+            backbone = new_weights(self.vocabulary, training, config.seed)
             backbone.config.num_remembered = remembered
         self.backbone = backbone.eval()
         self.training_history: list[dict] = []
@@ -97,18 +98,20 @@ class GenSAR:
         checkpoint: str | Path | None = None,
         progress: bool = True,
         parent: GenSAR | None = None,
+        watch: Callable[[GenSAR], object] | None = None,
         **changes: object,
     ) -> GenSAR:
         """Train a model on the training part of a data set.
 
         `preset` and `changes` (any field of `TrainingConfig`) choose the sizes and the schedule, or `config` gives
         them whole. `checkpoint` names a folder from which a training that was killed goes on. `parent` gives a
-        model of the same identifiers and sizes whose weights training starts from (a fine-tune).
+        model of the same identifiers and sizes whose weights training starts from (a fine-tune). `watch` is called with
+        the model at each validation, its weights as they are then.
         """
         config = config or preset_config(preset, seed, **changes)
         log = data.log
         typed = sorted({log.queries[q] for q in np.unique(log.query[data.train_mask & log.searched])})
-        tokenizer = load_or_train_tokenizer([*data.item_texts, *typed], config)
+        tokenizer = load_or_train_tokenizer([*data.item_texts, *typed], config.training)
         model = cls(data, signals, identifiers, tokenizer, None, config)
         if parent is not None:
             model.take_weights(parent)
@@ -122,16 +125,21 @@ class GenSAR:
         every = np.arange(data.num_items)
         num = config.training.pseudo_queries_per_item
         written = Doc2Query.fit(data, seed=config.seed).sample(every, num, config.seed)
-        examples = Examples(data, model.encoder, (written, np.repeat(every, num)), config.training, config.seed)
+        examples = Examples(
+            data, model.encoder, model.asker.evidence, (written, np.repeat(every, num)), config.training, config.seed
+        )
         model.training_history = fit_generator(
             model.backbone,
             model.vocabulary,
             examples,
             config.training,
-            validate=model.validator(data),
+            validate=model.validator(data, watch),
             checkpoint=Path(checkpoint) if checkpoint else None,
             progress=progress,
         )
+        if config.training.softmax == "trie":
+            held = [data.cases(task, "valid") for task in cls.tasks]
+            calibrate(model.backbone, model.vocabulary, model.asker, held, config.seed)
         return model
 
     def take_weights(self, other: GenSAR) -> None:
@@ -152,7 +160,7 @@ class GenSAR:
         return self
 
     def validator(
-        self, data: Dataset, num_cases: int = 500
+        self, data: Dataset, watch: Callable[[GenSAR], object] | None = None, num_cases: int = 500
     ) -> Callable[[T5ForConditionalGeneration], dict[str, float]]:
         """A function that measures both tasks on some validation cases; "primary" is the mean of their primary metrics."""
         asked = {task: data.cases(task, "valid") for task in self.tasks}
@@ -165,6 +173,8 @@ class GenSAR:
 
         def validate(backbone: T5ForConditionalGeneration) -> dict[str, float]:
             backbone.eval()
+            if watch is not None:
+                watch(self)
             values = {}
             for task, cases in asked.items():
                 protocol, metric = PRIMARY[task]
@@ -201,9 +211,7 @@ class GenSAR:
 
     def inputs_of(self, cases: Cases) -> Inputs:
         """Encoder inputs of held-out cases."""
-        example, event = self.encoder.history_rows(cases.start, cases.stop)
-        count = np.bincount(example, minlength=len(cases))
-        return self.encoder.ask(TASK_PROMPT[cases.task], self.encoder.event_segments.take(event), count, cases.query)
+        return self.asker.cases(cases)
 
     # answering ------------------------------------------------------------------------------------
 
@@ -273,8 +281,7 @@ class GenSAR:
             return self._table(
                 Beams(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32)), TASK_VIEW[task], k, label
             )
-        segments, count, seen = self._histories(users, history)
-        inputs = self.encoder.ask(TASK_PROMPT[task], segments, count, queries)
+        inputs, seen = self.asker.users(TASK_PROMPT[task], users, history, queries)
         trie = self._allowed(TASK_VIEW[task], items, category)
         beams = beam_search(
             self.backbone,
@@ -318,33 +325,6 @@ class GenSAR:
             }
         )
 
-    def _histories(
-        self, users: Sequence[str | None], history: Sequence[str] | None
-    ) -> tuple[Sequences, np.ndarray, list[np.ndarray]]:
-        """Segments of each asker's latest events, how many each, and all items each has clicked."""
-        if history is not None:
-            unknown = [item for item in history if item not in self.data.item_number]
-            if unknown:
-                raise DataError(
-                    f"the history names items that are not in the catalogue: {', '.join(map(str, unknown[:5]))}"
-                )
-            clicked = np.array([self.data.item_number[item] for item in history], np.int64)
-            latest = np.tile(clicked[-self.encoder.max_events :], len(users))
-            segments = self.encoder.click_segments(latest, "collaborative")
-            return segments, np.full(len(users), min(len(clicked), self.encoder.max_events)), [clicked] * len(users)
-        strangers = [user for user in users if user is not None and user not in self.data.user_number]
-        if strangers:
-            warnings.warn(
-                f"the log has no user {', '.join(map(repr, strangers[:5]))}; answered as for a new user", stacklevel=4
-            )
-        numbers = [self.data.user_number.get(user, -1) if user is not None else -1 for user in users]
-        ptr = self.data.log.user_ptr
-        start = np.array([ptr[u] if u >= 0 else 0 for u in numbers])
-        stop = np.array([ptr[u + 1] if u >= 0 else 0 for u in numbers])
-        example, event = self.encoder.history_rows(start, stop)
-        seen = [self.data.log.item[a:b] for a, b in zip(start, stop, strict=True)]
-        return self.encoder.event_segments.take(event), np.bincount(example, minlength=len(users)), seen
-
     def _allowed(self, view: str, items: Sequence[str] | None, category: str | None) -> IdentifierTrie:
         if items is None and category is None:
             return self.tries[view]
@@ -380,54 +360,15 @@ class GenSAR:
         return table
 
     @cached_property
-    def _typed(self) -> dict[tuple[int, ...], str]:
-        """Target tokens of every query in the log, and the query as it was typed first."""
-        first, end = self.vocabulary.behaviours["<S_Q>"], self.vocabulary.eos
-        queries = self.encoder.queries
-        rows = reversed(range(len(queries)))
-        return {(first, *queries[row].tolist(), end): self.data.log.queries[row] for row in rows}
+    def _query_writer(self) -> QueryWriter:
+        return QueryWriter(self.encoder, self.data.log.queries)
 
-    @cached_property
-    def _next_tokens(self) -> dict[tuple[int, ...], list[int]]:
-        """Beginning of a query's target tokens to the tokens that may follow."""
-        follow: dict[tuple[int, ...], set[int]] = {}
-        for tokens in self._typed:
-            for i, token in enumerate(tokens):
-                follow.setdefault(tokens[:i], set()).add(token)
-        return {beginning: sorted(tokens) for beginning, tokens in follow.items()}
-
-    @torch.inference_mode()
     def suggest_queries(
         self, user: str | None = None, history: Sequence[str] | None = None, k: int = 5
     ) -> pd.DataFrame:
         """The `k` queries that this user will most probably type next, among all that the log holds: query and score."""
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
-        if not self._typed:
-            raise DataError("the log holds no searches, so there are no queries to suggest")
-        k = min(k, len(self._typed))
-        segments, count, _ = self._histories([user], history)
-        inputs = self.encoder.ask("next_query", segments, count).to(self.backbone.device)
-        follow, end = self._next_tokens, self.vocabulary.eos
-        found = self.backbone.generate(
-            encoder_outputs=BaseModelOutput(t5.encode(self.backbone, inputs)),
-            attention_mask=inputs.mask.long(),
-            num_beams=max(k, 5),
-            num_return_sequences=k,
-            max_new_tokens=max(map(len, self._typed)),
-            length_penalty=0.0,
-            return_dict_in_generate=True,
-            output_scores=True,
-            prefix_allowed_tokens_fn=lambda _, tokens: follow.get(tuple(tokens[1:].tolist()), [end]),
-        )
-        rows = [(*row[1:], end) for row in found.sequences.tolist()]
-        rows = [row[: row.index(end) + 1] for row in rows]
-        scores = dict(zip(rows, found.sequences_scores.tolist(), strict=True))
-        # with fewer queries than beams, rows that are no query fill the place
-        answers = [
-            (self._typed[row], score) for row, score in scores.items() if row in self._typed and score > NO_SEQUENCE
-        ]
-        return pd.DataFrame(answers, columns=["query", "score"])
+        inputs, _ = self.asker.users("next_query", [user], history)
+        return pd.DataFrame(self._query_writer.suggest(self.backbone, inputs, k), columns=["query", "score"])
 
     def add_items(self, items: pd.DataFrame) -> pd.DataFrame:
         """Let new items (item_id, title and, where known, description, categories, brand) join without training.
@@ -473,11 +414,15 @@ class GenSAR:
         self.data.save(folder / "store")
         self.signals.save(folder / "signals")
         self.table.save(folder / "identifiers")
-        write_weights(folder / "model", self)
+        self.write_weights(folder / "model")
         write_json(folder / "config.json", self.config.to_json())
         write_json(
             folder / "stages.json", {stage: {"files": hash_files(folder, parts)} for stage, parts in HASHED.items()}
         )
+
+    def write_weights(self, folder: Path) -> None:
+        """The weights in Hugging Face layout, the tokenizer, and the history of the training."""
+        write_weights(folder, self.backbone, self.vocabulary.tokenizer, self.training_history)
 
     @classmethod
     def load(cls, folder: str | Path) -> GenSAR:
@@ -495,53 +440,11 @@ class GenSAR:
         signals = Signals.load(folder / "signals")
         signals.check(data)
         table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
-        try:
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "model")
-            backbone = T5ForConditionalGeneration.from_pretrained(folder / "model")
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise DataError(
-                f"{folder / 'model'} cannot be read ({error}); train again with `gensar-lite run`"
-            ) from error
+        backbone, tokenizer, history = read_weights(folder / "model")
         model = cls(data, signals, table, tokenizer, backbone, config)
         if len(model.backbone.shared.weight) != model.vocabulary.size:
             raise DataError(
                 f"{folder}: the model's vocabulary ({len(model.backbone.shared.weight)} tokens) is not that of its identifiers ({model.vocabulary.size}); train again"
             )
-        if (folder / "model" / "history.json").is_file():
-            model.training_history = read_json(folder / "model" / "history.json")["history"]
+        model.training_history = history
         return model
-
-
-def write_weights(folder: Path, model: GenSAR) -> None:
-    """The model in Hugging Face layout, and the history of its training."""
-    model.backbone.save_pretrained(folder)
-    model.vocabulary.tokenizer.save_pretrained(folder)
-    write_json(folder / "history.json", {"history": model.training_history})
-
-
-def load_or_train_tokenizer(texts: list[str], config: RunConfig) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, or one trained on the data."""
-    backbone = config.training.backbone
-    if backbone is None:
-        return train_tokenizer(texts, config.training.vocab_size)
-    return AutoTokenizer.from_pretrained(backbone)
-
-
-def new_weights(vocabulary: Vocabulary, config: RunConfig) -> T5ForConditionalGeneration:
-    """A T5 from scratch, or a checkpoint with rows added for behaviours and codes."""
-    training = config.training
-    if training.backbone is None:
-        return t5.new_backbone(
-            vocabulary.size,
-            training.d_model,
-            training.num_layers,
-            training.num_heads,
-            training.d_ff,
-            training.dropout,
-            config.seed,
-        )
-    backbone = T5ForConditionalGeneration.from_pretrained(training.backbone)
-    with torch.random.fork_rng(devices=[]):  # new rows are drawn at random
-        torch.manual_seed(config.seed)
-        backbone.resize_token_embeddings(vocabulary.size)
-    return backbone

@@ -128,10 +128,21 @@ def test_a_task_that_the_partner_does_not_serve_is_the_models_own():
     assert choose_weight(parent(), partner, data, "recommendation", [0.0, 0.5]) == 0
 
 
+class Chance:
+    """A ranker that knows nothing."""
+
+    name = "chance"
+    tasks = ("search",)
+
+    def score(self, cases, candidates):
+        num = tiny_store().num_items if candidates is None else candidates.shape[1]
+        return np.random.default_rng(0).random((len(cases), num))
+
+
 def test_the_weight_that_validation_chooses_is_the_best_one():
     data = tiny_store()
     strong = fit_baseline("bm25", data, signals())
-    assert choose_weight(parent(), strong, data, "search", [0.0, 0.5, 1.0]) > 0
+    assert choose_weight(Chance(), strong, data, "search", [0.0, 0.5, 1.0]) > 0
     assert choose_weight(strong, strong, data, "search", [0.0, 0.5, 1.0]) == 0, "the smallest of equal ones"
 
 

@@ -88,7 +88,7 @@ def test_no_extra_and_no_dependency_is_named_twice():
     for texts in (PROJECT["dependencies"], *EXTRAS.values()):
         names = [canonicalize_name(Requirement(t).name) for t in texts]
         assert len(names) == len(set(names))
-    assert set(EXTRAS) == {"text", "tradeoff", "app", "docs", "dev"}
+    assert set(EXTRAS) == {"text", "tradeoff", "faiss", "app", "docs", "dev"}
 
 
 def test_conda_brings_python_and_pip_only():

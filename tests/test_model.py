@@ -17,10 +17,11 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.protocols import evaluate_ranker
-from gensar_lite.model import GenSAR, new_weights
+from gensar_lite.model import GenSAR
 from gensar_lite.signals.signals import Signals, embed
 from gensar_lite.training import t5
 from gensar_lite.training.vocabulary import Vocabulary
+from gensar_lite.training.weights import new_weights
 
 SIZES = {
     "d_model": 32,
@@ -76,9 +77,7 @@ def test_search_gives_the_best_items_in_order(model: GenSAR) -> None:
 
 def test_search_with_a_beam_for_every_item_equals_exact_scores(model: GenSAR) -> None:
     found = model.search("sleeping bag", k=100, num_beams=100)
-    inputs = model.encoder.ask(
-        "next_search_item", model.encoder.event_segments.take(np.zeros(0, int)), np.array([0]), ["sleeping bag"]
-    )
+    inputs, _ = model.asker.users("next_search_item", [None], queries=["sleeping bag"])
     exact = score_items(model.backbone, model.vocabulary, inputs, "semantic", np.arange(100)[None])[0]
     numbers = [model.data.item_number[i] for i in found["item_id"]]
     assert sorted(numbers) == list(range(100))
@@ -390,9 +389,9 @@ def test_a_t5_checkpoint_serves_as_backbone(model: GenSAR, signals: Signals, sav
     table = random_table(tiny_store().items["item_id"].tolist(), num_codes=60)
     vocabulary = Vocabulary(model.vocabulary.tokenizer, table)
     torch.manual_seed(5)
-    first = new_weights(vocabulary, config).shared.weight
+    first = new_weights(vocabulary, config.training, config.seed).shared.weight
     torch.manual_seed(6)
-    second = new_weights(vocabulary, config).shared.weight
+    second = new_weights(vocabulary, config.training, config.seed).shared.weight
     assert len(first) == vocabulary.size > model.vocabulary.size
     assert torch.equal(first, second)
     assert torch.equal(first[: model.vocabulary.size], model.backbone.shared.weight)
@@ -405,5 +404,6 @@ def test_a_t5_checkpoint_serves_as_backbone(model: GenSAR, signals: Signals, sav
 def test_a_catalogue_of_many_chunks_is_scored_as_one(model: GenSAR, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = model.data.cases("search", "test").take(slice(0, 5))
     whole = model.score(cases, None)
-    monkeypatch.setattr("gensar_lite.model.ITEMS_AT_ONCE", 16)
+    monkeypatch.setattr("gensar_lite.decoding.scoring.ITEMS_AT_ONCE", 16)
+    monkeypatch.setattr("gensar_lite.decoding.scoring.ROWS_AT_ONCE", 30)
     np.testing.assert_allclose(model.score(cases, None), whole, rtol=1e-4, atol=1e-4)

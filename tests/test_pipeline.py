@@ -234,7 +234,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(copy, data, monkeypatch):
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(line, "write_weights", full)
+    monkeypatch.setattr("gensar_lite.model.write_weights", full)
     with pytest.raises(OSError, match="No space"):
         run(data, small(steps=4), copy, progress=False)
     with pytest.raises(DataError, match="not a run folder"):

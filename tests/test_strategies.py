@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from builders import tiny_store
 
 from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers import (
@@ -20,8 +21,12 @@ from gensar_lite.identifiers import (
     register_strategy,
 )
 from gensar_lite.identifiers import strategies as module
+from gensar_lite.identifiers.biencoder import fit_biencoder
+from gensar_lite.identifiers.strategies import resolve
+from gensar_lite.signals import embed
 
 NUM_ITEMS, NUM_CODES = 200, 8
+NEED_A_LOG = ("bi-encoder", "asymmetric")
 FAST = RQVAEConfig(latent_dim=8, hidden=(16,), batch_size=100, warmup_steps=10, max_steps=10)
 
 
@@ -46,8 +51,8 @@ def _learn(strategy: str = "gensar", quantiser: str = "kmeans", **changes) -> Id
     return learn_identifiers(_catalogue(), _signals(), strategy=strategy, quantiser=quantiser, **arguments)
 
 
-@pytest.mark.parametrize("quantiser", ["rqvae", "kmeans"])
-@pytest.mark.parametrize("strategy", list_strategies())
+@pytest.mark.parametrize("quantiser", ["rqvae", "kmeans", "faiss"])
+@pytest.mark.parametrize("strategy", [name for name in list_strategies() if name not in NEED_A_LOG])
 def test_unique_same_budget_reproducible_and_saved_whole(strategy, quantiser, tmp_path):
     table = _learn(strategy, quantiser)
     again = _learn(strategy, quantiser)
@@ -194,3 +199,57 @@ def test_threads_change_neither_the_identifiers_nor_the_setting():
     finally:
         torch.set_num_threads(before)
     assert (tables[0].codes_by_codebook == tables[1].codes_by_codebook).all()
+
+
+# strategies that look at the log ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def store_signals():
+    return embed(tiny_store(), collaborative="als")
+
+
+@pytest.mark.parametrize("strategy", NEED_A_LOG)
+def test_strategies_that_learn_from_the_log(strategy, store_signals, tmp_path):
+    first, again = (
+        learn_identifiers(tiny_store(), store_signals, strategy, "kmeans", num_codes=NUM_CODES) for _ in range(2)
+    )
+    for view in ("semantic", "collaborative"):
+        assert len(np.unique(first.codes[view], axis=0)) == 100
+        assert (first.codes[view] == again.codes[view]).all()
+    first.save(tmp_path / "identifiers")
+    loaded = IdentifierTable.load(tmp_path / "identifiers", tiny_store().items["item_id"])
+    new = store_signals.encode_items(["a warm green hat", "a small tent"])
+    assert (assign_new(loaded, *new)["semantic"] == assign_new(first, *new)["semantic"]).all()
+
+
+def test_the_bi_encoder_brings_queries_nearer_to_what_is_clicked(store_signals):
+    data = tiny_store()
+    joint = fit_biencoder(data, store_signals)
+    start = fit_biencoder(replace(data, interactions=data.interactions[:0], searches=data.searches[:0]), store_signals)
+    asked = np.flatnonzero(data.train_mask & data.log.searched & (data.log.item >= 0))
+    queries, clicked = [data.log.queries[q] for q in data.log.query[asked]], data.log.item[asked]
+    ranks = []
+    for weight in (start, joint):
+        items, words = (
+            x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+            for x in (store_signals.semantic @ weight, store_signals.encode_texts(queries) @ weight)
+        )
+        scores = words @ items.T
+        ranks.append((scores > scores[np.arange(len(asked)), clicked][:, None]).sum(1).mean())
+    assert ranks[1] < 0.9 * ranks[0]
+
+
+def test_asymmetric_takes_the_prefix_of_the_signal_that_recommends_better(store_signals):
+    data = tiny_store()
+    noise = np.random.default_rng(0).normal(size=store_signals.semantic.shape).astype(np.float32)
+    assert resolve("asymmetric", data, replace(store_signals, semantic=noise)) == "collaborative-prefix"
+    noise = np.random.default_rng(0).normal(size=store_signals.collaborative.shape).astype(np.float32)
+    swapped = replace(store_signals, semantic=store_signals.collaborative, collaborative=noise)
+    assert resolve("asymmetric", data, swapped) == "semantic-prefix"
+    assert resolve("gensar", data, store_signals) == "gensar"
+
+
+def test_faiss_wants_powers_of_two():
+    with pytest.raises(DataError, match="powers of two"):
+        _learn("semantic", "faiss", num_codes=10)

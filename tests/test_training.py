@@ -18,6 +18,7 @@ from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError
 from gensar_lite.training import loop, t5
+from gensar_lite.training.evidence import Evidence
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.initialise import initial_vectors, initialise_embeddings
 from gensar_lite.training.loop import Objective, fit_generator, learning_rate
@@ -33,7 +34,14 @@ def world(config: TrainingConfig = CONFIG) -> tuple[T5ForConditionalGeneration, 
     """A fresh model and the examples of the tiny store."""
     encoder = tiny_encoder(config.history)
     pseudo = [text.split(",")[0] for text in tiny_store().items["title"]]
-    examples = Examples(tiny_store(), encoder, (pseudo, np.arange(100)), config, seed=0)
+    examples = Examples(
+        tiny_store(),
+        encoder,
+        Evidence(tiny_store(), np.eye(100, dtype=np.float32)),
+        (pseudo, np.arange(100)),
+        config,
+        seed=0,
+    )
     return t5.new_backbone(
         encoder.vocabulary.size, config.d_model, 1, config.num_heads, config.d_ff, 0.0, seed=0
     ), examples

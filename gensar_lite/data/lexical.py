@@ -72,15 +72,17 @@ class LexicalIndex:
     def num_items(self) -> int:
         return self.matrix.shape[1]
 
-    def match(self, queries: Iterable[str]) -> sparse.csr_matrix:
-        """(B, N) scores as a sparse matrix; items that share no term with the query are absent."""
+    def terms(self, queries: Iterable[str]) -> sparse.csr_matrix:
+        """(B, V) how often each query has each term of the index."""
         terms = [[self.vocabulary[t] for t in index_terms(query) if t in self.vocabulary] for query in queries]
         ends = np.cumsum([0, *map(len, terms)])
         columns = np.array([t for row in terms for t in row], dtype=np.int64)
-        asked = sparse.csr_matrix(
-            (np.ones(len(columns), np.float32), columns, ends), shape=(len(terms), len(self.vocabulary))
-        )
-        return sparse.csr_matrix(asked @ self.matrix)
+        shape = (len(terms), len(self.vocabulary))
+        return sparse.csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape=shape)
+
+    def match(self, queries: Iterable[str]) -> sparse.csr_matrix:
+        """(B, N) scores as a sparse matrix; items that share no term with the query are absent."""
+        return sparse.csr_matrix(self.terms(queries) @ self.matrix)
 
     def scores(self, queries: Sequence[str]) -> np.ndarray:
         """(B, N) float32 BM25 scores; a query without a known term scores zero everywhere."""

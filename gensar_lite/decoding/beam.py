@@ -15,7 +15,14 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, check_inputs, code_logprobs, log_normaliser, token_logprobs
+from gensar_lite.decoding.tree import (
+    TreeDecoder,
+    check_inputs,
+    code_logprobs,
+    log_normaliser,
+    masses_of,
+    token_logprobs,
+)
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import Inputs
@@ -52,6 +59,7 @@ def beam_search(
     inputs = inputs.to(device)
     num_queries, full = len(inputs.mask), softmax == "full"
     banned = _banned_nodes(trie, exclude)
+    masses = masses_of(vocabulary, view, inputs)
     decoder = TreeDecoder(model, t5.encode(model, inputs), inputs.mask, 2 + trie.num_levels)
     behaviour = vocabulary.behaviour_of(view)
     first_two = decoder.extend(decoder.start(vocabulary.pad, behaviour))
@@ -65,8 +73,8 @@ def beam_search(
     rows = np.arange(num_queries)[:, None]  # of the beams' states; -1: no state
     for depth in range(trie.num_levels):
         first = vocabulary.level_slices[view][depth][0]
-        asked = nodes[rows >= 0]
-        logprob = code_logprobs(model, vocabulary, view, depth, states, asked, softmax, trie, normaliser)
+        asker, asked = np.nonzero(rows >= 0)[0], nodes[rows >= 0]
+        logprob = code_logprobs(model, vocabulary, view, depth, states, asked, softmax, trie, masses, asker, normaliser)
         scores, parent, nodes, code = _best_children(trie, depth, nodes, scores, rows, logprob, num_beams, banned)
         normaliser = None
         alive = torch.isfinite(scores).cpu().numpy()
@@ -169,7 +177,10 @@ def _best_children(
     size = max(int(np.diff(start).max()), 1)
     grid = total.new_full((num_queries * size,), -torch.inf)
     grid[torch.from_numpy(query * size + columns).to(scores.device)] = total
-    best, column = grid.view(num_queries, size).topk(min(num_beams, size), dim=1)
+    grid = grid.view(num_queries, size)
+    column = grid.topk(min(num_beams, size), dim=1).indices.sort(dim=1).values
+    best, order = grid.gather(1, column).sort(dim=1, descending=True, stable=True)  # equals in the order of the trie
+    column = column.gather(1, order)
     pair = np.minimum(start[:-1, None] + column.cpu().numpy(), max(len(beam) - 1, 0))
     if not len(beam):
         nothing = np.zeros(pair.shape, np.int64)

@@ -14,8 +14,16 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import TreeDecoder, check_inputs, code_logprobs, log_normaliser, token_logprobs
+from gensar_lite.decoding.tree import (
+    TreeDecoder,
+    check_inputs,
+    code_logprobs,
+    log_normaliser,
+    masses_of,
+    token_logprobs,
+)
 from gensar_lite.training import t5
+from gensar_lite.training.evidence import NodeMasses
 from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.vocabulary import Vocabulary
 
@@ -24,9 +32,10 @@ ITEMS_AT_ONCE = 8192
 
 
 class Level(NamedTuple):
-    """The nodes of a level of some prefix trees that need a state, R of them: trie node, token and parent's row, (R,) each;
-    and of each candidate (Q, n) the row of its node, -1 where that needs none."""
+    """The nodes of a level of some prefix trees that need a state, R of them: tree, trie node, token and parent's row, (R,)
+    each; and of each candidate (Q, n) the row of its node, -1 where that needs none."""
 
+    tree: np.ndarray
     node: np.ndarray
     token: np.ndarray
     parent: np.ndarray
@@ -51,6 +60,7 @@ def score_items(
     check_inputs(model, inputs)
     inputs = inputs.to(model.shared.weight.device)
     encoded = t5.encode(model, inputs)
+    masses = masses_of(vocabulary, view, inputs)
     num_queries = len(encoded)
     order = np.argsort(vocabulary.rank[view][items], axis=1)  # neighbours in identifier order share prefixes
     ordered = np.take_along_axis(items, order, axis=1)
@@ -65,7 +75,15 @@ def score_items(
             levels = shared or _levels(vocabulary, view, ordered[rows, columns], softmax)
             decoder = TreeDecoder(model, encoded[rows], inputs.mask[rows], 2 + vocabulary.num_levels)
             total = _score_trees(
-                decoder, vocabulary, view, levels, ordered[:1] if shared else ordered[rows], columns, softmax
+                decoder,
+                vocabulary,
+                view,
+                levels,
+                ordered[:1] if shared else ordered[rows],
+                columns,
+                softmax,
+                masses,
+                start,
             )
             scores[rows, columns] = total.cpu().numpy()
     return np.take_along_axis(scores, np.broadcast_to(np.argsort(order, axis=1), scores.shape), axis=1)
@@ -76,6 +94,7 @@ def _levels(vocabulary: Vocabulary, view: str, ordered: np.ndarray, softmax: str
     tokens, nodes = vocabulary.view_tokens[view][ordered], vocabulary.nodes[view][ordered]
     every = np.arange(len(ordered))
     root = Level(
+        every,
         np.zeros(len(ordered), np.int64),
         np.full(len(ordered), vocabulary.behaviour_of(view)),
         every,
@@ -96,7 +115,7 @@ def _levels(vocabulary: Vocabulary, view: str, ordered: np.ndarray, softmax: str
         if not new.any():
             break
         row = np.where(wanted, np.cumsum(new).reshape(new.shape) - 1, -1)
-        levels.append(Level(node[new], tokens[..., depth][new], levels[-1].row[new], row))
+        levels.append(Level(np.nonzero(new)[0], node[new], tokens[..., depth][new], levels[-1].row[new], row))
     return levels
 
 
@@ -108,8 +127,11 @@ def _score_trees(
     ordered: np.ndarray,
     columns: slice,
     softmax: str,
+    masses: NodeMasses | None,
+    first_query: int,
 ) -> Tensor:
-    """(B, n) scores of the candidates of B queries in trees of their own, or in one tree for all."""
+    """(B, n) scores of the candidates of B queries in trees of their own, or in one tree for all; `first_query` is the
+    first one's place among those that `masses` knows."""
     model, device = decoder.model, decoder.query.device
     copies = decoder.num_queries // len(ordered)
     tokens = vocabulary.view_tokens[view][ordered[:, columns]]
@@ -134,7 +156,10 @@ def _score_trees(
             logprob, place = token_logprobs(model, states[depth + 1], end, normalisers[-1]), level.row
         else:
             first, last = vocabulary.level_slices[view][depth]
-            logprob = code_logprobs(model, vocabulary, view, depth, states[depth + 1], nodes, softmax, None, normaliser)
+            asker = first_query + (np.arange(copies)[:, None] + level.tree).ravel()
+            logprob = code_logprobs(
+                model, vocabulary, view, depth, states[depth + 1], nodes, softmax, None, masses, asker, normaliser
+            )
             place = np.where(level.row >= 0, level.row * (last - first) + tokens[..., depth] - first, -1)
         there = torch.from_numpy(place.ravel()).to(device)
         said = logprob.reshape(copies, -1)[:, there.clamp_min(0)].masked_fill(there < 0, 0)

@@ -15,7 +15,8 @@ from transformers import T5ForConditionalGeneration
 
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.training import t5
-from gensar_lite.training.branches import branch, branch_logits
+from gensar_lite.training.branches import branch, branch_logits, branch_parts
+from gensar_lite.training.evidence import NodeMasses
 from gensar_lite.training.inputs import Inputs
 from gensar_lite.training.linear import linear
 from gensar_lite.training.vocabulary import Vocabulary
@@ -138,19 +139,31 @@ def code_logprobs(
     nodes: np.ndarray,
     softmax: str,
     trie: IdentifierTrie | None = None,
+    masses: NodeMasses | None = None,
+    asker: np.ndarray | None = None,
     normaliser: Tensor | None = None,
 ) -> Tensor:
-    """(R, K) log-probabilities of a level's codes for states (R, D) at trie nodes (R,). With softmax "trie", -inf
-    where a code leads nowhere; `normaliser` (R, 1) is that of the states with softmax "full", if it is at hand."""
+    """(R, K) log-probabilities of a level's codes for states (R, D) at trie nodes (R,). `asker` (R,) are the inputs
+    whose `masses` count. With softmax "trie", -inf where a code leads nowhere; `normaliser` (R, 1) is that of the states with softmax "full", if it is at hand."""
     first, last = vocabulary.level_slices[view][level]
     if softmax != "trie":
         if normaliser is None:
             normaliser = log_normaliser(model, states, softmax, slice(first, last))
         return t5.logits(model, states, slice(first, last)) - normaliser
     table = model.shared.weight
-    branches = branch(vocabulary, view, level, nodes, trie).to(states.device)
+    branches = branch(vocabulary, view, level, nodes, trie, masses, asker).to(states.device)
     vectors = F.embedding(branches.token, table)
-    return branch_logits(states, table[first:last], branches, vectors).log_softmax(-1)
+    parts = branch_parts(states, table[first:last], branches, vectors, table[vocabulary.gates])
+    if strengths := getattr(model.config, "strengths", None):
+        parts = parts * parts.new_tensor(strengths[view][level])
+    return branch_logits(parts, branches, len(nodes), last - first).log_softmax(-1)
+
+
+def masses_of(vocabulary: Vocabulary, view: str, inputs: Inputs) -> NodeMasses | None:
+    """What the store says of the inputs, for the nodes of a view's trie."""
+    if not inputs.evidence:
+        return None
+    return NodeMasses(inputs.evidence, vocabulary.rank[view], vocabulary.leaf_starts[view])
 
 
 def log_normaliser(model: T5ForConditionalGeneration, states: Tensor, softmax: str, level: slice) -> Tensor:

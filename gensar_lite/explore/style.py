@@ -20,7 +20,13 @@ MUTED = "#6a7080"
 FAINT = "#d9dce3"
 PAPER = "#ffffff"
 
-ROLES = {"shared": "#33363d", "semantic": "#0072b2", "collaborative": "#e69f00", "random": "#7d7d7d"}
+ROLES = {
+    "shared": "#33363d",
+    "semantic": "#0072b2",
+    "collaborative": "#e69f00",
+    "joint": "#009e73",
+    "random": "#7d7d7d",
+}
 TASK_COLOURS = {"search": ROLES["semantic"], "recommendation": ROLES["collaborative"]}
 
 GROUPS = (
@@ -98,7 +104,7 @@ def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 def role_of(codebook: str) -> str:
     """Role of a codebook by its name: "s2" is semantic, "c1" collaborative, "r1" random, "m1" shared."""
-    return {"s": "semantic", "c": "collaborative", "r": "random"}.get(codebook[:1], "shared")
+    return {"s": "semantic", "c": "collaborative", "b": "joint", "r": "random"}.get(codebook[:1], "shared")
 
 
 def shorten(text: str, width: int) -> str:

@@ -1,8 +1,9 @@
 """Identifiers: from two vectors per item to unique tuples of codes, one for search and one for recommendation."""
 
 from gensar_lite.identifiers.health import describe
+from gensar_lite.identifiers.learning import assign_new, learn_identifiers
 from gensar_lite.identifiers.rqvae import RQVAEConfig
-from gensar_lite.identifiers.strategies import assign_new, learn_identifiers, list_strategies, register_strategy
+from gensar_lite.identifiers.strategies import list_strategies, register_strategy
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 
 __all__ = [

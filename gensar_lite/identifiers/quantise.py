@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
 import torch
+
+from gensar_lite.data.storage import DataError
 
 Span = tuple[int, int]
 
@@ -146,6 +149,35 @@ def fit_codebooks(
         codebook = kmeans(part.contiguous(), size, seed + p, iterations, None if start is None else start[p])
         part -= codebook[nearest_codes(part, codebook)[0]]
         codebooks.append(codebook)
+    return codebooks
+
+
+def fit_faiss_codebooks(
+    latents: torch.Tensor, spans: Sequence[Span], sizes: Sequence[int], seed: int = 0
+) -> list[torch.Tensor]:
+    """The same as `fit_codebooks` by the residual quantiser of faiss: an outside reference.
+
+    Codebooks that follow each other on one span are trained together, as faiss does it. Sizes must be powers of two.
+    Raises: DataError without faiss, for other sizes, and for fewer items than codes.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise DataError('the quantiser "faiss" needs faiss: pip install "gensar_lite[faiss]"') from error
+    if any(size & (size - 1) for size in sizes) or max(sizes) > len(latents):
+        raise DataError(
+            f"faiss wants codebooks whose sizes are powers of two and at most the number of items ({len(latents)}), not {max(sizes)}"
+        )
+    residual = latents.clone()
+    codebooks: list[torch.Tensor] = []
+    for ((a, b), size), group in groupby(zip(spans, sizes, strict=True)):
+        quantiser = faiss.ResidualQuantizer(b - a, len(list(group)), int(size).bit_length() - 1)
+        quantiser.verbose, quantiser.cp.seed = False, seed + 1
+        quantiser.train(residual[:, a:b].numpy(force=True).copy())
+        found = torch.from_numpy(faiss.vector_to_array(quantiser.codebooks).reshape(-1, size, b - a).copy())
+        codebooks += list(found)
+        for codebook in found:
+            residual[:, a:b] -= codebook[nearest_codes(residual[:, a:b].contiguous(), codebook)[0]]
     return codebooks
 
 

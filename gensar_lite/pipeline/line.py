@@ -25,8 +25,8 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError, new_file, new_folder, read_json, write_json
 from gensar_lite.evaluation.baselines import NAMES, build_baselines, recorded_parameters
 from gensar_lite.identifiers import IdentifierTable, learn_identifiers, list_strategies
-from gensar_lite.identifiers.strategies import QUANTISERS
-from gensar_lite.model import GenSAR, write_weights
+from gensar_lite.identifiers.learning import QUANTISERS
+from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
 from gensar_lite.pipeline.folder import RunFolder, digest_of
 from gensar_lite.pipeline.measure import compose_metrics, describe_examples, oracle_of, provenance_of, rank_all
@@ -195,7 +195,7 @@ class _Line:
         )
         if self.first:
             with new_folder(self.out / "model") as temporary:
-                write_weights(temporary, self.model)
+                self.model.write_weights(temporary)
             self.folder.finish("training", made_from, time.perf_counter() - start)
             shutil.rmtree(checkpoints, ignore_errors=True)
 

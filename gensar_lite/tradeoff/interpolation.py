@@ -6,6 +6,7 @@ too: Wortsman et al. 2022, "Model soups"; as a curve between two goals, Ramé et
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from gensar_lite.data.storage import DataError
@@ -26,6 +27,7 @@ class WeightLine:
             {name: value.detach().clone() for name, value in model.backbone.state_dict().items()}
             for model in (first, second)
         )
+        self.strengths = tuple(getattr(model.backbone.config, "strengths", None) for model in (first, second))
         same = all((first.table.codes[view] == second.table.codes[view]).all() for view in VIEWS)
         if not same or [(k, v.shape) for k, v in self.ends[0].items()] != [
             (k, v.shape) for k, v in self.ends[1].items()
@@ -45,6 +47,7 @@ class WeightLine:
         Shares outside 0 to 1 extrapolate.
         """
         first, second = self.ends
+        self.model.backbone.config.strengths = self._strengths_at(share)
         if share in (0, 1):
             self.model.backbone.load_state_dict(self.ends[int(share)])
         else:
@@ -55,6 +58,13 @@ class WeightLine:
                 }
             )
         return self.model
+
+    def _strengths_at(self, share: float) -> dict[str, list[list[float]]] | None:
+        """What calibration found at the two ends, on the line between them."""
+        first, second = self.strengths
+        if first is None or second is None:
+            return first if share < 0.5 else second
+        return {view: ((1 - share) * np.array(first[view]) + share * np.array(second[view])).tolist() for view in VIEWS}
 
 
 def _copy(model: GenSAR) -> torch.nn.Module:

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.training.branches import Branches, branch
+from gensar_lite.training.branches import Branches, path_choices
+from gensar_lite.training.evidence import Evidence, Masses
 from gensar_lite.training.inputs import InputEncoder, Inputs
 from gensar_lite.training.prompts import PROMPTS, TEXT_TASKS
 from gensar_lite.training.settings import TrainingConfig
@@ -86,18 +87,23 @@ class Examples:
         self,
         data: Dataset,
         encoder: InputEncoder,
+        evidence: Evidence,
         pseudo_queries: tuple[list[str], np.ndarray],
         config: TrainingConfig,
         seed: int,
     ) -> None:
         self.encoder = encoder
+        self.evidence = evidence
         self.vocabulary = encoder.vocabulary
         self.config = config
         self.seed = seed
         base = encoder.base
         every = np.arange(data.num_items)
         pseudo = encoder.with_behaviour("<S_Q>", self.vocabulary.encode(pseudo_queries[0], encoder.max_text))
-        first_pseudo = len(encoder.store)
+        self.first_pseudo = first_pseudo = len(encoder.store)
+        self.log = data.log
+        # the last row: no query
+        self.terms = evidence.terms([*data.log.queries, *pseudo_queries[0], ""])
         first_identifier = first_pseudo + len(pseudo)
         self.store = Sequences.stack(
             [encoder.store, pseudo, *(encoder.identifier_segments(every, view) for view in VIEWS)]
@@ -211,6 +217,7 @@ class Examples:
 
     def _code_chunk(self, table: np.ndarray) -> CodeChunk:
         *_, item, view, _ = table
+        evidence = self._evidence(table)
         rows, targets, choices = {}, {}, {}
         decoder = np.zeros((len(item), 2 + self.vocabulary.num_levels), np.int64)
         for v, name in enumerate(VIEWS):
@@ -221,17 +228,22 @@ class Examples:
                 decoder[which, 2:] = tokens
                 rows[name], targets[name] = torch.from_numpy(which), torch.from_numpy(tokens)
                 if self.config.softmax == "trie":
-                    choices[name] = self._choices(name, item[which])
+                    choices[name] = path_choices(self.vocabulary, name, item[which], evidence, which)
         return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets, choices)
 
-    def _choices(self, view: str, items: np.ndarray) -> list[tuple[torch.Tensor, Branches]]:
-        nodes = np.insert(self.vocabulary.nodes[view][items], 0, 0, axis=1)
-        choices = []
-        for level, children in enumerate(self.vocabulary.tries[view].children):
-            node = nodes[:, level]
-            open_ = np.flatnonzero(children[node + 1] - children[node] > 1)  # an only child is certain
-            choices.append((torch.from_numpy(open_), branch(self.vocabulary, view, level, node[open_])))
-        return choices
+    def _evidence(self, table: np.ndarray) -> tuple[Masses, ...]:
+        """What the store says of the inputs of a chunk."""
+        if not self.evidence.sources:
+            return ()
+        _, start, stop, tail, *_ = table
+        typed, written = tail - self.encoder.base["query"], tail - self.first_pseudo
+        num_typed, none = len(self.log.queries), self.terms.shape[0] - 1
+        is_typed = (typed >= 0) & (typed < num_typed)
+        is_written = (written >= 0) & (written < none - num_typed)
+        row = np.select([is_typed, is_written], [typed, num_typed + written], none)
+        example, event = self.encoder.history_rows(start, stop)
+        user = np.where(stop > start, self.log.user[np.minimum(stop, len(self.log) - 1)], -1)
+        return self.evidence.ask(len(start), self.terms[row], (example, self.log.item[event]), user)
 
     def _text_chunk(self, table: np.ndarray) -> TextChunk:
         text = table[-1]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from gensar_lite.data.events import EventLog
+from gensar_lite.training.evidence import Masses
 from gensar_lite.training.prompts import PROMPTS
 from gensar_lite.training.vocabulary import Sequences, Vocabulary
 
@@ -23,15 +24,18 @@ HISTORY_FORMS = ("pooled", "tokens")
 
 class Inputs(NamedTuple):
     """B encoder inputs of at most S positions: position `place[t]` of the flattened (B * S) grid gets
-    `weight[t]` times the embedding of token `token[t]`. `token`, `place`, `weight` are (T,), `mask` (B, S)."""
+    `weight[t]` times the embedding of token `token[t]`. `token`, `place`, `weight` are (T,), `mask` (B, S). `evidence` is
+    what the store says of them, one entry a source."""
 
     token: torch.Tensor
     place: torch.Tensor
     weight: torch.Tensor
     mask: torch.Tensor
+    evidence: tuple[Masses, ...] = ()
 
     def to(self, device: torch.device | str) -> Inputs:
-        return Inputs(*(part.to(device) for part in self))
+        token, place, weight, mask = (part.to(device) for part in self[:4])
+        return Inputs(token, place, weight, mask, self.evidence)
 
 
 class InputEncoder:
@@ -124,7 +128,8 @@ class InputEncoder:
         weight = np.where(pooled, 1 / np.sqrt(np.maximum(length, 1)), 1.0)[owner].astype(np.float32)
         token = store.tokens[store.ptr[segment][owner] + within]
         mask = np.arange(size)[None, :] < positions[:, None]
-        return Inputs(*(torch.from_numpy(part) for part in (token, place, weight, mask)))
+        grid = (torch.from_numpy(part) for part in (token, place, weight, mask))
+        return Inputs(*grid)  # type: ignore[arg-type]
 
     def compose(
         self,

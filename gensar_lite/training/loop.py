@@ -23,7 +23,7 @@ from transformers import T5ForConditionalGeneration
 from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
 from gensar_lite.signals.sequential import without_denormals
 from gensar_lite.training import t5
-from gensar_lite.training.branches import branch_logits
+from gensar_lite.training.branches import branch_logits, branch_parts
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.settings import TrainingConfig
 from gensar_lite.training.vocabulary import Vocabulary
@@ -49,7 +49,8 @@ class Objective(torch.nn.Module):
             part for chunk in chunks for part in (chunk.inputs.token, chunk.decoder.flatten(), _node_tokens(chunk))
         ]
         vectors = F.embedding(torch.cat(tokens), table).split([len(part) for part in tokens])
-        codes = table[self.vocabulary.num_words : self.vocabulary.num_written]
+        gates, codes = self.vocabulary.gates, slice(self.vocabulary.num_words, self.vocabulary.num_written)
+        gates, codes = table[gates.start : codes.stop].split([gates.stop - gates.start, codes.stop - codes.start])
         num = sum(len(chunk.decoder) for chunk in chunks)
         losses = []
         for chunk, read, written, nodes in zip(chunks, vectors[::3], vectors[1::3], vectors[2::3], strict=True):
@@ -59,7 +60,7 @@ class Objective(torch.nn.Module):
                 decoder = decoder[:, :-1]  # nothing follows the last code
             states = t5.decode(self.backbone, decoder, encoded, chunk.inputs.mask, self.dropout)
             loss = (
-                self.code_loss(chunk, states, codes, nodes)
+                self.code_loss(chunk, states, codes, gates, nodes)
                 if isinstance(chunk, CodeChunk)
                 else self.text_loss(chunk, states)
             )
@@ -67,7 +68,7 @@ class Objective(torch.nn.Module):
         return torch.stack(losses).sum()
 
     def code_loss(
-        self, chunk: CodeChunk, states: torch.Tensor, codes: torch.Tensor, nodes: torch.Tensor
+        self, chunk: CodeChunk, states: torch.Tensor, codes: torch.Tensor, gates: torch.Tensor, nodes: torch.Tensor
     ) -> torch.Tensor:
         if self.softmax == "full":
             labels = F.pad(chunk.decoder[:, 1:], (0, 1), value=self.vocabulary.eos)
@@ -80,7 +81,8 @@ class Objective(torch.nn.Module):
                 if chunk.choices:
                     some, branches = chunk.choices[view][level]
                     first, used = used, used + len(branches.token)
-                    scores, target = branch_logits(here[some], book, branches, nodes[first:used]), target[some]
+                    parts = branch_parts(here[some], book, branches, nodes[first:used], gates)
+                    scores, target = branch_logits(parts, branches, len(some), len(book)), target[some]
                 else:
                     scores = F.linear(here, book)
                 losses.append(F.cross_entropy(scores, target, reduction="sum"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 SOFTMAXES = ("trie", "codebook", "full")
+EVIDENCE = ("words", "neighbours", "likeness")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class TrainingConfig:
         default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
     )
     pseudo_queries_per_item: int = 20
+    evidence: tuple[str, ...] = EVIDENCE  # what the store is asked about an input (`training.evidence`); (): nothing
+
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
     embedding_noise: float = 0.1  # deviation of the noise added to embeddings that start from item vectors
@@ -62,6 +65,9 @@ class TrainingConfig:
             raise ValueError(f"softmax must be one of {SOFTMAXES}, not {self.softmax!r}")
         if self.item_memory and (self.history != "pooled" or self.softmax == "full"):
             object.__setattr__(self, "item_memory", False)  # the paper's forms read and write identifiers alone
+        object.__setattr__(self, "evidence", tuple(self.evidence) if self.softmax == "trie" else ())
+        if unknown := set(self.evidence) - set(EVIDENCE):
+            raise ValueError(f"evidence must be some of {EVIDENCE}, not {', '.join(map(str, unknown))}")
         object.__setattr__(self, "mix_levels", tuple(float(level) for level in self.mix_levels))  # JSON has lists
         if self.mix_levels:
             if len(set(self.mix_levels)) < 2 or not all(0 <= level <= 1 for level in self.mix_levels):

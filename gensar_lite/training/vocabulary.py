@@ -101,14 +101,19 @@ class Vocabulary:
     `view_tokens[view]` is (N, L): the tokens of each item's identifier in that view.
     `level_slices[view]` gives, per level, the half-open range of token ids of the level's codebook.
     `tries[view]` holds the identifiers as a trie, `rank[view]` (N,) each item's leaf in it, `nodes[view]` (N, L) the
-    nodes on the way there. The first `num_written` tokens are words, behaviours and codes. The tokens after
+    nodes on the way there, `leaf_starts[view][l]` (n_{l+1} + 1,) the first leaf of each node of level l + 1. The first `num_written` tokens are words, behaviours and codes. The tokens after
     them are no words of any text: vectors of the first `num_remembered` items (item n is token `num_written + n`), and of the
     trie nodes that hold several of those. `node_tokens[view][l]` (n_{l+1},) is the token of each node of level l + 1; -1 for
     nodes of the first level, which their code describes in full, and for nodes of new items.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, table: IdentifierTable, num_remembered: int = 0, num_mixes: int = 0
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        table: IdentifierTable,
+        num_remembered: int = 0,
+        num_mixes: int = 0,
+        num_sources: int = 0,
     ) -> None:
         self.tokenizer = tokenizer
         self.pad = int(tokenizer.pad_token_id)
@@ -117,7 +122,11 @@ class Vocabulary:
         self.behaviours = {name: self.num_text + i for i, name in enumerate(BEHAVIOURS)}
         # one token for each mix that a conditioned model can be asked for; in inputs only
         self.mixes = self.num_text + len(BEHAVIOURS) + np.arange(num_mixes)
-        self.num_words = self.num_text + len(BEHAVIOURS) + num_mixes
+        # one vector for each source of evidence: its product with a state opens the source's gate
+        self.gates = slice(
+            self.num_text + len(BEHAVIOURS) + num_mixes, self.num_text + len(BEHAVIOURS) + num_mixes + num_sources
+        )
+        self.num_words = self.gates.stop
         starts = self.num_words + np.concatenate([[0], np.cumsum(table.codebook_sizes)])
         self.num_written = int(starts[-1])
         self.num_remembered = num_remembered
@@ -127,6 +136,7 @@ class Vocabulary:
         self.tries: dict[str, IdentifierTrie] = {}
         self.rank: dict[str, np.ndarray] = {}
         self.nodes: dict[str, np.ndarray] = {}
+        self.leaf_starts: dict[str, list[np.ndarray]] = {}
         for view, codes in table.codes.items():
             books = np.asarray(table.codebooks_of[view])
             self.view_tokens[view] = (starts[books] + codes).astype(np.int64)
@@ -134,6 +144,7 @@ class Vocabulary:
             trie = self.tries[view] = IdentifierTrie.build(codes)
             self.rank[view] = np.argsort(trie.items)
             self.nodes[view] = trie.paths(self.rank[view])
+            self.leaf_starts[view] = [np.append(0, np.cumsum(counts)) for counts in trie.leaf_counts()]
         self.node_tokens, self.size = self._number_nodes(table)
 
     def _number_nodes(self, table: IdentifierTable) -> tuple[dict[str, list[np.ndarray]], int]:

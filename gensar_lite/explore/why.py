@@ -1,0 +1,81 @@
+"""Figures of why tasks help or hurt each other: angles of gradients, and what codes know.
+
+Explained in notebook 08; the numbers come from `tradeoff.conflict` and `tradeoff.information`.
+"""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from gensar_lite.explore.style import GROUPS, INK, MARKERS, MUTED, SEQUENTIAL, style
+
+KINDS = {"layer": "Layers", "tokens": "Embeddings, by what they stand for"}
+
+
+def plot_conflict(conflict: pd.DataFrame, title: str = "Do the two tasks pull the weights apart?") -> Figure:
+    """Cosines between the gradients of both tasks, along training where a column `step` is given; one panel per kind.
+
+    The line is the mean over batches, the band their range. A single step is drawn as points with ranges.
+    """
+    with style():
+        figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+        for ax, (kind, name) in zip(axes, KINDS.items(), strict=True):
+            part = conflict[conflict["kind"] == kind].dropna(subset=["cosine"])
+            if "step" in conflict and conflict["step"].nunique() > 1:
+                _draw_along(ax, part)
+            else:
+                _draw_once(ax, part)
+            ax.axhline(0, color=INK, linewidth=0.8)
+            ax.set_title(name)
+        axes[0].set_ylabel("cosine of the gradients\n(below 0: they undo each other)")
+        figure.suptitle(title, x=0.01, ha="left", weight="bold")
+        return figure
+
+
+def _draw_along(ax: plt.Axes, part: pd.DataFrame) -> None:
+    for number, (group, rows) in enumerate(part.groupby("group", sort=False)):
+        along = rows.groupby("step")["cosine"].agg(["mean", "min", "max"])
+        colour, marker = GROUPS[number % len(GROUPS)], MARKERS[number % len(MARKERS)]
+        ax.plot(along.index, along["mean"], color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=group)
+        ax.fill_between(along.index, along["min"], along["max"], color=colour, alpha=0.08, linewidth=0)
+    ax.set_xlabel("training step")
+    ax.legend(loc="upper right", ncols=2, fontsize=8)
+    ax.grid(axis="y")
+
+
+def _draw_once(ax: plt.Axes, part: pd.DataFrame) -> None:
+    groups = list(dict.fromkeys(part["group"]))
+    found = part.groupby("group")["cosine"].agg(["mean", "min", "max"]).loc[groups]
+    place = np.arange(len(groups))
+    reach = [found["mean"] - found["min"], found["max"] - found["mean"]]
+    ax.errorbar(place, found["mean"], yerr=reach, fmt="o", color=GROUPS[0], ecolor=MUTED, capsize=3)
+    ax.set_xticks(place, groups, rotation=40, ha="right")
+    ax.grid(axis="y")
+
+
+def plot_information(information: pd.DataFrame, title: str = "What each code knows") -> Figure:
+    """A heat map of `tradeoff.information.code_information`: codes alone at the left, prefixes of both views at the right."""
+    with style():
+        figure, axes = plt.subplots(
+            1, 2, figsize=(10.5, 0.9 + 0.55 * information["label"].nunique() + 1.2), layout="constrained"
+        )
+        top = max(float(information["information"].max()), 0.05)
+        for ax, what in zip(axes, ("code", "prefix"), strict=True):
+            part = information[information["what"] == what]
+            named = part["of"].where(part["what"] == "code", part["of"] + " " + part["length"].astype(str))
+            table = part.assign(column=named).pivot(index="label", columns="column", values="information")
+            table = table[list(dict.fromkeys(named))]
+            sns.heatmap(
+                table, ax=ax, cmap=SEQUENTIAL, vmin=0, vmax=top, annot=True, fmt=".2f", linewidths=1.5, cbar=False
+            )
+            ax.set_title("One codebook alone" if what == "code" else "The first codes of an identifier")
+            ax.set_ylabel("")
+            ax.set_xlabel("codebook" if what == "code" else "view and number of codes")
+            ax.tick_params(axis="x", rotation=40)
+            ax.tick_params(axis="y", rotation=0)
+        figure.suptitle(f"{title} (adjusted mutual information: 0 chance, 1 all)", x=0.01, ha="left", weight="bold")
+        return figure
