@@ -12,13 +12,15 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 LAB_ARGS ?=
 BENCH_ARGS ?=
+APP_ARGS ?=
+STICK ?= stick
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 READY = $(VENV)/.ready
 TORCH = $$(grep '^torch==' constraints.txt)
 
-.PHONY: help setup demo test lint format lab bench bazaar clean
+.PHONY: help setup demo test lint format app docs stick lab bench bazaar clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +33,7 @@ demo: $(READY) ## run the whole line on the embedded store: identifiers, model, 
 
 test: $(READY) ## ruff, mypy and all tests (at most 10 minutes on 2 cores)
 	@$(MAKE) --no-print-directory lint; linted=$$?; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS); tested=$$?; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS); tested=$$?; \
 	if test $$linted != 0; then echo "ruff or mypy found something: see above, or make lint" >&2; fi; \
 	exit $$((linted || tested))
 
@@ -45,6 +47,23 @@ lint: $(READY) ## ruff and mypy only
 format: $(READY) ## lay the code out and repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+app: $(READY) ## the explorers as one page on this machine (trains a quick model once, where there is no runs/demo)
+	$(BIN)/gensar-lite app $(APP_ARGS)
+
+docs: $(READY) ## build the site, offline: docs/_build/html/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "The site: docs/_build/html/index.html"
+
+stick: $(READY) ## a folder for a workshop without a network: packages, the project, models and site where there are any
+	mkdir -p $(STICK)
+	git archive --format=zip --prefix=gensar_lite/ -o $(STICK)/gensar_lite.zip HEAD
+	$(BIN)/python .ci/requirements.py app tradeoff > $(STICK)/stick-requirements.txt
+	$(PIP) download -q -d $(STICK)/wheels --no-deps --index-url $(TORCH_INDEX) $(TORCH) || $(PIP) download -q -d $(STICK)/wheels --no-deps $(TORCH)
+	$(PIP) download -q -d $(STICK)/wheels --find-links $(STICK)/wheels -c constraints.txt -r $(STICK)/stick-requirements.txt
+	for folder in runs/demo runs/app; do if test -d $$folder; then mkdir -p $(STICK)/runs && cp -R $$folder $(STICK)/runs/; fi; done
+	if test -d docs/_build/html; then cp -R docs/_build/html $(STICK)/site; fi
+	@du -sh $(STICK)/*
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_ARGS)

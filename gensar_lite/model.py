@@ -21,7 +21,7 @@ from gensar_lite.config import RunConfig
 from gensar_lite.config import preset as preset_config
 from gensar_lite.data.dataset import ITEM_COLUMNS, Cases, Dataset, extend_catalogue
 from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
-from gensar_lite.decoding.beam import Beams, beam_search
+from gensar_lite.decoding.beam import Beams, BeamStep, beam_search
 from gensar_lite.decoding.queries import QueryWriter
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics
@@ -272,6 +272,7 @@ class GenSAR:
         exclude_seen: bool = False,
         items: Sequence[str] | None = None,
         category: str | None = None,
+        watch: Callable[[BeamStep], None] | None = None,
     ) -> pd.DataFrame:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
@@ -292,6 +293,7 @@ class GenSAR:
             min(max(num_beams, k), len(trie.items)),
             self.config.training.softmax,
             seen if exclude_seen else None,
+            watch,
         )
         return self._table(beams, TASK_VIEW[task], k, label)
 

@@ -1,9 +1,12 @@
 """Run the notebooks, keep their stored outputs stable in git, and tell when an output is out of date.
 
-    python notebooks/run.py [NOTEBOOK …]            execute in place (all numbered notebooks when none is named)
+    python notebooks/run.py [NOTEBOOK …]            execute in place
     python notebooks/run.py --fast [NOTEBOOK …]     execute with small sizes, keep nothing: does it run?
     python notebooks/run.py --check [NOTEBOOK …]    compare hashes: were the outputs made by these cells and this data?
     python notebooks/run.py --verify [NOTEBOOK …]   execute again and compare the outputs with the stored ones
+
+When none is named, all numbered notebooks and their solutions are meant; then `run.py` alone leaves out those that were
+executed with the present cells, data and package, so a run that was cut off goes on where it stopped (`--force`: none is left out).
 
 A notebook keeps its sizes in one cell tagged `parameters`. The small sizes stand in that cell's metadata, as
 `"fast": {"num_steps": 20}`; fast mode appends them to the cell. A cell tagged `varies` (timings, for instance)
@@ -36,6 +39,7 @@ FOLDER = Path(__file__).resolve().parent
 KEY = "gensar_lite"  # our own entry in a notebook's metadata
 IMAGE_TOLERANCE = 0.02  # mean difference of the pixels, of a full range of 1
 STATE_TYPE = "application/vnd.jupyter.widget-state+json"
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 VIEW_TYPE = "application/vnd.jupyter.widget-view+json"
 
 
@@ -103,6 +107,8 @@ def execute(notebook: NotebookNode, folder: Path = FOLDER, timeout: int = 1800) 
     # The order of sets is fixed; and the kernel, not the caller, chooses how figures are drawn.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     environment.pop("MPLBACKEND", None)
+    for name in THREADS:  # one thread: the same sums in the same order, and no slower for work this small
+        environment.setdefault(name, "1")
     resources = {"metadata": {"path": str(folder)}}
     client = NotebookClient(fresh, timeout=timeout, kernel_name="python3", record_timing=False, resources=resources)
     try:
@@ -245,42 +251,57 @@ def _same_picture(before: str, after: str) -> bool:
     return float(np.abs(left.astype(float) - right).mean()) / 255 <= IMAGE_TOLERANCE
 
 
+def current(path: Path) -> bool:
+    """Whether a notebook was executed with the present cells, data and package."""
+    notebook = read(path)
+    return not stale(notebook) and notebook.metadata[KEY] == hashes(notebook)
+
+
 def run(path: Path, mode: str = "full") -> str:
     """Do one thing with one notebook and return a line about it; NotebookError when it failed.
 
     `mode` is "full" (execute in place), "fast", "check" or "verify".
     """
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), _processor_seconds()
     notebook = read(path)
     if mode == "check":
         if reasons := stale(notebook):
             raise NotebookError(f"{'; '.join(reasons)}: run `python notebooks/run.py {path.name}`")
         older = notebook.metadata[KEY].get("package") != hashes(notebook)["package"]
         return "fresh" + (" (the package changed since; --verify compares)" if older else "")
-    done = execute(shrink(notebook) if mode == "fast" else notebook)
+    done = execute(shrink(notebook) if mode == "fast" else notebook, path.resolve().parent)
     if mode == "verify" and (changed := differences(notebook, done)):
         raise NotebookError("; ".join(changed))
     if mode == "full":
         done.metadata[KEY] = hashes(done)
         write(done, path)
-    return f"{mode}: {time.perf_counter() - started:.0f} s"
+    return f"{mode}: {time.perf_counter() - started:.0f} s, {_processor_seconds() - worked:.0f} s of a processor"
+
+
+def _processor_seconds() -> float:
+    """Processor time of all kernels that have ended; the number that tells on a busy machine."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all numbered notebooks beside this file")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all numbered notebooks and their solutions")
     modes = parser.add_mutually_exclusive_group()
     for mode in ("fast", "check", "verify"):
         modes.add_argument(f"--{mode}", dest="mode", action="store_const", const=mode, default="full")
+    parser.add_argument("--force", action="store_true", help="execute also what is up to date")
     options = parser.parse_args(arguments)
     failed = 0
-    for path in options.notebooks or numbered():
+    skip = options.mode == "full" and not options.notebooks and not options.force
+    for path in options.notebooks or [*numbered(), *numbered(FOLDER / "solutions")]:
+        name = f"{path.resolve().parent.name}/{path.name}"
         try:
-            print(f"{path.name}: {run(path, options.mode)}", flush=True)
+            print(f"{name}: {'up to date' if skip and current(path) else run(path, options.mode)}", flush=True)
         except NotebookError as error:
             failed += 1
-            print(f"{path.name}: {error}", file=sys.stderr, flush=True)
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
     return 1 if failed else 0
 
 

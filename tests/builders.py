@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 
+from gensar_lite.config import preset
 from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.identifiers.assignment import Layout
 from gensar_lite.identifiers.table import IdentifierTable
+from gensar_lite.model import GenSAR
+from gensar_lite.signals import embed
 from gensar_lite.training import t5
 from gensar_lite.training.inputs import InputEncoder, Inputs
 from gensar_lite.training.vocabulary import Vocabulary, train_tokenizer
@@ -97,3 +101,24 @@ def random_model(vocab_size: int, num_layers: int = 2, seed: int = 0, sharpness:
             bias = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight
             bias.copy_(torch.randn(bias.shape, generator=torch.Generator().manual_seed(seed)))
     return model
+
+
+KIT_SIZES = {"d_model": 32, "d_ff": 64, "vocab_size": 600, "batch_size": 48, "pseudo_queries_per_item": 2, "steps": 8}
+
+
+def make_kit(folder: Path) -> tuple[Path, Path, list[str]]:
+    """A run of the tiny store, what the explorers need besides it, and what was said meanwhile."""
+    from gensar_lite.explore.kit import prepare_kit
+
+    model, said = quick_tiny_model(), []
+    model.save(folder / "run")
+    prepare_kit(folder / "run", folder / "kit", say=said.append, method="pca", progress=False)
+    return folder / "run", folder / "kit", said
+
+
+def quick_tiny_model(seed: int = 0) -> GenSAR:
+    """A model of the tiny store that was trained for a moment; another seed has other identifiers."""
+    data = tiny_store()
+    table = random_table(data.items["item_id"].tolist(), seed=seed)
+    signals = embed(data, collaborative="als")
+    return GenSAR.fit(data, signals, table, config=preset("tiny", **KIT_SIZES), progress=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -35,6 +36,50 @@ def test_the_stored_outputs_are_fresh(path):
 def test_the_notebook_runs_at_small_sizes(path):
     done = runner.execute(runner.shrink(runner.read(path)), timeout=300)
     assert all(cell.execution_count for cell in runner.code_cells(done) if cell.source.strip())
+
+
+def words_of(notebook) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+BOX = ("What you will be able to do", "What you need to know", "Time", "The picture you will have made", "Words")
+
+
+@by_name
+def test_every_notebook_has_the_same_form(path):
+    notebook = runner.read(path)
+    text = "\n".join(words_of(notebook))
+    assert all(f"**{row}**" in words_of(notebook)[0] for row in BOX)
+    assert text.count("**Predict.**") >= 3
+    assert all(f"## {part}" in text for part in ("Recap", "Exercises", "References"))
+    exercises = [cell for cell in runner.code_cells(notebook) if "exercise" in runner.tags(cell)]
+    assert len(exercises) >= 2
+    assert text.count("<summary>Hint") >= 2 * len(exercises)
+    assert sum("self-check" in runner.tags(cell) for cell in runner.code_cells(notebook)) == 1
+
+
+@by_name
+def test_every_picture_is_told_in_words(path):
+    cells = runner.read(path).cells
+    drawn = [
+        place
+        for place, cell in enumerate(cells)
+        if cell.cell_type == "code" and any("image/png" in output.get("data", {}) for output in cell.outputs)
+    ]
+    assert drawn
+    for place in drawn:
+        after = "\n".join(cell.source for cell in cells[place + 1 : place + 3])
+        assert "*The picture in words.*" in after, f"the picture of cell {place} is not told in words below it"
+
+
+@by_name
+def test_files_that_a_notebook_names_are_there(path):
+    root, text = NOTEBOOKS.parent, "\n".join(words_of(runner.read(path)))
+    named = set(re.findall(r"`((?:gensar_lite|docs|data)/[\w/.]+)`", text))
+    assert any(name.startswith("gensar_lite/") for name in named)
+    assert not [name for name in named if not (root / name).exists()]
+    notebooks = re.findall(r"`((?:solutions/)?\d\d_\w+\.ipynb)`", text)
+    assert not [name for name in notebooks if not (NOTEBOOKS / name).is_file()]
 
 
 def parameters(source: str, **fast: object) -> nbformat.NotebookNode:
@@ -77,6 +122,23 @@ def test_two_full_runs_leave_the_same_file(small):
     assert runner.run(small, "verify").startswith("verify")
     assert runner.run(small, "check").startswith("fresh")
     assert not list(small.parent.glob(".*")), "a temporary file was left behind"
+
+
+def test_without_names_only_what_is_not_up_to_date_is_executed(small, monkeypatch, capsys):
+    other = small.with_name("08_other.ipynb")
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), other)
+    runner.run(other)
+    monkeypatch.setattr(runner, "FOLDER", small.parent)
+    monkeypatch.setattr(runner, "numbered", lambda folder=small.parent: sorted(folder.glob("[0-9][0-9]_*.ipynb")))
+    assert runner.main([]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "07_small.ipynb: full" in first
+    assert second.endswith("08_other.ipynb: up to date")
+    assert runner.current(small)
+    assert runner.main([]) == 0
+    assert capsys.readouterr().out.count("up to date") == 2
+    assert runner.main(["--force"]) == 0
+    assert "up to date" not in capsys.readouterr().out
 
 
 def test_fast_mode_sets_the_small_sizes_and_keeps_nothing(small):

@@ -104,6 +104,16 @@ def test_plot_map_counts_its_groups():
         plots.plot_map(np.zeros((3, 2)), ["a"])
 
 
+def test_an_order_keeps_the_colours_of_groups():
+    places = np.random.default_rng(0).random((30, 2))
+    few, many = ["tea"] * 5 + ["cup"] * 25, ["tea"] * 25 + ["cup"] * 5
+    colours = []
+    for labels in (few, many):
+        ax = plots.plot_map(places, labels, order=["cup", "tea", "absent"])
+        colours.append([tuple(c.get_facecolor()[0]) for c in ax.collections])
+    assert colours[0] == colours[1]
+
+
 def test_only_groups_that_lie_apart_are_named_on_the_map():
     rng = np.random.default_rng(0)
     places = rng.normal(size=(200, 2))

@@ -244,3 +244,12 @@ def test_duration_in_words():
         "1 h 00 min",
         "2 h 05 min",
     ]
+
+
+def test_the_ceiling_is_never_the_best(tmp_path):
+    content = metrics()
+    content["baselines"]["oracle"] = {"search": {p: values(0.9) for p in EVALUATION_PROTOCOLS["search"]}}
+    page = Page(write_report(tmp_path / "report.html", run(metrics=content), title="t").read_text(encoding="utf-8"))
+    rows = {row[0]["text"]: row[1:] for row in page.table("Search: ranked")[2:]}
+    assert not any(cell["bold"] for cell in rows["oracle"])
+    assert all(cell["bold"] for cell in rows["GenSAR"])

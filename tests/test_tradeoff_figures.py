@@ -77,7 +77,7 @@ def test_cheap_curves_stand_beside_the_sweep():
     assert {"sweep", "conditioned", "fusion with bm25"} <= set(texts_of(figure).split("\n"))
     with pytest.raises(ValueError, match="no cheap curve of semantic"):
         plot_cheap(reading.points, reading.volumes, GOALS, "shop", "semantic")
-    with pytest.raises(ValueError, match="no curve of a sweep"):
+    with pytest.raises(ValueError, match="no curve to draw among sweep"):
         plot_tradeoff(reading.points.iloc[:0], reading.specialists, GOALS)
 
 

@@ -78,9 +78,9 @@ def test_token_groups_cover_the_table_once() -> None:
 
 
 def test_information_of_codes_that_are_the_label_and_of_codes_that_are_chance() -> None:
-    table = random_table([f"i{n}" for n in range(400)], num_codes=8)
+    table = random_table([f"i{n}" for n in range(400)], num_codes=64)
     first = table.codes["semantic"][:, 0]
-    found = code_information(table, {"itself": first, "chance": np.random.default_rng(3).integers(8, size=400)})
+    found = code_information(table, {"itself": first, "chance": np.random.default_rng(3).integers(64, size=400)})
     value = found.set_index(["label", "what", "of", "length"])["information"]
     assert value["itself", "code", "m1", 1] == pytest.approx(1)
     assert value["itself", "prefix", "collaborative", 1] == pytest.approx(1)

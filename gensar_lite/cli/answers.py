@@ -14,6 +14,8 @@ def search(chosen: Namespace) -> None:
     """Search the store of a run."""
     if not chosen.query.strip():
         raise UsageError("the query is empty; type at least one word")
+    from gensar_lite.explore.answers import knows_a_word
+
     model = GenSAR.load(chosen.run)
     if not knows_a_word(model, chosen.query):
         tell(f"note: no word of {chosen.query!r} occurs in the store's items or queries; the answers are a guess")
@@ -53,17 +55,6 @@ def add_items(chosen: Namespace) -> None:
         print(f"  {row['item_id']}: {row['title']}  {row['semantic']}  {row['collaborative']}")
     if len(new) > 10:
         print(f"  and {len(new) - 10:,} more")
-
-
-def knows_a_word(model: GenSAR, query: str) -> bool:
-    """Whether some word of a query, or its stem, occurs in an item's text or in a query of the log."""
-    from gensar_lite.data.lexical import index_terms
-
-    terms = index_terms(query)
-    if not terms:
-        return False
-    texts = "\n".join([*model.data.item_texts, *model.data.log.queries]).lower()
-    return any(term in texts for term in terms)
 
 
 def _options(chosen: Namespace, model: GenSAR) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_answers(verbs)
     _add_results(verbs)
     _add_tradeoff(verbs)
+    _add_app(verbs)
     return parser
 
 
@@ -295,3 +296,18 @@ def _add_tradeoff(verbs) -> None:
     )
     how.add_argument("--metric", default="NDCG@10", help="metric that figures show")
     _json(tradeoff)
+
+
+def _add_app(verbs) -> None:
+    app = _verb(verbs, "app", "app:app", "serve the explorers as one page on this machine; Ctrl-C ends it")
+    app.add_argument(
+        "run", nargs="?", help="a run folder (without it: runs/demo, or a quick model that is trained once)"
+    )
+    app.add_argument("--kit", default="runs/app", help="folder for what the page needs besides the run, made once")
+    app.add_argument("--sweeps", default="sweeps", help="folder whose sweeps the trade-off explorer offers")
+    app.add_argument("--steps", type=positive, default=500, help="training steps of the quick model")
+    app.add_argument("--map", choices=MAPS[:2], default="umap", help="how the maps are drawn; pca is faster")
+    app.add_argument("--ip", default="127.0.0.1", help="address to serve on")
+    app.add_argument("--port", type=positive, default=8866, help="port to serve on")
+    app.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    app.add_argument("--prepare-only", action="store_true", help="make what the page needs, and end")

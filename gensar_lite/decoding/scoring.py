@@ -32,10 +32,9 @@ ITEMS_AT_ONCE = 8192
 
 
 class Level(NamedTuple):
-    """The nodes of a level of some prefix trees that need a state, R of them: tree, trie node, token and parent's row, (R,)
-    each; and of each candidate (Q, n) the row of its node, -1 where that needs none."""
+    """The nodes of a level of some prefix trees that need a state, R of them: trie node, token and parent's row, (R,) each;
+    and of each candidate (Q, n) the row of its node, -1 where that needs none."""
 
-    tree: np.ndarray
     node: np.ndarray
     token: np.ndarray
     parent: np.ndarray
@@ -60,8 +59,7 @@ def score_items(
     check_inputs(model, inputs)
     inputs = inputs.to(model.shared.weight.device)
     encoded = t5.encode(model, inputs)
-    masses = masses_of(vocabulary, view, inputs)
-    num_queries = len(encoded)
+    num_queries, masses = len(encoded), masses_of(vocabulary, view, inputs)
     order = np.argsort(vocabulary.rank[view][items], axis=1)  # neighbours in identifier order share prefixes
     ordered = np.take_along_axis(items, order, axis=1)
     scores = np.empty((num_queries, items.shape[1]), np.float32)
@@ -94,7 +92,6 @@ def _levels(vocabulary: Vocabulary, view: str, ordered: np.ndarray, softmax: str
     tokens, nodes = vocabulary.view_tokens[view][ordered], vocabulary.nodes[view][ordered]
     every = np.arange(len(ordered))
     root = Level(
-        every,
         np.zeros(len(ordered), np.int64),
         np.full(len(ordered), vocabulary.behaviour_of(view)),
         every,
@@ -115,7 +112,7 @@ def _levels(vocabulary: Vocabulary, view: str, ordered: np.ndarray, softmax: str
         if not new.any():
             break
         row = np.where(wanted, np.cumsum(new).reshape(new.shape) - 1, -1)
-        levels.append(Level(np.nonzero(new)[0], node[new], tokens[..., depth][new], levels[-1].row[new], row))
+        levels.append(Level(node[new], tokens[..., depth][new], levels[-1].row[new], row))
     return levels
 
 
@@ -128,10 +125,10 @@ def _score_trees(
     columns: slice,
     softmax: str,
     masses: NodeMasses | None,
-    first_query: int,
+    first_asker: int,
 ) -> Tensor:
-    """(B, n) scores of the candidates of B queries in trees of their own, or in one tree for all; `first_query` is the
-    first one's place among those that `masses` knows."""
+    """(B, n) scores of the candidates of B queries in trees of their own, or in one tree for all. The queries are
+    inputs number `first_asker` and following of those that `masses` are of."""
     model, device = decoder.model, decoder.query.device
     copies = decoder.num_queries // len(ordered)
     tokens = vocabulary.view_tokens[view][ordered[:, columns]]
@@ -156,9 +153,9 @@ def _score_trees(
             logprob, place = token_logprobs(model, states[depth + 1], end, normalisers[-1]), level.row
         else:
             first, last = vocabulary.level_slices[view][depth]
-            asker = first_query + (np.arange(copies)[:, None] + level.tree).ravel()
+            asker = decoder.queries[depth + 1].cpu().numpy() + first_asker
             logprob = code_logprobs(
-                model, vocabulary, view, depth, states[depth + 1], nodes, softmax, None, masses, asker, normaliser
+                model, vocabulary, view, depth, states[depth + 1], nodes, softmax, None, normaliser, masses, asker
             )
             place = np.where(level.row >= 0, level.row * (last - first) + tokens[..., depth] - first, -1)
         there = torch.from_numpy(place.ravel()).to(device)

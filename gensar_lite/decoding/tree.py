@@ -58,6 +58,7 @@ class TreeDecoder:
         self.seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.cross]  # per layer and level keys and values
         self.ancestors: list[Tensor] = []  # for each level above the lowest, the row that each lowest row descends from
         self.query = torch.arange(self.num_queries, device=encoded.device)
+        self.queries: list[Tensor] = []  # the query of each row of each level
 
     def extend(self, levels: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
         """States (R, D) of the rows of the next levels, given as (tokens, parents), in one pass."""
@@ -68,6 +69,7 @@ class TreeDecoder:
                 self.ancestors = [*(row[parent] for row in self.ancestors), parent]
             queries.append(self.query)
             above.append(self.ancestors)
+        self.queries += queries
         sizes = [len(tokens) for tokens, _ in levels]
         x = F.embedding(torch.cat([tokens for tokens, _ in levels]), self.model.shared.weight)
         grid = _grid(torch.cat(queries), self.num_queries)
@@ -139,12 +141,13 @@ def code_logprobs(
     nodes: np.ndarray,
     softmax: str,
     trie: IdentifierTrie | None = None,
+    normaliser: Tensor | None = None,
     masses: NodeMasses | None = None,
     asker: np.ndarray | None = None,
-    normaliser: Tensor | None = None,
 ) -> Tensor:
-    """(R, K) log-probabilities of a level's codes for states (R, D) at trie nodes (R,). `asker` (R,) are the inputs
-    whose `masses` count. With softmax "trie", -inf where a code leads nowhere; `normaliser` (R, 1) is that of the states with softmax "full", if it is at hand."""
+    """(R, K) log-probabilities of a level's codes for states (R, D) at trie nodes (R,). With softmax "trie", -inf
+    where a code leads nowhere; `normaliser` (R, 1) is that of the states with softmax "full", if it is at hand. `masses` are
+    what the store says of the inputs, `asker` (R,) the input that each row belongs to."""
     first, last = vocabulary.level_slices[view][level]
     if softmax != "trie":
         if normaliser is None:

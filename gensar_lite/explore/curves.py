@@ -11,10 +11,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gensar_lite.evaluation.protocols import PRIMARY
-from gensar_lite.explore.style import FAINT, GROUPS, INK, MUTED, OTHER, TASK_COLOURS, style
+from gensar_lite.explore.style import FAINT, GROUPS, INK, MARKERS, MUTED, OTHER, ROLES, TASK_COLOURS, new_axes, style
 
 PROTOCOL_TEXTS = {
     "uniform99": "against 99 items drawn uniformly",
@@ -25,6 +26,7 @@ PROTOCOL_TEXTS = {
     "adhoc_full": "without history, in the whole catalogue",
 }
 MINUS = "\N{MINUS SIGN}"
+LINE_COLOURS = {**ROLES, **TASK_COLOURS}
 
 
 def plot_metrics(
@@ -160,6 +162,104 @@ def plot_history(history: Sequence[Mapping[str, float]] | pd.DataFrame, title: s
                 )
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     return figure
+
+
+def plot_lines(
+    table: pd.DataFrame,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    log: tuple[str, ...] = (),
+    ax: Axes | None = None,
+) -> Axes:
+    """One line per column over the index of a table, each named at its right end.
+
+    `log` names the axes ("x", "y") drawn in powers of ten. Lines differ in colour, marker and dashes.
+    """
+    if not len(table) or not len(table.columns):
+        raise ValueError("there are no lines to draw: the table is empty")
+    with style():
+        ax = new_axes(ax, 6.4, 3.8)
+        ends = []
+        for place, name in enumerate(table.columns):
+            line = table[name].dropna()
+            colour = LINE_COLOURS.get(str(name), GROUPS[place % len(GROUPS)])
+            ax.plot(
+                line.index,
+                line,
+                color=colour,
+                linewidth=2,
+                linestyle=("-", "--", "-.", ":")[place % 4],
+                marker=MARKERS[place % len(MARKERS)] if len(line) <= 25 else None,
+                markersize=5,
+            )
+            ends.append((float(line.index[-1]), float(line.iloc[-1]), str(name)))
+        for axis in log:
+            getattr(ax, f"set_{axis}scale")("log")
+        if pd.api.types.is_integer_dtype(table.index) and len(set(np.diff(table.index))) == 1 and len(table) <= 12:
+            ax.set_xticks(table.index)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax.set_title(title)
+        ax.grid(axis="y", color=FAINT, linewidth=0.7)
+        ax.set_axisbelow(True)
+        if len(ends) > 1:
+            _name_ends(ax, ends)
+    return ax
+
+
+def _name_ends(ax: Axes, ends: list[tuple[float, float, str]]) -> None:
+    """Names beside the last points of lines, moved apart in the height of the axes where they would overlap."""
+    ax.get_xlim(), ax.get_ylim()  # the limits are not found before somebody asks
+    place = ax.transData.transform([(x, y) for x, y, _ in ends])
+    heights = ax.transAxes.inverted().transform(place)[:, 1]
+    below = -np.inf
+    for row in np.argsort(heights):
+        x, y, name = ends[row]
+        at = max(float(heights[row]), below + 0.07)
+        below = at
+        ax.annotate(
+            name,
+            (x, y),
+            xytext=(1.03, at),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 1},
+        )
+
+
+def plot_intervals(
+    comparison: pd.DataFrame, title: str = "Differences with their intervals", ax: Axes | None = None
+) -> Axes:
+    """Differences of one model to others with intervals over users, as `evaluation.significance.compare` gives them.
+
+    A filled point: the interval does not hold zero. One row for each opponent, task and protocol, in the order of the table.
+    """
+    if comparison.empty:
+        raise ValueError("there is no comparison to draw")
+    with style():
+        ax = new_axes(ax, 7.2, 0.42 * len(comparison) + 1.5)
+        ax.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 2)))
+        for at, row in enumerate(comparison.to_dict("records")):
+            sure = row["low"] > 0 or row["high"] < 0
+            colour = TASK_COLOURS.get(row["task"], INK)
+            ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2.2, solid_capstyle="butt")
+            ax.scatter(row["difference"], at, s=46, color=colour if sure else "white", edgecolors=colour, zorder=3)
+        labels = [f"{row['task']}, {row['protocol']}: {row['against']}" for row in comparison.to_dict("records")]
+        ax.set_yticks(range(len(labels)), labels)
+        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+        first = comparison.iloc[0]
+        ax.set(
+            xlabel=f"difference in {first['metric']} of {first['model']}, 95 % interval over users",
+            ylabel="compared with",
+        )
+        ax.set_title(title)
+        ax.spines["left"].set_visible(False)
+    return ax
 
 
 def _curve_colour(name: str, place: int) -> str:

@@ -72,6 +72,7 @@ def plot_map(
     title: str = "Items by their vectors",
     highlight: Mapping[int, str] | None = None,
     legend: bool = True,
+    order: Sequence[str] = (),
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
@@ -80,14 +81,15 @@ def plot_map(
 
     `vectors` (N, D), or places (N, 2) from `map_vectors`. `labels` (N,) are group names, such as
     `category_of` gives; the twelve largest groups are told apart, the others are grey. `highlight` names
-    single items: item number -> text.
+    single items: item number -> text. Groups named in `order` take the first colours, so that two maps can be compared.
     """
     vectors, groups = np.asarray(vectors), np.asarray(labels, dtype=object)
     if len(vectors) != len(groups):
         raise ValueError(f"{len(vectors)} vectors and {len(groups)} labels; give one label per vector")
     places = vectors if vectors.shape[1] == 2 else map_vectors(vectors, method, seed)
     counts = pd.Series(groups).value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    shown = [g for g in counts.index if g != NO_CATEGORY][: len(MARKERS)]
+    ordered = [g for g in order if g in counts.index] + [g for g in counts.index if g not in set(order)]
+    shown = [g for g in ordered if g != NO_CATEGORY][: len(MARKERS)]
     size = float(np.clip(16_000 / max(len(places), 1), 5, 40))
     halo = [patheffects.withStroke(linewidth=3, foreground=PAPER)]
     with style():

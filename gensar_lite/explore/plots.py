@@ -1,8 +1,10 @@
-"""The figures of the package, each a function that returns axes or a figure; see `maps`, `codes`, `curves`, `tradeoff` and `why`."""
+"""The figures of the package, each a function that returns axes or a figure; see the modules they come from."""
 
+from gensar_lite.explore.beams import plot_beam_tree
 from gensar_lite.explore.codes import plot_code_categories, plot_code_tree, plot_code_use
-from gensar_lite.explore.curves import plot_history, plot_metrics
+from gensar_lite.explore.curves import plot_history, plot_intervals, plot_lines, plot_metrics
 from gensar_lite.explore.maps import category_of, map_vectors, plot_map
+from gensar_lite.explore.quantising import plot_codes
 from gensar_lite.explore.store_map import plot_store_map
 from gensar_lite.explore.tradeoff import plot_cheap, plot_gains, plot_tradeoff
 from gensar_lite.explore.why import plot_conflict, plot_information
@@ -10,14 +12,18 @@ from gensar_lite.explore.why import plot_conflict, plot_information
 __all__ = [
     "category_of",
     "map_vectors",
+    "plot_beam_tree",
     "plot_cheap",
     "plot_code_categories",
     "plot_code_tree",
     "plot_code_use",
+    "plot_codes",
     "plot_conflict",
     "plot_gains",
     "plot_history",
     "plot_information",
+    "plot_intervals",
+    "plot_lines",
     "plot_map",
     "plot_metrics",
     "plot_store_map",

@@ -139,8 +139,9 @@ def _task_table(task: str, rankers: Mapping[str, Mapping[str, Any]], own: set[st
     protocols = [p for p in EVALUATION_PROTOCOLS[task] if any(p in v for v in served.values())]
     primary, metric = PRIMARY[task]
     order = sorted(served, key=lambda n: -served[n].get(primary, {}).get(metric, -1.0))
+    rivals = [values for name, values in served.items() if name != "oracle"]  # the ceiling is no competitor
     best = {
-        (p, m): max((round(v[p][m], 3) for v in served.values() if p in v and m in v[p]), default=None)
+        (p, m): max((round(v[p][m], 3) for v in rivals if p in v and m in v[p]), default=None)
         for p in protocols
         for m in METRICS
     }
@@ -150,7 +151,10 @@ def _task_table(task: str, rankers: Mapping[str, Mapping[str, Any]], own: set[st
         for p in protocols:
             for m in METRICS:
                 value = served[name].get(p, {}).get(m)
-                cells[p][m] = {"value": value, "best": value is not None and round(value, 3) == best[p, m]}
+                cells[p][m] = {
+                    "value": value,
+                    "best": name != "oracle" and value is not None and round(value, 3) == best[p, m],
+                }
         rows.append({"name": name, "own": name in own, "cells": cells})
     return {
         "name": task,

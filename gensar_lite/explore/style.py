@@ -24,7 +24,7 @@ ROLES = {
     "shared": "#33363d",
     "semantic": "#0072b2",
     "collaborative": "#e69f00",
-    "joint": "#009e73",
+    "joint": "#9be3c4",
     "random": "#7d7d7d",
 }
 TASK_COLOURS = {"search": ROLES["semantic"], "recommendation": ROLES["collaborative"]}
@@ -90,6 +90,8 @@ _SETTINGS: Any = {
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the style of the package inside this block, and leave the caller's settings as they were."""
+    # a notebook's backend turns itself on at first use; inside the block its settings would be undone at the end
+    plt.draw_if_interactive()
     with mpl.rc_context(_SETTINGS):
         yield
 

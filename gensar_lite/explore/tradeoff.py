@@ -6,6 +6,7 @@ is no interval, and the figure says so.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -26,16 +27,22 @@ ONE_SEED = "one seed: no intervals"
 DATASETS_A_ROW = 3
 
 
-def plot_tradeoff(points: pd.DataFrame, specialists: pd.DataFrame, goals: Goals, title: str | None = None) -> Figure:
+def plot_tradeoff(
+    points: pd.DataFrame,
+    specialists: pd.DataFrame,
+    goals: Goals,
+    title: str | None = None,
+    curves: Sequence[str] = ("sweep",),
+) -> Figure:
     """The curves of a sweep, one panel per data set: recommendation to the right, search upward.
 
-    `points` is the table of `points_table` (only curve "sweep" is drawn), `specialists` that of
+    `points` is the table of `points_table` (the kinds of `curves` are drawn), `specialists` that of
     `specialists_table`. Filled markers are on the front of validation, a ring marks the place that validation
     chooses, crosses are intervals over users, dotted lines the best specialist of each task.
     """
-    points = points[points["curve"] == "sweep"]
+    points = points[points["curve"].isin(curves)]
     if points.empty:
-        raise ValueError("there is no curve of a sweep to draw")
+        raise ValueError(f"there is no curve to draw among {', '.join(curves)}")
     labels = list(pd.unique(points["data"]))
     names = list(dict.fromkeys(describe_choice(row) for row in points.to_dict("records")))
     columns = min(len(labels), DATASETS_A_ROW)

@@ -21,7 +21,7 @@ from gensar_lite.training.vocabulary import Vocabulary
 
 class Branches(NamedTuple):
     """The P children of R nodes of one level: `row` (P,) numbers the node, `code` (P,) is the child's code. Pairs `own`
-    (Q,) have a node vector, `token` (Q,). `evidence` (P, S), or (B, P, S) for B inputs at the same nodes, are the log-masses that
+    (Q,) have a node vector, `token` (Q,). `evidence` (P, S) are the log-masses that
     S sources give the children."""
 
     row: Tensor
@@ -44,7 +44,7 @@ def branch(
     asker: np.ndarray | None = None,
 ) -> Branches:
     """The children of nodes (R,) of a level (0: the root). `trie` is the one that numbers the nodes, if it is a part of the
-    view's. `asker` (R,) or (B, R) are the inputs whose `masses` count at each node."""
+    view's. `asker` (R,) are the inputs whose `masses` count at each node."""
     whole = vocabulary.tries[view]
     if trie is not None and trie.origin is not None:
         nodes = trie.origin[level][nodes]
@@ -54,7 +54,7 @@ def branch(
     code = whole.codes[level][child].astype(np.int64)
     known = np.zeros((len(row), 0), np.float32)
     if masses is not None and asker is not None:
-        known = masses(level, asker[..., row], child)
+        known = masses(level, asker[row], child)
     return Branches(*(torch.from_numpy(part) for part in (row, code, own, token[own], known)))
 
 

@@ -95,4 +95,4 @@ def _fit(parts: torch.Tensor, row: torch.Tensor, right: torch.Tensor) -> list[fl
 
     with torch.enable_grad():
         optimiser.step(closure)  # type: ignore[no-untyped-call]
-    return [max(float(value), 0.0) for value in strength]
+    return [max(float(value), 0.0) for value in strength.detach()]

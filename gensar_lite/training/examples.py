@@ -100,10 +100,10 @@ class Examples:
         base = encoder.base
         every = np.arange(data.num_items)
         pseudo = encoder.with_behaviour("<S_Q>", self.vocabulary.encode(pseudo_queries[0], encoder.max_text))
-        self.first_pseudo = first_pseudo = len(encoder.store)
+        first_pseudo = len(encoder.store)
         self.log = data.log
         # the last row: no query
-        self.terms = evidence.terms([*data.log.queries, *pseudo_queries[0], ""])
+        self.terms = evidence.terms([*data.log.queries, ""])
         first_identifier = first_pseudo + len(pseudo)
         self.store = Sequences.stack(
             [encoder.store, pseudo, *(encoder.identifier_segments(every, view) for view in VIEWS)]
@@ -232,15 +232,13 @@ class Examples:
         return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets, choices)
 
     def _evidence(self, table: np.ndarray) -> tuple[Masses, ...]:
-        """What the store says of the inputs of a chunk."""
+        """What the store says of the inputs of a chunk. Pseudo-queries come from item texts, whose words would give the answer
+        away: they teach what queries mean."""
         if not self.evidence.sources:
             return ()
         _, start, stop, tail, *_ = table
-        typed, written = tail - self.encoder.base["query"], tail - self.first_pseudo
-        num_typed, none = len(self.log.queries), self.terms.shape[0] - 1
-        is_typed = (typed >= 0) & (typed < num_typed)
-        is_written = (written >= 0) & (written < none - num_typed)
-        row = np.select([is_typed, is_written], [typed, num_typed + written], none)
+        query, none = tail - self.encoder.base["query"], len(self.log.queries)
+        row = np.where((query >= 0) & (query < none), query, none)
         example, event = self.encoder.history_rows(start, stop)
         user = np.where(stop > start, self.log.user[np.minimum(stop, len(self.log) - 1)], -1)
         return self.evidence.ask(len(start), self.terms[row], (example, self.log.item[event]), user)

@@ -27,7 +27,7 @@ class TrainingConfig:
     vocab_size: int = 4_500  # text tokens when the tokenizer is trained here
 
     history: str = "pooled"  # "pooled": one position per event; "tokens": every token a position, as in the paper
-    max_events: int = 20
+    max_events: int = 50
     item_memory: bool = True  # pooled events also hold a vector of the item itself, which codes only approximate
     max_text: int = 32  # tokens of an item text or query that the encoder reads
     max_target_text: int = 12  # tokens of a text that the decoder is taught to write
@@ -52,12 +52,12 @@ class TrainingConfig:
 
     look_ahead: float = 0.3  # chance that the target of next_item is not the next click but one a few events later
 
-    steps: int = 900
+    steps: int = 600
     batch_size: int = 384
     learning_rate: float = 5e-3
     warmup: float = 0.05
     weight_decay: float = 0.0
-    validate_every: int = 300
+    validate_every: int = 200
     patience: int = 4  # validations without a better value before training stops
 
     def __post_init__(self) -> None:

@@ -1,0 +1,31 @@
+"""The verb that serves the explorers as a page."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from gensar_lite.cli.output import tell
+
+
+def app(chosen: Namespace) -> None:
+    """Make what is missing, serve the page until it is interrupted."""
+    from gensar_lite.explore.serve import check_packages, check_port, serving, wait_until_up
+
+    check_packages()
+    if not chosen.prepare_only:
+        check_port(chosen.ip, chosen.port)
+    from gensar_lite.explore.kit import prepare_kit
+
+    run = prepare_kit(chosen.run, chosen.kit, chosen.steps, tell, chosen.map)
+    if chosen.prepare_only:
+        return
+    call = (
+        f"from gensar_lite.explore.widgets import open_page\nopen_page({str(run)!r}, {chosen.kit!r}, {chosen.sweeps!r})"
+    )
+    with serving(call, chosen.port, chosen.ip, not chosen.no_browser) as server:
+        wait_until_up(server, chosen.ip, chosen.port)
+        tell(f"The explorers: http://{chosen.ip}:{chosen.port}/ (Ctrl-C ends)")
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            tell("Ended.")
