@@ -29,7 +29,7 @@ from gensar_lite.training.doc2query import Doc2Query
 from gensar_lite.training.examples import CodeChunk, Examples
 
 # seconds of training, and steps by which the speed is found
-SIZES = {"smoke": (1, 2), "laptop": (100, 12), "large": (900, 30)}
+SIZES = {"smoke": (1, 2), "laptop": (30, 8), "large": (900, 30)}
 BATCH, VALIDATIONS = 256, 4
 SHAPE = {"d_model": 64, "num_layers": 1, "num_heads": 4, "d_ff": 128, "dropout": 0.0, "batch_size": BATCH}
 FORMS = {
