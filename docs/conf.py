@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import shutil
@@ -77,7 +78,9 @@ def copy_notebooks() -> None:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         for path in sorted((ROOT / folder).glob("[0-9][0-9]_*.ipynb")):
-            shutil.copy(path, target)
+            content = json.loads(path.read_text(encoding="utf-8"))
+            content["metadata"].setdefault("language_info", {"name": "python"})["pygments_lexer"] = "ipython3"
+            (target / path.name).write_text(json.dumps(content), encoding="utf-8")
 
 
 def write_api() -> None:

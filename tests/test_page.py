@@ -5,8 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
 from base64 import b64decode
 from pathlib import Path
 
@@ -219,19 +225,24 @@ def test_without_a_run_a_quick_model_is_trained_once(tmp_path, monkeypatch):
     assert prepare_kit(say=said.append, method="pca") == Path("runs/app/model")
     assert (trained, said) == ([7], [])
     assert find_kit().line is not None
+    config = Path("runs/app/model/config.json")  # a quick model of another version is no obstacle
+    config.write_text(config.read_text().replace('"seed"', '"seed_of_tomorrow"', 1))
+    prepare_kit(steps=8, say=said.append, method="pca", progress=False)
+    assert trained == [7, 8]
+    assert "runs/app/model was made by another version" in said[0]
+    assert find_kit().line is not None
     quick_tiny_model(seed=1).save("runs/demo")  # what `make demo` leaves is preferred, and has a kit of its own
     assert find_kit().line is None
     prepare_kit(say=said.append, method="pca", progress=False)
     assert find_kit().run == Path("runs/demo")
     assert find_kit().line is not None
-    assert trained == [7]
+    assert trained == [7, 8]
 
 
 def test_the_command_says_what_is_wrong(tmp_path, runs, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["app", "nothing", "--prepare-only"]) == 1
     assert "nothing is not a run folder (no config.json)" in capsys.readouterr().err
-    import socket
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -246,11 +257,34 @@ def test_the_command_says_what_is_wrong(tmp_path, runs, monkeypatch, capsys):
 
 def test_a_missing_package_names_its_extra(tmp_path):
     """Explorers imported where anywidget is not installed."""
-    import subprocess
-    import sys
 
     (tmp_path / "anywidget.py").write_text("raise ModuleNotFoundError('No module named anywidget')")
     code = "import sys; sys.path.insert(0, sys.argv[1])\nimport gensar_lite.explore.widgets"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert 'the explorers need anywidget: pip install "gensar_lite[app]"' in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_ended(runs, ending, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "gensar_lite", "app", str(runs[0]), "--kit", str(runs[1]), "--no-browser"]
+    with open(tmp_path / "said", "wb") as said:
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        server = subprocess.Popen([*command, f"--port={port}"], stderr=said, cwd=tmp_path, env=environment)
+    try:
+        serve.wait_until_up(server, "127.0.0.1", port, 120)
+        until = time.monotonic() + 30
+        while b"The explorers: http://127.0.0.1" not in (tmp_path / "said").read_bytes() and time.monotonic() < until:
+            time.sleep(0.2)
+        server.send_signal(ending)
+        assert server.wait(30) == 0
+    finally:
+        server.kill()
+    assert (tmp_path / "said").read_text().endswith("Ended.\n")
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0, "the page's server outlived the command"

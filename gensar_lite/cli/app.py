@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from argparse import Namespace
 
 from gensar_lite.cli.output import tell
@@ -22,6 +23,7 @@ def app(chosen: Namespace) -> None:
     call = (
         f"from gensar_lite.explore.widgets import open_page\nopen_page({str(run)!r}, {chosen.kit!r}, {chosen.sweeps!r})"
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server ends with us, however we are ended
     with serving(call, chosen.port, chosen.ip, not chosen.no_browser) as server:
         wait_until_up(server, chosen.ip, chosen.port)
         tell(f"The explorers: http://{chosen.ip}:{chosen.port}/ (Ctrl-C ends)")

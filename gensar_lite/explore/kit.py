@@ -8,6 +8,7 @@ but the run itself lies in one folder and is made anew when the run's weights ha
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -84,13 +85,16 @@ def prepare_kit(
     kit = Path(kit)
     found = find_run(run, kit)
     started = time.perf_counter()
-    if found is None:
-        say("No trained model yet (`make demo` would make a better one): a quick one is trained, some two minutes.")
-        quick_model(steps, progress).save(kit / "model")
-        found = kit / "model"
+    own = kit / "model"
+    if found is None or (found == own and not _can_load(own)):
+        why = "No trained model yet" if found is None else f"{own} was made by another version"
+        say(f"{why} (`make demo` would make a better one): a quick model is trained, some two minutes.")
+        shutil.rmtree(own, ignore_errors=True)
+        quick_model(steps, progress).save(own)
+        found = own
     if _is_current(kit, found):
         return found
-    model = GenSAR.load(found)
+    model = _load(found)
     (kit / "kit.json").unlink(missing_ok=True)
     for number, (name, mix) in enumerate(ENDS.items(), start=1):
         say(f"Fine-tune {number} of 2 for the mix slider: {name} …")
@@ -160,6 +164,14 @@ def measure_line(parent: GenSAR, line: WeightLine, out: Path) -> None:
         (folder / "runs" / "line").mkdir(parents=True)
         ranks.to_parquet(folder / "runs" / "line" / "ranks.parquet", index=False, compression="zstd")
         write_results(folder, tidy([finished]))
+
+
+def _can_load(run: Path) -> bool:
+    try:
+        _load(run)
+    except DataError:
+        return False
+    return True
 
 
 def _load(run: Path) -> GenSAR:

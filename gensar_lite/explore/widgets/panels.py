@@ -80,8 +80,13 @@ class Explorer(widgets.VBox):
 
 
 def first_upper(sentence: str) -> str:
-    """A sentence that begins with a capital letter and ends with a full stop."""
-    return sentence[:1].upper() + sentence[1:] + ("" if sentence.endswith((".", "!", "?")) else ".")
+    """A sentence that begins with a capital letter (where it begins with a word) and ends with a full stop."""
+    word = sentence.split(" ", 1)[0]
+    return (
+        (sentence[:1].upper() if word.isalpha() else sentence[:1])
+        + sentence[1:]
+        + ("" if sentence.endswith((".", "!", "?")) else ".")
+    )
 
 
 def escape(value: Any) -> str:
