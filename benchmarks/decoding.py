@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from harness import alternate, clock_of, finish, matrix_rate, parse
 from worlds import LEVELS, SHAPES, VOCABULARY, World, make_world
 
@@ -107,6 +108,7 @@ def main() -> None:
                 "share": ratio / ceiling,
                 "ratio of the best": seconds["generate"]["min"] / seconds["ours"]["min"],
                 "G multiply-adds/s": rate / 1e9,
+                "by F.linear": matrix_rate(960, SHAPES[shape][0], 2048, dtype, arguments.device, F.linear) / 1e9,
                 "largest difference": float(np.abs(scores["generate"] - scores["ours"]).max()),
             }
         )

@@ -71,7 +71,9 @@ def alternate(
     }
 
 
-def matrix_rate(rows: int, width: int, inner: int, dtype: torch.dtype, device: str) -> float:
+def matrix_rate(
+    rows: int, width: int, inner: int, dtype: torch.dtype, device: str, product: Callable = linear
+) -> float:
     """Multiply-adds per second of matrix products (rows, width) x (width, inner), the best of ten tries."""
     left = torch.rand(rows, width, dtype=dtype, device=device)
     right = torch.rand(inner, width, dtype=dtype, device=device)
@@ -80,7 +82,7 @@ def matrix_rate(rows: int, width: int, inner: int, dtype: torch.dtype, device: s
         for _ in range(10):
             start = time.process_time() if device == "cpu" else time.perf_counter()
             for _ in range(10):
-                linear(left, right)
+                product(left, right)
             if device != "cpu":
                 torch.cuda.synchronize()
             best = min(best, (time.process_time() if device == "cpu" else time.perf_counter()) - start)

@@ -24,14 +24,23 @@ import gensar_lite as gl
 from gensar_lite.config import preset
 from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.model import GenSAR, load_or_train_tokenizer
+from gensar_lite.model import GenSAR
 from gensar_lite.training.doc2query import Doc2Query
 from gensar_lite.training.examples import CodeChunk, Examples
+from gensar_lite.training.weights import load_or_train_tokenizer
 
 # seconds of training, and steps by which the speed is found
-SIZES = {"smoke": (1, 2), "laptop": (100, 12), "large": (900, 30)}
+SIZES = {"smoke": (1, 2), "laptop": (30, 8), "large": (900, 30)}
 BATCH, VALIDATIONS = 256, 4
-SHAPE = {"d_model": 64, "num_layers": 1, "num_heads": 4, "d_ff": 128, "dropout": 0.0, "batch_size": BATCH}
+SHAPE = {
+    "d_model": 64,
+    "num_layers": 1,
+    "num_heads": 4,
+    "d_ff": 128,
+    "dropout": 0.0,
+    "batch_size": BATCH,
+    "max_events": 20,
+}
 FORMS = {
     "pooled": {"history": "pooled", "softmax": "trie"},
     "tokens": {"history": "tokens", "softmax": "trie"},
@@ -46,8 +55,8 @@ class Timed(GenSAR):
     clock: Callable[[], float]
     measured = True
 
-    def validator(self, data: Dataset, num_cases: int = 500) -> Callable:
-        validate = super().validator(data, num_cases)
+    def validator(self, data: Dataset, *options: Any) -> Callable:
+        validate = super().validator(data, *options)
         self.away = 0.0
         self.marks: list[tuple[float, dict]] = []
         begin = self.clock()
@@ -97,12 +106,18 @@ def train_peer(data: Dataset, signals: gl.Signals, table: Any, steps: int, every
     """A plain T5 of the same shape by `Seq2SeqTrainer`, with the paper's learning rate and schedule."""
     config = preset("tiny", 0, **SHAPE, **FORMS["tokens, full"])
     model = Timed(
-        data, signals, table, load_or_train_tokenizer([*data.item_texts, *data.log.queries], config), None, config
+        data,
+        signals,
+        table,
+        load_or_train_tokenizer([*data.item_texts, *data.log.queries], config.training),
+        None,
+        config,
     )
     items = np.arange(data.num_items)
     num = config.training.pseudo_queries_per_item
     written = Doc2Query.fit(data).sample(items, num, 0)
-    examples = Examples(data, model.encoder, (written, np.repeat(items, num)), config.training, 0)
+    pseudo = written, np.repeat(items, num)
+    examples = Examples(data, model.encoder, model.asker.evidence, pseudo, config.training, 0)
     with tempfile.TemporaryDirectory() as folder:
         settings = Seq2SeqTrainingArguments(
             folder, max_steps=steps, per_device_train_batch_size=BATCH, learning_rate=1e-3, lr_scheduler_type="cosine",

@@ -65,8 +65,8 @@ PRESETS = {
             collaborative_dims=0.35,
             pseudo_queries_per_item=40,
             learning_rate=4e-3,
-            steps=1_200,
-            validate_every=300,
+            steps=500,
+            validate_every=250,
         ),
     ),
     "paper": RunConfig(

@@ -22,12 +22,3 @@ def test_smallest_size(name: str, tmp_path: Path) -> None:
     assert all(rows for rows in content["tables"].values())
     if name == "decoding":
         assert all(row["largest difference"] < 1e-3 for row in content["tables"]["Beam search"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["training", "rqvae", "line"])
-def test_smallest_size_of_the_long_ones(name: str, tmp_path: Path) -> None:
-    command = [sys.executable, FOLDER / f"{name}.py", "--size", "smoke", "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert all(json.loads((tmp_path / f"{name}.json").read_text())["tables"].values())

@@ -404,5 +404,6 @@ def test_a_t5_checkpoint_serves_as_backbone(model: GenSAR, signals: Signals, sav
 def test_a_catalogue_of_many_chunks_is_scored_as_one(model: GenSAR, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = model.data.cases("search", "test").take(slice(0, 5))
     whole = model.score(cases, None)
-    monkeypatch.setattr("gensar_lite.model.ITEMS_AT_ONCE", 16)
+    monkeypatch.setattr("gensar_lite.decoding.scoring.ITEMS_AT_ONCE", 16)
+    monkeypatch.setattr("gensar_lite.decoding.scoring.ROWS_AT_ONCE", 30)
     np.testing.assert_allclose(model.score(cases, None), whole, rtol=1e-4, atol=1e-4)

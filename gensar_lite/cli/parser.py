@@ -161,14 +161,16 @@ def _add_run(verbs) -> None:
     run.add_argument(
         "--strategy",
         default="gensar",
-        help="which identifiers: gensar, semantic, collaborative, fused, unshared, collaborative-prefix, random",
+        help="which identifiers: gensar, semantic, collaborative, fused, unshared, bi-encoder, collaborative-prefix, semantic-prefix, asymmetric, random",
     )
     run.add_argument("--seed", type=int, default=0, help="the model's seed")
     run.add_argument(
         "--text-encoder", default="tfidf", help="tfidf, a sentence-transformers name or path, or an .npy file"
     )
     run.add_argument("--collaborative", default="sequential", help="sequential, als, sequential-text, or an .npy file")
-    run.add_argument("--quantiser", choices=("rqvae", "kmeans"), default="rqvae", help="how vectors become codes")
+    run.add_argument(
+        "--quantiser", choices=("rqvae", "kmeans", "faiss"), default="rqvae", help="how vectors become codes"
+    )
     run.add_argument(
         "--history",
         choices=("tokens", "pooled"),
@@ -177,6 +179,12 @@ def _add_run(verbs) -> None:
     )
     run.add_argument(
         "--mix", type=share, default=None, help="share of recommendation in training (default: the preset's)"
+    )
+    run.add_argument(
+        "--evidence",
+        type=lambda text: tuple(part for part in text.split(",") if part != "none"),
+        default=None,
+        help="what the store is asked about an input: words, neighbours, likeness, several with commas, or none (default: the preset's)",
     )
     run.add_argument("--steps", type=positive, default=None, help="training steps (default: the preset's)")
     run.add_argument("--backbone", default=None, help="a T5-family checkpoint to start from, by name or path")

@@ -25,7 +25,7 @@ def run(chosen: Namespace) -> None:
         raise UsageError(f"--examples must not be negative, not {chosen.examples}")
     changes = {
         name: getattr(chosen, name)
-        for name in ("history", "mix", "steps", "backbone")
+        for name in ("history", "mix", "evidence", "steps", "backbone")
         if getattr(chosen, name) is not None
     }
     config = preset(

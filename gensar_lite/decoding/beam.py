@@ -227,7 +227,10 @@ def _best_children(
     size = max(int(np.diff(start).max()), 1)
     grid = total.new_full((num_queries * size,), -torch.inf)
     grid[torch.from_numpy(query * size + columns).to(scores.device)] = total
-    best, column = grid.view(num_queries, size).topk(min(num_beams, size), dim=1)
+    grid = grid.view(num_queries, size)
+    column = grid.topk(min(num_beams, size), dim=1).indices.sort(dim=1).values
+    best, order = grid.gather(1, column).sort(dim=1, descending=True, stable=True)  # equals in the order of the trie
+    column = column.gather(1, order)
     pair = np.minimum(start[:-1, None] + column.cpu().numpy(), max(len(beam) - 1, 0))
     if not len(beam):
         nothing = np.zeros(pair.shape, np.int64)
