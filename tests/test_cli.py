@@ -182,6 +182,9 @@ def test_strangers_large_k_and_unknown_words_are_answered_with_a_note(finished, 
 
 def test_wrong_usage_is_2(finished, store, capsys, tmp_path):
     assert "empty" in failed(capsys, ["search", str(finished), "  "], 2)
+    assert "evidence must be some of" in failed(
+        capsys, ["run", "--data", str(store), "--out", str(tmp_path / "x"), "--evidence", "stars"], 2
+    )
     assert "unknown strategy 'none'" in failed(
         capsys, ["run", "--data", str(store), "--out", str(tmp_path / "x"), "--strategy", "none"], 2
     )

@@ -28,15 +28,18 @@ def run(chosen: Namespace) -> None:
         for name in ("history", "mix", "evidence", "steps", "backbone")
         if getattr(chosen, name) is not None
     }
-    config = preset(
-        chosen.preset,
-        chosen.seed,
-        strategy=chosen.strategy,
-        quantiser=chosen.quantiser,
-        text_encoder=chosen.text_encoder,
-        collaborative=chosen.collaborative,
-        **changes,
-    )
+    try:
+        config = preset(
+            chosen.preset,
+            chosen.seed,
+            strategy=chosen.strategy,
+            quantiser=chosen.quantiser,
+            text_encoder=chosen.text_encoder,
+            collaborative=chosen.collaborative,
+            **changes,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     metrics = gensar_lite.pipeline.run(
         load_dataset(chosen.data),
         config,
