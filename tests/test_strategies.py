@@ -253,3 +253,12 @@ def test_asymmetric_takes_the_prefix_of_the_signal_that_recommends_better(store_
 def test_faiss_wants_powers_of_two():
     with pytest.raises(DataError, match="powers of two"):
         _learn("semantic", "faiss", num_codes=10)
+
+
+def test_a_strategy_with_a_strange_codebook_is_refused(monkeypatch):
+    monkeypatch.setattr(module, "_STRATEGIES", dict(module._STRATEGIES))
+    register_strategy("strange")(
+        lambda shared, specific: {view: ["x1", "s1"] for view in ("semantic", "collaborative")}
+    )
+    with pytest.raises(DataError, match="not 'x1'"):
+        _learn("strange")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers.assignment import Layout
 from gensar_lite.identifiers.table import VIEWS
 from gensar_lite.signals.signals import Signals
@@ -148,8 +149,13 @@ def plan(views: dict[str, list[str]], widths: dict[str, int], num_codes: int) ->
 
     Returns: the layout and the signals that it uses, in the order of their spans.
     """
+    given = views["semantic"] + views["collaborative"]
+    if strange := [name for name in given if name[:1] not in KINDS or not name[1:].isdigit()]:
+        raise DataError(
+            f"a codebook is named by one of the letters {', '.join(KINDS)} and a number, not {strange[0]!r}; repair the strategy"
+        )
     names = sorted(
-        dict.fromkeys(views["semantic"] + views["collaborative"]),
+        dict.fromkeys(given),
         key=lambda name: (KINDS.index(name[0]), int(name[1:])),
     )
     kinds = {name[0] for name in names}

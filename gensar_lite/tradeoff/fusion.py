@@ -1,6 +1,6 @@
 """A curve without any training: scores of two rankers, summed with a weight that is chosen on validation.
 
-Explained in notebook 09. Scores of different kinds are made comparable per case: z-scores over the case's candidates
+Explained in notebook 08. Scores of different kinds are made comparable per case: z-scores over the case's candidates
 (Fox & Shaw 1994 sum scores after such a scaling), or log-probabilities as they are.
 """
 

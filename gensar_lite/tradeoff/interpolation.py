@@ -1,6 +1,6 @@
 """A curve from two trainings: the weights between a search-heavy and a recommendation-heavy fine-tune of one parent.
 
-Explained in notebook 09. Fine-tunes of one parent lie in one valley of the loss, so a mean of their weights is a model,
+Explained in notebook 08. Fine-tunes of one parent lie in one valley of the loss, so a mean of their weights is a model,
 too: Wortsman et al. 2022, "Model soups"; as a curve between two goals, Ramé et al. 2023, "Rewarded soups".
 """
 
