@@ -310,7 +310,7 @@ def test_jupyterlab_opens_the_first_notebook_and_runs_it(browser, tmp_path):
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
         page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
-        until = time.monotonic() + 240
+        until = time.monotonic() + 480
         while time.monotonic() < until:  # what is saved, since JupyterLab draws only the cells in sight
             page.keyboard.press("Control+s")
             done = runner.code_cells(runner.read(tmp_path / source.name))
