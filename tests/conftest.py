@@ -31,3 +31,19 @@ def ranx(monkeypatch: pytest.MonkeyPatch):
     numba = pytest.importorskip("numba")
     monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
     return pytest.importorskip("ranx")
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A saved run of the tiny store and the kit made from it."""
+    from builders import make_kit
+
+    return make_kit(tmp_path_factory.mktemp("runs"))[:2]
+
+
+@pytest.fixture(scope="session")
+def kit(runs: tuple[Path, Path]):
+    """What the explorers stand on, read from its folders."""
+    from gensar_lite.explore.kit import find_kit
+
+    return find_kit(*runs)

@@ -98,7 +98,9 @@ def test_the_mass_of_a_node_is_the_sum_over_its_items(view: str) -> None:
     table[1] = 0
     table /= np.maximum(table.sum(1, keepdims=True), 1e-12)
     row, item = np.nonzero(table)
-    masses = NodeMasses((Masses(row, item, table[row, item]),), vocabulary.rank[view], vocabulary.leaf_starts[view])
+    masses = NodeMasses(
+        (Masses(row, item, table[row, item], table.any(1)),), vocabulary.rank[view], vocabulary.leaf_starts[view]
+    )
     for level in range(vocabulary.num_levels):
         node = vocabulary.nodes[view][:, level]
         for example in range(3):

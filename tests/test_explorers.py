@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import make_kit
 
 from gensar_lite.data.storage import DataError
 from gensar_lite.explore.answers import Question, Shop, clicks_of, knows_a_word, movement
-from gensar_lite.explore.kit import find_kit
 from gensar_lite.explore.widgets import BeamStepper, CodebookExplorer, StoreConsole
 from gensar_lite.explore.widgets.beams import trace_question
 from gensar_lite.explore.widgets.codebook_scene import CodeBrowser, neighbours, prefix_of, tree_marks
 from gensar_lite.model import GenSAR
 from gensar_lite.training.vocabulary import TASK_VIEW
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A saved run of the tiny store and the kit made from it."""
-    return make_kit(tmp_path_factory.mktemp("runs"))[:2]
-
-
-@pytest.fixture(scope="module")
-def kit(runs):
-    return find_kit(*runs)
 
 
 @pytest.fixture(scope="module")

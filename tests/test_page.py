@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from builders import make_kit, quick_tiny_model
+from builders import quick_tiny_model
 
 from gensar_lite.cli import main
 from gensar_lite.data.storage import DataError
@@ -30,17 +30,6 @@ from gensar_lite.explore.widgets import BeamStepper, CodebookExplorer, StoreCons
 from gensar_lite.explore.widgets.page import OWN_CURVE, TOUR, ExplorersPage
 from gensar_lite.explore.widgets.tradeoff_scene import Sweep
 from gensar_lite.tradeoff.reading import PRIMARY_GOALS
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A saved run of the tiny store and the kit made from it."""
-    return make_kit(tmp_path_factory.mktemp("runs"))[:2]
-
-
-@pytest.fixture(scope="module")
-def kit(runs):
-    return find_kit(*runs)
 
 
 def warning(explorer) -> str:

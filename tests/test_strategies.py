@@ -262,3 +262,12 @@ def test_a_strategy_with_a_strange_codebook_is_refused(monkeypatch):
     )
     with pytest.raises(DataError, match="not 'x1'"):
         _learn("strange")
+
+
+def test_shared_codes_that_do_not_come_first_are_refused(monkeypatch):
+    monkeypatch.setattr(module, "_STRATEGIES", dict(module._STRATEGIES))
+    register_strategy("last")(lambda shared, specific: {"semantic": ["s1", "m1"], "collaborative": ["c1", "m1"]})
+    register_strategy("swapped")(lambda shared, specific: {"semantic": ["m1", "m2"], "collaborative": ["m2", "m1"]})
+    for strategy in ("last", "swapped"):
+        with pytest.raises(DataError, match="must come first in both"):
+            _learn(strategy)

@@ -13,7 +13,7 @@ import torch
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers.assignment import Layout, assign_unique
-from gensar_lite.identifiers.biencoder import DIM, fit_biencoder
+from gensar_lite.identifiers.biencoder import fit_biencoder
 from gensar_lite.identifiers.encoder import encode_signals, fit_scaling, standardise
 from gensar_lite.identifiers.health import measure_health
 from gensar_lite.identifiers.quantise import (
@@ -60,7 +60,7 @@ def learn_identifiers(
         encoder["joint.map"] = fit_biencoder(data, signals, seed)
     tables = _tables(signals, encoder)
     widths = {name: config.latent_dim if quantiser == "rqvae" else x.shape[1] for name, x in tables.items()}
-    layout, used = plan(views, widths | ({} if "joint" in widths else {"joint": DIM}), num_codes)
+    layout, used = plan(views, widths, num_codes)
     item_ids = data.items["item_id"].to_numpy(object)
     layout.check(len(item_ids))
     _check_signals(tables, used, len(item_ids))

@@ -154,6 +154,12 @@ def plan(views: dict[str, list[str]], widths: dict[str, int], num_codes: int) ->
         raise DataError(
             f"a codebook is named by one of the letters {', '.join(KINDS)} and a number, not {strange[0]!r}; repair the strategy"
         )
+    for place, (first, second) in enumerate(zip(views["semantic"], views["collaborative"], strict=False)):
+        shared = set(views["semantic"]) & set(views["collaborative"])
+        if {first, second} & shared and views["semantic"][: place + 1] != views["collaborative"][: place + 1]:
+            raise DataError(
+                f"codebooks that both views share must come first in both, in one order; {first!r} and {second!r} stand at place {place + 1}: identifiers could not all be unique"
+            )
     names = sorted(
         dict.fromkeys(given),
         key=lambda name: (KINDS.index(name[0]), int(name[1:])),

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from implicit.nearest_neighbours import all_pairs_knn, normalize, tfidf_weight
 from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
 
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.lexical import LexicalIndex
@@ -34,11 +35,13 @@ NUM_NEIGHBOURS = 500
 
 
 class Masses(NamedTuple):
-    """What one source says of B inputs: item `item[i]` has mass `mass[i]` (nnz,) for input `row[i]`, ascending."""
+    """What one source says of B inputs: item `item[i]` has mass `mass[i]` (nnz,) for input `row[i]`, ascending. `known` (B,)
+    says of which inputs it says anything."""
 
     row: np.ndarray
     item: np.ndarray
     mass: np.ndarray
+    known: np.ndarray
 
 
 class Evidence:
@@ -75,7 +78,7 @@ class Evidence:
         """
         found = {}
         if "words" in self.sources:
-            found["words"] = _masses(self._match(terms)) if terms is not None else _nothing()
+            found["words"] = _masses(self._match(terms)) if terms is not None else _nothing(num)
         if "neighbours" in self.sources:
             found["neighbours"] = _masses(self._near(self._history(num, *history), user))
         if "likeness" in self.sources:
@@ -110,22 +113,17 @@ class Evidence:
         return scores
 
 
-def _nearest(vectors: np.ndarray, num: int, rows_at_once: int = 1_024) -> sparse.csr_matrix:
-    """(N, N) squared cosines of centred vectors (N, D), the `num` largest of each row."""
+def _nearest(vectors: np.ndarray, num: int) -> sparse.csr_matrix:
+    """(N, N) squared cosines of centred vectors (N, D), the `num` largest of each row; 0 where they point apart."""
     centred = normalise(vectors - vectors.mean(0))
-    num = min(num, len(centred))
-    parts = []
-    for first in range(0, len(centred), rows_at_once):
-        cosines = centred[first : first + rows_at_once] @ centred.T
-        near = np.argpartition(-cosines, num - 1, axis=1)[:, :num]
-        values = np.square(np.maximum(np.take_along_axis(cosines, near, axis=1), 0))
-        ends = np.arange(0, near.size + 1, num)
-        parts.append(sparse.csr_matrix((values.ravel(), near.ravel(), ends), shape=cosines.shape))
-    return sparse.csr_matrix(sparse.vstack(parts))
+    near = NearestNeighbors(n_neighbors=min(num, len(centred)), metric="cosine", algorithm="brute").fit(centred)
+    graph = sparse.csr_matrix(near.kneighbors_graph(centred, mode="distance"), dtype=np.float32)
+    graph.data = np.square(np.maximum(1 - graph.data, 0))
+    return graph
 
 
-def _nothing() -> Masses:
-    return Masses(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+def _nothing(num: int) -> Masses:
+    return Masses(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(num, bool))
 
 
 def _masses(scores: sparse.csr_matrix) -> Masses:
@@ -134,7 +132,7 @@ def _masses(scores: sparse.csr_matrix) -> Masses:
     total = np.bincount(row, scores.data, scores.shape[0])
     there = scores.data > 1e-6 * total[row]
     row, item, mass = row[there], scores.indices[there].astype(np.int64), scores.data[there]
-    return Masses(row, item, mass / total[row])
+    return Masses(row, item, mass / total[row], total > 0)
 
 
 class NodeMasses:
@@ -149,17 +147,16 @@ class NodeMasses:
         for masses in evidence:
             key = masses.row * self.num_items + rank[masses.item]
             order = np.argsort(key)
-            self.parts.append((key[order], np.append(0.0, np.cumsum(masses.mass[order]))))
+            self.parts.append((key[order], np.append(0.0, np.cumsum(masses.mass[order])), masses.known))
 
     def __call__(self, level: int, row: np.ndarray, node: np.ndarray) -> np.ndarray:
         """(..., S) float32 log-mass of nodes of level `level` + 1 for inputs `row`, of like shape; 0 where a source knows nothing."""
         first, last = self.starts[level][node], self.starts[level][node + 1]
         spread = SPREAD * (last - first) / self.num_items
         found = []
-        for key, total in self.parts:
+        for key, total, known in self.parts:
             inside = total[np.searchsorted(key, row * self.num_items + last)]
             inside = inside - total[np.searchsorted(key, row * self.num_items + first)]
             log_mass = np.log((1 - SPREAD) * np.maximum(inside, 0) + spread)
-            ends = np.searchsorted(key, (row + 1) * self.num_items) > np.searchsorted(key, row * self.num_items)
-            found.append(np.where(ends, log_mass, 0.0))
+            found.append(np.where(known[row], log_mass, 0.0))
         return np.stack(found, axis=-1).astype(np.float32)

@@ -22,7 +22,7 @@ from gensar_lite.explore.widgets.beam_scene import (
     code_marks,
     tree_height,
 )
-from gensar_lite.explore.widgets.panels import Explorer, controls, labelled
+from gensar_lite.explore.widgets.panels import Explorer, controls, labelled, user_box
 from gensar_lite.explore.widgets.scene import Scene
 from gensar_lite.model import GenSAR
 from gensar_lite.training.vocabulary import TASK_VIEW
@@ -65,13 +65,7 @@ class BeamStepper(Explorer):
         self.query = widgets.Text(
             query, placeholder="a query, then Enter", continuous_update=False, **labelled("query", "400px")
         )
-        self.user = widgets.Combobox(
-            value=user,
-            options=model.data.log.user_ids[:400],
-            continuous_update=False,
-            placeholder="nobody",
-            **labelled("user", "190px"),
-        )
+        self.user = user_box(model.data.log.user_ids, user, "190px")
         self.num_beams = widgets.IntSlider(5, 1, 10, continuous_update=False, **labelled("beams", "230px"))
         self.restricted = widgets.ToggleButton(
             True, description="trie: on", icon="", layout=widgets.Layout(width="110px")

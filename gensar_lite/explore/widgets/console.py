@@ -14,7 +14,7 @@ import pandas as pd
 from gensar_lite.data.splits import TASKS
 from gensar_lite.explore.answers import Question, Shop, check_query, check_user, clicks_of, movement
 from gensar_lite.explore.style import shorten
-from gensar_lite.explore.widgets.panels import Explorer, chips, controls, escape, labelled
+from gensar_lite.explore.widgets.panels import Explorer, chips, controls, escape, labelled, user_box
 from gensar_lite.model import GenSAR
 from gensar_lite.training.vocabulary import TASK_VIEW
 
@@ -80,13 +80,7 @@ class StoreConsole(Explorer):
         self.query = widgets.Text(
             query, placeholder="a query, then Enter", continuous_update=False, **labelled("query", "380px")
         )
-        self.user = widgets.Combobox(
-            value=user,
-            options=model.data.log.user_ids[:400],
-            continuous_update=False,
-            placeholder="nobody",
-            **labelled("user", "200px"),
-        )
+        self.user = user_box(model.data.log.user_ids, user, "200px")
         self.codes = widgets.Checkbox(False, indent=False, **labelled("show identifiers", "170px"))
         self.moved = widgets.Checkbox(False, indent=False, disabled=line is None, **labelled("move the mix", "140px"))
         slider = {"continuous_update": False, "readout_format": ".2f"}

@@ -137,6 +137,13 @@ def labelled(words: str, width: str = "100%") -> dict[str, Any]:
     return {"description": words, "style": {"description_width": "initial"}, "layout": widgets.Layout(width=width)}
 
 
+def user_box(users: list[str], value: str, width: str) -> widgets.Combobox:
+    """Asks for a user: typed, or picked from the first ones."""
+    return widgets.Combobox(
+        value=value, options=users[:400], continuous_update=False, placeholder="nobody", **labelled("user", width)
+    )
+
+
 def controls(*fields: widgets.Widget) -> widgets.HBox:
     """Fields in a row that goes on below where the page is narrow."""
     return widgets.HBox(fields, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
