@@ -28,7 +28,7 @@ from gensar_lite.explore.answers import Shop
 from gensar_lite.explore.kit import find_kit, prepare_kit
 from gensar_lite.explore.widgets import BeamStepper, CodebookExplorer, StoreConsole, TradeoffExplorer, open_page
 from gensar_lite.explore.widgets.page import OWN_CURVE, TOUR, ExplorersPage
-from gensar_lite.explore.widgets.tradeoff_scene import Sweep
+from gensar_lite.explore.widgets.tradeoff_scene import Sweep, curve_names, plane_marks
 from gensar_lite.tradeoff.reading import PRIMARY_GOALS
 
 
@@ -277,3 +277,17 @@ def test_the_command_serves_until_it_is_ended(runs, ending, tmp_path):
     assert (tmp_path / "said").read_text().endswith("Ended.\n")
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0, "the page's server outlived the command"
+
+
+def test_no_point_lies_under_the_legend():
+    """With the nine curves of the recorded comparison, whose points reach into the lower left."""
+    sweep = Sweep(Path(__file__).parents[1] / "data" / "results" / "bazaar_identifiers")
+    points = sweep.points(sweep.labels[0], PRIMARY_GOALS, [0])
+    marks = plane_marks(points, pd.DataFrame(), PRIMARY_GOALS)
+    names = {mark["s"]: mark for mark in marks if mark["t"] == "text" and mark["s"] in set(curve_names(points))}
+    assert len(names) == 9
+    for mark in marks:
+        if mark.get("key", "").startswith("point:"):
+            for name, label in names.items():
+                beside = label["x"] - 70 < mark["x"] < label["x"] + 7 * min(len(name), 30)
+                assert not (beside and abs(mark["y"] - label["y"]) < 12), (name, mark)

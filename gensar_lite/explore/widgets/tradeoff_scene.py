@@ -151,10 +151,10 @@ def plane_marks(
                 fill=MUTED,
             )
         ]
-    axes, marks = _Axes(points), []
+    names = curve_names(points)
+    axes, marks = _Axes(points, list(dict.fromkeys(names))), []
     marks += axes.frame(goals)
     marks += axes.specialists(specialists)
-    names = curve_names(points)
     for number, name in enumerate(dict.fromkeys(names)):
         rows = points[[n == name for n in names]].sort_values("place")
         colour, shape = GROUPS[number % len(GROUPS)], SHAPES[number % len(SHAPES)]
@@ -191,15 +191,21 @@ def point_text(row: dict, goals: Goals) -> str:
 
 
 class _Axes:
-    """From values to places on the plane, with a margin around all points and intervals."""
+    """From values to places on the plane, with a margin around all points and intervals, and room for the legend of some
+    names at the lower left, where points would lie under it."""
 
-    def __init__(self, points: pd.DataFrame) -> None:
+    def __init__(self, points: pd.DataFrame, names: Sequence[str]) -> None:
         self.low, self.high = {}, {}
         for task in TASKS:
             values = points[[task, f"{task}_low", f"{task}_high"]].to_numpy(float)
             low, high = np.nanmin(values), np.nanmax(values)
             margin = max((high - low) * 0.15, 0.005)
             self.low[task], self.high[task] = low - margin, high + margin
+        legend = min(70 + 7.5 * max(map(len, names)), 0.5 * PLANE[0])
+        top = PLANE[1] - BOTTOM - 50 - 24 * len(names)
+        if any(x < LEFT + legend and y > top for x, y in map(self.at, points.to_dict("records"))):
+            reach = self.high["recommendation"] - self.low["recommendation"]
+            self.low["recommendation"] -= reach * legend / (PLANE[0] - LEFT - RIGHT - legend)
 
     def x(self, value: float) -> float:
         low, high = self.low["recommendation"], self.high["recommendation"]
