@@ -64,6 +64,12 @@ def test_markers_are_filled_on_the_front_alone():
     assert filled[3] == 1, "all three of gensar's are on the front"
 
 
+def test_a_single_point_is_a_curve():
+    reading = reading_of()
+    figure = plot_tradeoff(reading.points.query("curve == 'sweep'").iloc[:1], reading.specialists, GOALS)
+    assert "gensar" in texts_of(figure)
+
+
 def test_one_seed_is_said_to_have_no_interval():
     reading = reading_of((0,))
     assert "one seed: no intervals" in texts_of(plot_tradeoff(reading.points, reading.specialists, GOALS))
@@ -118,6 +124,8 @@ def test_the_map_of_the_store_draws_each_knob_by_itself():
     stores = store_knobs({**sources, "mine": "/data/mine"})
     assert stores["data"].tolist() == ["bazaar", "a", "b", "c"]
     assert moved_knobs(stores) == ["alignment"]
+    small = {label: {"num_items": 800, **knobs} for label, knobs in sources.items() if label != "bazaar"}
+    assert moved_knobs(store_knobs({"small": {"num_items": 800}, **small})) == ["alignment"]
     rows = [
         {
             "data": label,

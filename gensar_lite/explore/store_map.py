@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,14 +41,14 @@ def store_knobs(sources: Mapping[str, Source]) -> pd.DataFrame:
 
 
 def moved_knobs(stores: pd.DataFrame) -> list[str]:
-    """The knobs that take several values while all others have their defaults."""
+    """The knobs that take several values while all others are as in the first store."""
     return [knob for knob in stores.columns[1:] if len(_along(stores, knob)) > 1]
 
 
 def _along(stores: pd.DataFrame, knob: str) -> pd.DataFrame:
-    default: dict[str, Any] = asdict(BazaarConfig())
-    others = [name for name in default if name != knob]
-    return stores[(stores[others] == [default[name] for name in others]).all(axis=1)].sort_values(knob)
+    """The stores that differ from the first one in this knob alone, and the first one."""
+    others = stores.columns.drop(["data", knob])
+    return stores[(stores[others] == stores[others].iloc[0]).all(axis=1)].sort_values(knob)
 
 
 def plot_store_map(strategies: pd.DataFrame, stores: pd.DataFrame, metric: str = "NDCG@10") -> Figure:

@@ -162,7 +162,7 @@ def _with_front(points: pd.DataFrame) -> pd.DataFrame:
 
 def _named_curves(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
     names = [describe_choice(row) for row in points.to_dict("records")]
-    return {str(name): part for name, part in points.groupby(names, sort=False)}
+    return {str(name): part for name, part in points.groupby(np.array(names), sort=False)}
 
 
 def _draw_curve(ax: Axes, points: pd.DataFrame, name: str, number: int, crosses: bool = True) -> None:

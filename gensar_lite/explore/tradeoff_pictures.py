@@ -32,7 +32,7 @@ def draw_tradeoff(out: Path, reading: Reading, goals: Goals, sources: Mapping[st
     pictures = describe_tradeoff(reading, goals)
     stores = store_knobs(sources)
     if len(reading.strategies) and moved_knobs(stores):
-        caption = "Along each knob of the simulated store, the others at their defaults; filled: p < .05 after Holm's correction."
+        caption = "Along each knob of the simulated store, the others as in the first one; filled: p < .05 after Holm's correction."
         drawn = plot_store_map(reading.strategies, stores, goals.metric)
         pictures["map"] = Picture(drawn, caption, describe_store_map(reading.strategies, stores))
     for label in reading.volumes["data"].unique() if len(reading.volumes) else ():
