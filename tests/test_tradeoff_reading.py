@@ -9,7 +9,12 @@ from builders import tiny_store
 
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.signals import Signals
-from gensar_lite.tradeoff.comparing import compare_strategies, compare_with_specialists, specialists_table
+from gensar_lite.tradeoff.comparing import (
+    compare_strategies,
+    compare_volumes,
+    compare_with_specialists,
+    specialists_table,
+)
 from gensar_lite.tradeoff.gains import _groups, case_features, signal_agreement, who_gains
 from gensar_lite.tradeoff.pareto import hypervolume
 from gensar_lite.tradeoff.reading import Goals, curves_table, points_table, read_curves, resample_points, sweep_at_cost
@@ -137,6 +142,22 @@ def test_strategies_are_compared_at_the_chosen_mix():
     assert (table["p_holm"] >= table["p"]).all()
 
 
+def test_hypervolumes_are_compared_at_the_mixes_that_both_have():
+    same = {("sweep", "twin", place): value for (_, name, place), value in CURVES.items() if name == "gensar"}
+    results, ranks = sweep_of(CURVES | same)
+    table = compare_volumes(read_curves(results, ranks), "gensar").set_index("against")
+    row = table.loc["semantic"]
+    assert (row["num_places"], row["num_seeds"]) == (1, 2)
+    assert row["difference"] == pytest.approx(0.5 * 0.7 - 0.3 * 0.5)
+    assert 0 < row["low"] < row["difference"] < row["high"]
+    assert row["p_holm"] < 0.05
+    twin = table.loc["twin"]
+    assert twin["num_places"] == 3
+    assert twin["difference"] == twin["low"] == twin["high"] == 0, "the same users are drawn for both"
+    assert twin["p"] == 1
+    assert compare_volumes(read_curves(results, ranks), "nobody").empty
+
+
 def test_specialists_are_rankers_and_models_of_one_task():
     results, ranks = sweep_of(CURVES)
     table = specialists_table(results)
@@ -230,7 +251,7 @@ def test_the_text_says_where_there_is_one_seed():
     empty = pd.DataFrame()
     text = summary_text(
         Reading(
-            results, ranks, curves, points_table(curves), curves_table(curves), specialists_table(results), empty, empty
+            results, ranks, curves, points_table(curves), curves_table(curves), specialists_table(results), *[empty] * 3
         ),
         GOALS,
     )

@@ -7,6 +7,7 @@ is no interval, and the figure says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -25,6 +26,7 @@ from gensar_lite.tradeoff.reading import Goals, describe_choice
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), (0, (8, 3)))
 ONE_SEED = "one seed: no intervals"
 DATASETS_A_ROW = 3
+LEGEND_WIDTH = 26  # characters
 
 
 def plot_tradeoff(
@@ -48,7 +50,7 @@ def plot_tradeoff(
     columns = min(len(labels), DATASETS_A_ROW)
     lines = -(-len(labels) // columns)
     with style():
-        size = (max(4.4 * columns, 6.4) + 1.6, 4.2 * lines + 0.5)
+        size = (max(4.4 * columns, 6.4) + 2.4, 4.2 * lines + 0.5)
         figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", squeeze=False)
         for ax in axes.flat[len(labels) :]:
             ax.set_visible(False)
@@ -56,7 +58,9 @@ def plot_tradeoff(
             own = _with_front(points[points["data"] == label])
             _draw_specialists(ax, specialists, label, own)
             for name, curve in _named_curves(own).items():
-                _draw_curve(ax, curve, name, names.index(name))
+                _draw_curve(
+                    ax, curve, fill(name.replace("+", "+ "), LEGEND_WIDTH).replace("+ ", "+"), names.index(name)
+                )
             _label_plane(ax, goals)
             ax.set_title(shorten(label, 44))
             if (own["num_seeds"] < 2).all():

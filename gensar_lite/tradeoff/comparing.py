@@ -14,8 +14,8 @@ import pandas as pd
 from gensar_lite.data.splits import TASKS
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.evaluation.significance import compare, correct_holm
-from gensar_lite.tradeoff.pareto import shortfall
-from gensar_lite.tradeoff.reading import PRIMARY_GOALS, Curve, Goals, describe_choice
+from gensar_lite.tradeoff.pareto import hypervolume, pareto_front, shortfall
+from gensar_lite.tradeoff.reading import NUM_RESAMPLES, PRIMARY_GOALS, Curve, Goals, describe_choice, resample_points
 from gensar_lite.tradeoff.results import CURVE
 
 GENERATIVE = {"search": 0.0, "recommendation": 1.0}
@@ -87,6 +87,56 @@ def compare_strategies(
             found["num_seeds"] = np.minimum(found["num_seeds"], found["against"].map(seeds))
             parts.append(found)
     return _corrected(parts)
+
+
+def compare_volumes(
+    curves: list[Curve], reference: str, num_resamples: int = NUM_RESAMPLES, confidence: float = 0.95
+) -> pd.DataFrame:
+    """The hypervolume of one sweep (by its strategy's name) against that of every other sweep of the same data.
+
+    Two sweeps are compared at the mixes and seeds that both have (`num_places`, `num_seeds`), since more points cover
+    more. One row per pair: data, model, against, `value`, `against_value`, `difference` with its interval `low` to
+    `high` (the same users drawn for both; NaN with one seed), `p` (how rarely a draw puts the other one ahead, two-sided)
+    and `p_holm`.
+    """
+    rows = []
+    for label, group in _by_data(curve for curve in curves if curve.name["curve"] == "sweep").items():
+        named = {describe_choice(curve.name): curve for curve in group}
+        if reference not in named:
+            continue
+        own = named.pop(reference)
+        for name, other in named.items():
+            places, seeds = np.intersect1d(own.places, other.places), sorted(set(own.seeds) & set(other.seeds))
+            if not len(places) or not seeds:
+                continue
+            volumes, draws = zip(*(_volumes(c, places, seeds, num_resamples) for c in (own, other)), strict=True)
+            drawn = draws[0] - draws[1]
+            low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+            rarer = min((drawn <= 0).sum(), (drawn >= 0).sum())
+            rows.append(
+                {
+                    "data": label,
+                    "model": reference,
+                    "against": name,
+                    "num_places": len(places),
+                    "num_seeds": len(seeds),
+                    "value": volumes[0],
+                    "against_value": volumes[1],
+                    "difference": volumes[0] - volumes[1],
+                    "low": low,
+                    "high": high,
+                    "p": min(2 * (rarer + 1) / (num_resamples + 1), 1.0),
+                }
+            )
+    return _corrected([pd.DataFrame(rows)] if rows else [])
+
+
+def _volumes(curve: Curve, places: np.ndarray, seeds: list[int], num_resamples: int) -> tuple[float, np.ndarray]:
+    """A sweep's hypervolume at some places, mean over some seeds, and (R,) what draws of its users make of it."""
+    rows, own = np.flatnonzero(np.isin(curve.places, places)), np.isin(curve.seeds, seeds)
+    front = rows[pareto_front(curve.valid[own].mean(axis=0)[rows])]
+    drawn = resample_points(curve.users[own][:, front], num_resamples)
+    return float(hypervolume(curve.test[own][:, front]).mean()), hypervolume(drawn).mean(axis=1)
 
 
 def compare_with_specialists(

@@ -11,7 +11,12 @@ import pandas as pd
 
 from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import write_json
-from gensar_lite.tradeoff.comparing import compare_strategies, compare_with_specialists, specialists_table
+from gensar_lite.tradeoff.comparing import (
+    compare_strategies,
+    compare_volumes,
+    compare_with_specialists,
+    specialists_table,
+)
 from gensar_lite.tradeoff.pareto import REFERENCE
 from gensar_lite.tradeoff.reading import (
     PRIMARY_GOALS,
@@ -38,6 +43,7 @@ class Reading(NamedTuple):
     points: pd.DataFrame
     volumes: pd.DataFrame
     specialists: pd.DataFrame
+    volume_differences: pd.DataFrame
     strategies: pd.DataFrame
     distances: pd.DataFrame
 
@@ -46,6 +52,7 @@ TABLES = {
     "points": "every point of every curve, with intervals and the front",
     "volumes": "every curve: chosen place, hypervolume, cost, and what a sweep gives for that cost",
     "specialists": "rankers and generative models of one task",
+    "volume_differences": "paired differences of the hypervolume of the reference strategy's sweep and every other sweep",
     "strategies": "paired differences of the reference strategy and every other curve",
     "distances": "paired differences of every curve's chosen model and the best specialist of each task",
 }
@@ -80,6 +87,7 @@ def read_tradeoff(
         points_table(curves),
         volumes,
         specialists_table(results, goals),
+        compare_volumes(curves, chosen),
         compare_strategies(ranks, curves, chosen, goals) if curves else pd.DataFrame(),
         compare_with_specialists(results, ranks, curves, goals) if curves else pd.DataFrame(),
     )
@@ -126,10 +134,20 @@ def summary_text(reading: Reading, goals: Goals) -> str:
                 f"{describe_choice(row)[:37]:38}{' / '.join(places):>12}{row['recommendation']:8.3f}{row['search']:8.3f}"
                 f"{row['hypervolume']:9.4f}{interval:>16}{row['cpu_minutes']:9.2f}{row['per_cpu_minute']:9.3f}"
             )
+        apart = reading.volume_differences
+        for row in (apart[apart["data"] == label] if len(apart) else apart).to_dict("records"):
+            sure = f" ({row['low']:+.4f} to {row['high']:+.4f}), p {row['p_holm']:.3f}" if row["num_seeds"] > 1 else ""
+            lines.append(
+                f"volume of {row['model']} less that of {row['against']}, {row['num_places']} {'mixes' if row['num_places'] > 1 else 'mix'}: "
+                f"{row['difference']:+.4f}{sure}"
+            )
         best = reading.specialists
         best = best[(best["data"] == label) & best["best"]] if len(best) else best
         for row in best.to_dict("records"):
             lines.append(f"best specialist of {row['task']}: {row['specialist']} {row['value']:.3f}")
     if lines:
-        lines += ["", "place: chosen on validation. volume: area above (0, 0) of the points on the validation front."]
+        lines += [
+            "",
+            "place: chosen on validation. volume: area above (0, 0) of the points on the validation front; p: after Holm's correction.",
+        ]
     return "\n".join(lines)
