@@ -64,6 +64,18 @@ def test_markers_are_filled_on_the_front_alone():
     assert filled[3] == 1, "all three of gensar's are on the front"
 
 
+def test_models_of_one_task_do_not_squash_the_others():
+    points = reading_of().points.query("curve == 'sweep'")
+    near = points[points["strategy"] == "gensar"].iloc[[1, 1, 1]].assign(place=[0.3, 0.5, 0.7])
+    near["recommendation"], near["search"] = [0.49, 0.5, 0.51], [0.71, 0.7, 0.69]
+    figure = plot_tradeoff(pd.concat([points[points["place"].isin([0, 1])], near]), pd.DataFrame(), GOALS)
+    words = texts_of(figure)
+    assert "outside: gensar, mix 0 (0.100, 0.800)" in words
+    assert "outside: gensar, mix 1 (0.600, 0.100)" in words
+    left, right = figure.axes[0].get_xlim()
+    assert 0.4 < left < 0.49 < 0.51 < right < 0.6
+
+
 def test_a_single_point_is_a_curve():
     reading = reading_of()
     figure = plot_tradeoff(reading.points.query("curve == 'sweep'").iloc[:1], reading.specialists, GOALS)
@@ -124,6 +136,7 @@ def test_the_map_of_the_store_draws_each_knob_by_itself():
     stores = store_knobs({**sources, "mine": "/data/mine"})
     assert stores["data"].tolist() == ["bazaar", "a", "b", "c"]
     assert moved_knobs(stores) == ["alignment"]
+    assert moved_knobs(store_knobs({"mine": "/data/mine"})) == [], "a table of one's own has no knobs"
     small = {label: {"num_items": 800, **knobs} for label, knobs in sources.items() if label != "bazaar"}
     assert moved_knobs(store_knobs({"small": {"num_items": 800}, **small})) == ["alignment"]
     rows = [

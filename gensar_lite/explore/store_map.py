@@ -42,7 +42,7 @@ def store_knobs(sources: Mapping[str, Source]) -> pd.DataFrame:
 
 def moved_knobs(stores: pd.DataFrame) -> list[str]:
     """The knobs that take several values while all others are as in the first store."""
-    return [knob for knob in stores.columns[1:] if len(_along(stores, knob)) > 1]
+    return [knob for knob in stores.columns[1:] if len(stores) > 1 and len(_along(stores, knob)) > 1]
 
 
 def _along(stores: pd.DataFrame, knob: str) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from gensar_lite.data.splits import TASKS
 from gensar_lite.explore.curves import PROTOCOL_TEXTS
 from gensar_lite.explore.style import FAINT, GROUPS, INK, MARKERS, MUTED, PAPER, TASK_COLOURS, shorten, style
+from gensar_lite.tradeoff.comparing import GENERATIVE
 from gensar_lite.tradeoff.gains import FEATURES
 from gensar_lite.tradeoff.pareto import pareto_front
 from gensar_lite.tradeoff.reading import Goals, describe_choice
@@ -63,8 +64,8 @@ def plot_tradeoff(
                 )
             _label_plane(ax, goals)
             ax.set_title(shorten(label, 44))
-            if (own["num_seeds"] < 2).all():
-                _note(ax, ONE_SEED)
+            outside = _look_closer(ax, own)
+            _note(ax, "\n".join([ONE_SEED] * bool((own["num_seeds"] < 2).all()) + outside))
         handles, texts = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, texts, loc="outside right upper", title="identifiers")
         figure.suptitle(
@@ -228,6 +229,24 @@ def _label_plane(ax: Axes, goals: Goals) -> None:
     ax.set_ylabel(f"search, {goals.metric}\n{PROTOCOL_TEXTS.get(goals.search, goals.search)}")
     ax.margins(0.12)
     ax.grid()
+
+
+def _look_closer(ax: Axes, points: pd.DataFrame) -> list[str]:
+    """Leave models of one task out of the frame where they would squash all others; gives them in words."""
+    values = points[list(TASKS)].to_numpy()
+    both = ~points["place"].isin(GENERATIVE.values()).to_numpy()
+    if not both.any():
+        return []
+    low, high = values[both].min(axis=0), values[both].max(axis=0)
+    room = np.maximum((high - low) * 0.6, 0.02)
+    outside = (values < low - room) | (values > high + room)
+    if not (far := outside.any(axis=1)).any():
+        return []
+    ax.set_xlim(low[0] - room[0], high[0] + room[0])
+    ax.set_ylim(low[1] - room[1], high[1] + room[1])
+    told = (f"{describe_choice(row)}, mix {row['place']:g}" for row in points[far].to_dict("records"))
+    where = (f"({x:.3f}, {y:.3f})" for x, y in values[far])
+    return [f"outside: {name} {place}" for name, place in zip(told, where, strict=True)]
 
 
 def _note(ax: Axes, text: str) -> None:
