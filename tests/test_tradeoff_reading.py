@@ -106,6 +106,7 @@ def test_hypervolume_and_cost_of_a_curve():
     table = curves_table(read_curves(results, ranks)).set_index("strategy")
     expected = float(hypervolume(np.array([(0.1, 0.8), (0.5, 0.7), (0.6, 0.1)])))
     assert table.loc["gensar", "hypervolume"] == pytest.approx(expected)
+    assert table.loc["gensar", "valid"] == pytest.approx((0.5 + 0.7) / 2)
     assert table.loc["gensar", "low"] < expected < table.loc["gensar", "high"]
     assert table.loc["gensar", "cpu_minutes"] == pytest.approx(1.5)
     assert table.loc["gensar", "per_cpu_minute"] == pytest.approx(expected / 1.5)
@@ -257,3 +258,4 @@ def test_the_text_says_where_there_is_one_seed():
     )
     assert text.count("one seed") == 2
     assert "best specialist of search: bm25 0.900" in text
+    assert "validation chooses among the sweeps: gensar (0.600)" in text

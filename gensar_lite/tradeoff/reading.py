@@ -194,7 +194,7 @@ def curves_table(
     num_resamples: int = NUM_RESAMPLES,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """One row per curve: the chosen place and its test values, `hypervolume` of the test values of the points that
+    """One row per curve: the chosen place, its validation value (`valid`, mean of both tasks) and test values, `hypervolume` of the test values of the points that
     are on the curve's own front in validation, `low` and `high` (users resampled within seeds; NaN with one seed),
     `seed_low`, `seed_high`, `cpu_minutes` of all its trainings (mean over seeds), `per_cpu_minute`."""
     rows = []
@@ -215,6 +215,7 @@ def curves_table(
                 "num_places": len(curve.places),
                 "chosen_recommendation": float(curve.places[first]),
                 "chosen_search": float(curve.places[second]),
+                "valid": float(valid[first, 0] + valid[second, 1]) / 2,
                 "recommendation": float(test[first, 0]),
                 "search": float(test[second, 1]),
                 "hypervolume": float(volumes.mean()),

@@ -134,6 +134,11 @@ def summary_text(reading: Reading, goals: Goals) -> str:
                 f"{describe_choice(row)[:37]:38}{' / '.join(places):>12}{row['recommendation']:8.3f}{row['search']:8.3f}"
                 f"{row['hypervolume']:9.4f}{interval:>16}{row['cpu_minutes']:9.2f}{row['per_cpu_minute']:9.3f}"
             )
+        if (sweeps := part[part["curve"] == "sweep"])["strategy"].nunique() > 1:
+            best_valid = sweeps.loc[sweeps["valid"].idxmax()]
+            lines.append(
+                f"validation chooses among the sweeps: {describe_choice(best_valid)} ({best_valid['valid']:.3f})"
+            )
         apart = reading.volume_differences
         for row in (apart[apart["data"] == label] if len(apart) else apart).to_dict("records"):
             sure = f" ({row['low']:+.4f} to {row['high']:+.4f}), p {row['p_holm']:.3f}" if row["num_seeds"] > 1 else ""
