@@ -45,7 +45,7 @@ def test_the_trade_off_is_drawn_where_its_points_are():
     figure = plot_tradeoff(reading.points, reading.specialists, GOALS)
     check(figure)
     ax = figure.axes[0]
-    drawn = ax.lines[2:][[len(line.get_xdata()) for line in ax.lines[2:]].index(3)]
+    drawn = next(line for line in ax.lines if len(line.get_xdata()) == 3)
     np.testing.assert_allclose(drawn.get_xdata(), [0.1, 0.5, 0.6])
     np.testing.assert_allclose(drawn.get_ydata(), [0.8, 0.7, 0.1])
     words = texts_of(figure)
@@ -80,6 +80,23 @@ def test_a_single_point_is_a_curve():
     reading = reading_of()
     figure = plot_tradeoff(reading.points.query("curve == 'sweep'").iloc[:1], reading.specialists, GOALS)
     assert "gensar" in texts_of(figure)
+
+
+def test_a_specialist_out_of_the_frame_is_told_on_its_own_side():
+    reading = reading_of()
+    one = reading.points.query("curve == 'sweep' and strategy == 'gensar' and place == 0.5")
+    yardsticks = pd.DataFrame(
+        {
+            "data": "shop",
+            "task": ["recommendation", "search"],
+            "specialist": ["als", "bm25"],
+            "value": [0.05, 1.3],
+            "best": True,
+        }
+    )
+    words = texts_of(plot_tradeoff(one, yardsticks, GOALS))
+    assert "als 0.050 \N{LEFTWARDS ARROW}" in words
+    assert "bm25 1.300 \N{UPWARDS ARROW}" in words
 
 
 def test_one_seed_is_said_to_have_no_interval():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from builders import tiny_store
 
+from gensar_lite.data.storage import DataError
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.signals import Signals
 from gensar_lite.tradeoff.comparing import (
@@ -17,7 +18,15 @@ from gensar_lite.tradeoff.comparing import (
 )
 from gensar_lite.tradeoff.gains import _groups, case_features, signal_agreement, who_gains
 from gensar_lite.tradeoff.pareto import hypervolume
-from gensar_lite.tradeoff.reading import Goals, curves_table, points_table, read_curves, resample_points, sweep_at_cost
+from gensar_lite.tradeoff.reading import (
+    Goals,
+    clashing,
+    curves_table,
+    points_table,
+    read_curves,
+    resample_points,
+    sweep_at_cost,
+)
 from gensar_lite.tradeoff.runs import metrics_table
 from gensar_lite.tradeoff.summary import records, summary_text
 
@@ -117,7 +126,7 @@ def test_one_seed_has_no_interval():
     curves = read_curves(results, ranks)
     assert points_table(curves)[["recommendation_low", "search_high"]].isna().all(axis=None)
     assert curves_table(curves)[["low", "high"]].isna().all(axis=None)
-    assert compare_strategies(ranks, curves, "gensar")[["low", "high"]].isna().all(axis=None)
+    assert compare_strategies(ranks, curves, "gensar")[["low", "high", "p", "p_holm"]].isna().all(axis=None)
 
 
 def test_intervals_cover_what_they_should():
@@ -141,6 +150,46 @@ def test_strategies_are_compared_at_the_chosen_mix():
     assert table.loc["recommendation", "difference"] == pytest.approx(0.2)
     assert table.loc["search", "difference"] == pytest.approx(0.2)
     assert (table["p_holm"] >= table["p"]).all()
+
+
+def test_sweeps_are_compared_at_one_mix_that_both_have():
+    more = {("sweep", "semantic", 1.0): (0.65, 0.05)}
+    results, ranks = sweep_of(CURVES | more)
+    curves = read_curves(results, ranks)
+    table = compare_strategies(ranks, curves, "gensar").set_index("task")
+    assert table[["place", "against_place"]].eq(0.5).all(axis=None), "0 is a mix of gensar alone"
+    assert table.loc["recommendation", "difference"] == pytest.approx(0.2)
+    apart = {("sweep", "semantic", 1.0): (0.6, 0.1), ("sweep", "gensar", 1.0): (0.5, 0.3)}
+    curves = read_curves(*(read := sweep_of(apart)))
+    table = compare_strategies(read[1], curves, "gensar").set_index("task")
+    assert table["place"].eq(1).all()
+
+
+def test_two_runs_cannot_be_one_point():
+    results, ranks = sweep_of(CURVES)
+    twice = pd.concat([results, results[results["strategy"] == "semantic"].assign(run="other steps")])
+    assert not clashing(results).any()
+    assert set(twice[clashing(twice)]["strategy"]) == {"semantic"}
+    with pytest.raises(DataError, match=r"several runs claim the point 0\.5 of semantic on shop"):
+        read_curves(twice, ranks)
+
+
+def test_the_best_specialist_is_chosen_by_the_protocol_that_is_asked():
+    """On uniform candidates als validates better, on popular ones dense; both answer in both."""
+    rows = []
+    for strategy, shares in {"als": (0.6, 0.2), "dense": (0.4, 0.5)}.items():
+        for protocol, share in zip(("uniform99", "popular99"), shares, strict=True):
+            table = ranks_of({"recommendation": share}).assign(protocol=protocol, curve="specialist", place=np.nan)
+            about = {"data": "shop", "fingerprint": "f", "version": "v", "variant": "", "seed": 0, "mix": np.nan}
+            rows.append(metrics_table(table).assign(**about, strategy=strategy, run=strategy))
+    results = pd.concat(rows, ignore_index=True)
+    best = {
+        protocol: specialists_table(results, Goals(protocol)).query("best")["specialist"].item()
+        for protocol in ("uniform99", "popular99")
+    }
+    assert best == {"uniform99": "als", "popular99": "dense"}
+    primary_only = results[~((results["split"] == "valid") & (results["protocol"] == "popular99"))]
+    assert specialists_table(primary_only, Goals("popular99")).query("best")["specialist"].item() == "als"
 
 
 def test_hypervolumes_are_compared_at_the_mixes_that_both_have():
@@ -258,4 +307,4 @@ def test_the_text_says_where_there_is_one_seed():
     )
     assert text.count("one seed") == 2
     assert "best specialist of search: bm25 0.900" in text
-    assert "validation chooses among the sweeps: gensar (0.600)" in text
+    assert "validation chooses among the sweeps, at the 1 mix of all: gensar (mean of both tasks 0.600)" in text

@@ -44,11 +44,15 @@ def tradeoff(chosen: Namespace) -> None:
             f"{out} is no sweep (no design.json); make one with `gensar-lite tradeoff --data … --out {out}`"
         )
     about = read_json(out / "design.json")
-    reading = read_tradeoff(out, goals, about["version"], about["fingerprints"])
+    if chosen.read_only and (out / "summary.json").is_file():
+        earlier = read_json(out / "summary.json")
+        failures, still_open = earlier["failures"], earlier["open"]
+    first = about["blocks"][0]["strategies"][0]
+    reading = read_tradeoff(out, goals, about["version"], about["fingerprints"], first, about.get("runs"))
+    told = {"design": about, "failures": failures, "open": still_open}
+    written = write_reading(out, reading, goals, told)
     if reading.results.empty:
         raise DataError(_failed(failures) if failures else f"no run of {out} is done yet")
-    told = {"design": about, "failures": failures, "open": still_open}
-    write_reading(out, reading, goals, told)
     figures = _draw(out, reading, goals)
     if still_open:
         tell(f"{still_open} runs are still under way in other processes; the one that ends last writes all results")
@@ -57,8 +61,8 @@ def tradeoff(chosen: Namespace) -> None:
         print_json({**told, "figures": [str(path) for path in figures], **tables})
     else:
         print(summary_text(reading, goals))
-        print(f"\nTables: {out / 'results.parquet'}, {out / 'summary.json'}. Figures: {', '.join(map(str, figures))}")
-    if failures:
+        print(f"\nTables: {out / 'results.parquet'}, {written}. Figures: {', '.join(map(str, figures))}")
+    if failures and not chosen.read_only:
         raise DataError(_failed(failures))
 
 

@@ -28,6 +28,13 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0
 ONE_SEED = "one seed: no intervals"
 DATASETS_A_ROW = 3
 LEGEND_WIDTH = 26  # characters
+# where a specialist lies that is out of the frame, by (is it one of recommendation, is it below)
+ARROWS = {
+    (True, False): "\N{RIGHTWARDS ARROW}",
+    (True, True): "\N{LEFTWARDS ARROW}",
+    (False, False): "\N{UPWARDS ARROW}",
+    (False, True): "\N{DOWNWARDS ARROW}",
+}
 
 
 def plot_tradeoff(
@@ -57,7 +64,6 @@ def plot_tradeoff(
             ax.set_visible(False)
         for label, ax in zip(labels, axes.flat, strict=False):
             own = _with_front(points[points["data"] == label])
-            _draw_specialists(ax, specialists, label, own)
             for name, curve in _named_curves(own).items():
                 _draw_curve(
                     ax, curve, fill(name.replace("+", "+ "), LEGEND_WIDTH).replace("+ ", "+"), names.index(name)
@@ -65,6 +71,7 @@ def plot_tradeoff(
             _label_plane(ax, goals)
             ax.set_title(shorten(label, 44))
             outside = _look_closer(ax, own)
+            _draw_specialists(ax, specialists, label)
             _note(ax, "\n".join([ONE_SEED] * bool((own["num_seeds"] < 2).all()) + outside))
         handles, texts = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, texts, loc="outside right upper", title="identifiers")
@@ -201,27 +208,37 @@ def _draw_curve(ax: Axes, points: pd.DataFrame, name: str, number: int, crosses:
         )
 
 
-def _draw_specialists(ax: Axes, specialists: pd.DataFrame, label: str, points: pd.DataFrame) -> None:
-    """Lines at the best specialist of each task; one far away from all curves is told at the edge instead."""
+def _draw_specialists(ax: Axes, specialists: pd.DataFrame, label: str) -> None:
+    """Lines at the best specialist of each task; one far away from the frame is told at the edge it lies beyond."""
     best = specialists[(specialists["data"] == label) & specialists["best"]] if len(specialists) else specialists
     dots: dict[str, Any] = {"color": MUTED, "linewidth": 1.1, "linestyle": (0, (1, 2)), "zorder": 0}
-    told: dict[str, Any] = {"fontsize": 8, "color": MUTED, "textcoords": "offset points", "va": "top", "ha": "right"}
+    told: dict[str, Any] = {"fontsize": 8, "color": MUTED, "textcoords": "offset points"}
     for row in best.to_dict("records"):
         value, across = row["value"], row["task"] == "recommendation"
-        low, high = points[row["task"]].min(), points[row["task"]].max()
-        near = low - (high - low) < value < high + (high - low)
-        arrow = "" if near else (" \N{RIGHTWARDS ARROW}" if across else " \N{UPWARDS ARROW}")
+        low, high = ax.get_xlim() if across else ax.get_ylim()
+        room = high - low
+        near, below = low - room / 2 < value < high + room / 2, value < low
+        text = f"{row['specialist']} {value:.3f}"
+        if not near:
+            text += f" {ARROWS[across, below]}"
+        edge = 0.01 if below else 0.99
         if near:
-            ax.axvline(value, **dots) if across else ax.axhline(value, **dots)
-        text = f"{row['specialist']} {value:.3f}{arrow}"
+            (ax.axvline if across else ax.axhline)(value, **dots)
+            limits = min(low, value - 0.05 * room), max(high, value + 0.05 * room)
+            (ax.set_xlim if across else ax.set_ylim)(limits)
+        side = {
+            "ha": "left" if across and below and not near else "right",
+            "va": "bottom" if below and not near and not across else "top",
+        }
         if across:
-            at = (value, 0.98) if near else (0.99, 0.98)
             frame = ("data" if near else "axes fraction", "axes fraction")
-            ax.annotate(text, at, xycoords=frame, xytext=(-2, -14), rotation=90, **told)
+            at = (value if near else edge, 0.98)
+            ax.annotate(text, at, xycoords=frame, xytext=(-2 if near else 0, -14), rotation=90, **told, **side)
         else:
-            at = (0.99, value) if near else (0.99, 0.995)
             frame = ("axes fraction", "data" if near else "axes fraction")
-            ax.annotate(text, at, xycoords=frame, xytext=(0, -2), **told)
+            ax.annotate(
+                text, (0.99, value if near else edge), xycoords=frame, xytext=(0, -2 if near else 0), **told, **side
+            )
 
 
 def _label_plane(ax: Axes, goals: Goals) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.splits import TASKS
-from gensar_lite.data.storage import new_file, write_json
+from gensar_lite.data.storage import new_file, read_json, write_json
 from gensar_lite.explore.curves import MINUS
 from gensar_lite.explore.report import Picture
 from gensar_lite.explore.store_map import describe_store_map, moved_knobs, plot_store_map, store_knobs
@@ -21,7 +21,7 @@ from gensar_lite.tradeoff.comparing import GENERATIVE
 from gensar_lite.tradeoff.design import Source, load_source
 from gensar_lite.tradeoff.gains import FEATURES, case_features, who_gains
 from gensar_lite.tradeoff.reading import Goals, describe_choice
-from gensar_lite.tradeoff.summary import Reading
+from gensar_lite.tradeoff.summary import Reading, named
 
 
 def draw_tradeoff(out: Path, reading: Reading, goals: Goals, sources: Mapping[str, Source]) -> list[Path]:
@@ -39,12 +39,12 @@ def draw_tradeoff(out: Path, reading: Reading, goals: Goals, sources: Mapping[st
         pictures |= _gains_picture(out, reading, goals, label, sources[label])
     paths, texts = [], {}
     for name, picture in pictures.items():
-        paths.append(out / f"{name}.png")
+        paths.append(out / f"{named(name, goals)}.png")
         with new_file(paths[-1]) as temporary:
             picture.figure.savefig(temporary, format="png", dpi=150)
         texts[paths[-1].name] = {"caption": picture.caption, "alt": picture.alt}
         plt.close(picture.figure)
-    write_json(out / "figures.json", texts)
+    write_json(out / f"{named('figures', goals)}.json", texts)
     return paths
 
 
@@ -72,9 +72,11 @@ def describe_tradeoff(reading: Reading, goals: Goals) -> dict[str, Picture]:
 def _gains_picture(out: Path, reading: Reading, goals: Goals, label: str, source: Source) -> dict[str, Picture]:
     """One model for both tasks against the same identifiers' models of one task, where the sweep holds those."""
     sweeps = [c for c in reading.curves if c.name["curve"] == "sweep" and c.name["data"] == label]
-    curve = next((c for c in sweeps if set(GENERATIVE.values()) <= set(c.places)), None)
-    if curve is None or curve.places[curve.chosen[0]] in GENERATIVE.values():
+    ends = set(GENERATIVE.values())
+    able = [c for c in sweeps if ends <= set(c.places) and c.places[c.chosen[0]] not in ends]
+    if not able:
         return {}
+    curve = max(able, key=lambda c: c.valid.mean(axis=(0, 2)).max())
     asked = reading.ranks["task"].map(goals.of) == reading.ranks["protocol"]
     own = reading.ranks[asked & (reading.ranks["split"] == "test") & (reading.ranks["curve"] == "sweep")]
     own = own[(own[list(curve.name)] == list(curve.name.values())).all(axis=1) & own["seed"].isin(curve.seeds)]
@@ -87,7 +89,7 @@ def _gains_picture(out: Path, reading: Reading, goals: Goals, label: str, source
     table = who_gains(
         own[own["place"] == chosen], own[own["place"] == own["task"].map(GENERATIVE)], features, goals.metric
     )
-    with new_file(out / f"gains_{file_name(label)}.parquet") as temporary:
+    with new_file(out / f"{named(f'gains_{file_name(label)}', goals)}.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     model = f"{describe_choice(curve.name)} at mix {chosen:g}"
     against = {task: f"{task} only (mix {mix:g})" for task, mix in GENERATIVE.items()}
@@ -98,10 +100,9 @@ def _gains_picture(out: Path, reading: Reading, goals: Goals, label: str, source
 
 def _signals_of(out: Path, data: Dataset) -> Signals | None:
     """The first signals of a data set that the sweep made, if it has any here."""
-    for folder in sorted((out / "signals").glob("*/content")):
-        signals = Signals.load(folder)
-        if list(signals.item_ids) == data.items["item_id"].tolist():
-            return signals
+    for path in sorted((out / "signals").glob("*/made_from.json")):
+        if read_json(path)["data"] == data.info["fingerprint"]:
+            return Signals.load(path.parent / "content")
     return None
 
 

@@ -15,7 +15,15 @@ from gensar_lite.data.splits import TASKS
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.evaluation.significance import compare, correct_holm
 from gensar_lite.tradeoff.pareto import hypervolume, pareto_front, shortfall
-from gensar_lite.tradeoff.reading import NUM_RESAMPLES, PRIMARY_GOALS, Curve, Goals, describe_choice, resample_points
+from gensar_lite.tradeoff.reading import (
+    NUM_RESAMPLES,
+    PRIMARY_GOALS,
+    Curve,
+    Goals,
+    at_places,
+    describe_choice,
+    resample_points,
+)
 from gensar_lite.tradeoff.results import CURVE
 
 GENERATIVE = {"search": 0.0, "recommendation": 1.0}
@@ -25,7 +33,8 @@ GENERATIVE = {"search": 0.0, "recommendation": 1.0}
 def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
     """Every specialist of every data set: rankers, and generative models of one task (mix 0 or 1 of a sweep).
 
-    Columns data, task, specialist, valid, value (means over seeds), num_seeds, and `best`: first on validation.
+    Columns data, task, specialist, valid, value (means over seeds), num_seeds, and `best`: first on validation, by the
+    protocol of `goals` where all were validated by it, else by the primary one.
     """
     means = results[(results["metric"] == goals.metric)]
     generative = (means["curve"] == "sweep") & (means["mix"] == means["task"].map(GENERATIVE))
@@ -35,13 +44,17 @@ def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd
     only = np.where(chosen["curve"] == "sweep", " " + chosen["task"] + "-only", "")
     chosen["specialist"] = names + only
     keys = ["data", "task", "specialist", "curve", "strategy", "variant"]
+    asked, primary = (chosen["protocol"] == chosen["task"].map(of) for of in (goals.of, lambda t: PRIMARY[t][0]))
+    valid = chosen["split"] == "valid"
     splits = {
-        "valid": chosen[
-            (chosen["split"] == "valid") & (chosen["protocol"] == chosen["task"].map(lambda t: PRIMARY[t][0]))
-        ],
-        "value": chosen[(chosen["split"] == "test") & (chosen["protocol"] == chosen["task"].map(goals.of))],
+        "asked": chosen[valid & asked],
+        "valid": chosen[valid & primary],
+        "value": chosen[~valid & asked],
     }
     found = {name: part.groupby(keys, sort=False)["value"].mean() for name, part in splits.items()}
+    asked_of_all = found.pop("asked")  # models of one task are validated by the primary protocols alone
+    if found["value"].index.isin(asked_of_all.index).all():
+        found["valid"] = asked_of_all
     found["num_seeds"] = splits["value"].groupby(keys, sort=False)["seed"].nunique()
     table = pd.DataFrame(found).dropna().reset_index()
     if len(table):
@@ -74,19 +87,38 @@ def compare_strategies(
 ) -> pd.DataFrame:
     """One curve (by its name, such as "gensar") against all others of the same data, task by task.
 
-    Columns as in `significance.compare`, with data in front; `p_holm` is corrected over the whole table.
+    Two sweeps are compared at one mix, the one with the best validation mean of both curves among those that both have;
+    any other curve where validation chooses on it. Columns as in `significance.compare`, with data in front, and
+    `place` and `against_place`; `p_holm` is corrected over the whole table.
     """
     parts = []
     for label, group in _by_data(curves).items():
-        names = [describe_choice(curve.name) for curve in group]
-        others = [name for name in names if name != reference]
-        if reference in names and others:
-            table = labelled_ranks(ranks[ranks["data"] == label], group, goals)
-            found = compare(table, reference, others, (goals.metric,)).assign(data=label)
-            seeds = {describe_choice(curve.name): len(curve.seeds) for curve in group}
-            found["num_seeds"] = np.minimum(found["num_seeds"], found["against"].map(seeds))
-            parts.append(found)
+        named = {describe_choice(curve.name): curve for curve in group}
+        if (own := named.pop(reference, None)) is None:
+            continue
+        table = ranks[ranks["data"] == label]
+        for name, other in named.items():
+            first, second = _at_one_mix(own, other)
+            found = compare(labelled_ranks(table, [first, second], goals), reference, [name], (goals.metric,))
+            seeds = min(len(first.seeds), len(second.seeds))
+            places = {
+                column: found["task"].map(dict(zip(TASKS, curve.places[list(curve.chosen)], strict=True)))
+                for column, curve in (("place", first), ("against_place", second))
+            }
+            parts.append(found.assign(data=label, num_seeds=np.minimum(found["num_seeds"], seeds), **places))
     return _corrected(parts)
+
+
+def _at_one_mix(first: Curve, second: Curve) -> tuple[Curve, Curve]:
+    """Two sweeps at the mix that validation likes best for both together; other curves as they are."""
+    if any(curve.name["curve"] != "sweep" for curve in (first, second)):
+        return first, second
+    places = np.intersect1d(first.places, second.places)
+    if not len(places):
+        return first, second
+    pair = at_places(first, places), at_places(second, places)
+    best = places[[sum(curve.valid.mean(axis=(0, 2)) for curve in pair).argmax()]]
+    return at_places(first, best), at_places(second, best)
 
 
 def compare_volumes(
@@ -180,6 +212,6 @@ def _corrected(parts: list[pd.DataFrame]) -> pd.DataFrame:
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
     table["p_holm"] = correct_holm(table["p"].to_numpy())
-    one_seed = table["num_seeds"] < 2  # no interval from a single training
-    table.loc[one_seed, ["low", "high"]] = np.nan
+    one_seed = table["num_seeds"] < 2  # nothing is sure from a single training
+    table.loc[one_seed, ["low", "high", "p", "p_holm"]] = np.nan
     return table[["data", *[column for column in table if column != "data"]]]

@@ -147,13 +147,18 @@ class Design:
         """All work, each piece once, in an order in which neighbours share signals, identifiers and models."""
         found: dict[str, Unit] = {}
         for block in self.blocks:
-            for unit in _block_units(block):
+            for unit in map(self._plain, _block_units(block)):
                 found.setdefault(repr((unit.kind, unit.data, unit.strategy, unit.mix, unit.seed, unit.variant)), unit)
         labels = list(self.sources())
         return sorted(
             found.values(),
             key=lambda u: (labels.index(u.data), u.seed, u.variant, u.strategy, KINDS.index(u.kind), u.mix or 0),
         )
+
+    def _plain(self, unit: Unit) -> Unit:
+        """A variant that only repeats the design's own settings is no variant."""
+        plain = replace(unit, settings={})
+        return plain if unit.settings and self.config(plain) == self.config(unit) else unit
 
     def config(self, unit: Unit, **changes: Any) -> RunConfig:
         """The whole configuration of a unit's training. Raises DataError for a setting that nobody knows."""
@@ -196,7 +201,8 @@ class Design:
 def _block_units(block: Block) -> list[Unit]:
     units = []
     labels = [name_source(source) for source in block.data]
-    middle = sorted(block.mixes)[len(block.mixes) // 2]
+    inner = [mix for mix in sorted(block.mixes) if 0 < mix < 1]  # cheap curves start from a model of both tasks
+    middle = inner[len(inner) // 2] if inner else 0.5
     for label, seed in itertools.product(labels, block.seeds):
         rankers = [name for name in block.specialists if seed == min(block.seeds) or name not in WITHOUT_SEED]
         units += [Unit("specialist", label, name, None, seed) for name in rankers]

@@ -73,7 +73,7 @@ def who_gains(
     `model` and `against` are ranks of the same cases, split and protocol (a column seed where there are several);
     `features` comes from `case_features`. Groups are quantiles, or the values themselves where there are few.
     Columns: task, feature, group (its range in words), `lowest` and `highest` value, cases, value, against_value,
-    difference, low and high (over users; NaN with one seed), `p`, `p_holm`. Raises ValueError where cases differ.
+    difference, low and high (over users), `p`, `p_holm`; these four are NaN with one seed. Raises ValueError where cases differ.
     """
     tables = [_per_case(part, metric) for part in (model, against)]
     if not tables[0].index.equals(tables[1].index):
@@ -104,7 +104,7 @@ def who_gains(
                         "difference": float(differences.mean()),
                         "low": low,
                         "high": high,
-                        "p": randomisation_test(differences, num_resamples),
+                        "p": randomisation_test(differences, num_resamples) if several else np.nan,
                     }
                 )
     table = pd.DataFrame(rows)

@@ -8,13 +8,14 @@ says nothing about another training, so it gets no interval.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
+from gensar_lite.data.storage import DataError
 from gensar_lite.evaluation.metrics import add_metrics
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.tradeoff.pareto import REFERENCE, hypervolume, pareto_front
@@ -74,20 +75,47 @@ class Curve:
         return best, best
 
 
+def at_places(curve: Curve, places: np.ndarray) -> Curve:
+    """A sweep's curve with some of its places alone, and the cost of those."""
+    rows = np.isin(curve.places, places)
+    share = rows.mean()
+    return replace(
+        curve,
+        places=curve.places[rows],
+        users=curve.users[:, rows],
+        valid=curve.valid[:, rows],
+        cpu_minutes=curve.cpu_minutes * share,
+        minutes=curve.minutes * share,
+    )
+
+
 def refuse_mixture(results: pd.DataFrame) -> None:
-    """Raise ValueError where one data set's results come from several fingerprints or versions of the code."""
+    """Raise DataError where one data set's results come from several fingerprints or versions of the code, or where
+    two runs claim the same point of a curve."""
     for column in MIXED:
         several = results.groupby("data")[column].nunique()
         if (several > 1).any():
             label = several.idxmax()
             values = ", ".join(map(str, results.loc[results["data"] == label, column].unique()))
-            raise ValueError(f"the results of {label} mix several values of {column} ({values}); choose one first")
+            raise DataError(f"the results of {label} mix several values of {column} ({values}); choose one first")
+    if clashing(results).any():
+        row = results[clashing(results)].iloc[0].to_dict()
+        raise DataError(
+            f"several runs claim the point {row['place']:g} of {describe_choice(row)} on {row['data']}: they differ in "
+            "settings that all runs of a folder should share; use another --out for other settings"
+        )
+
+
+def clashing(results: pd.DataFrame) -> pd.Series:
+    """Which rows say what a row of another run says, too: same curve, place, seed and measurement."""
+    what = [*POINT, "seed", "task", "protocol", "split", "metric"]
+    return results.groupby(what, dropna=False, observed=True)["run"].transform("nunique") > 1
 
 
 def read_curves(results: pd.DataFrame, ranks: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> list[Curve]:
     """All curves that serve both tasks. Seeds that lack a place that others have are left out of that curve.
 
-    Raises ValueError where results of several data sets under one name, or of several versions, are mixed.
+    Raises DataError where results of several data sets under one name, of several versions or settings, are mixed.
     """
     refuse_mixture(results)
     values = user_values(ranks, goals)

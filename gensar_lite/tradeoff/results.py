@@ -50,6 +50,10 @@ def tidy(finished: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         unit, about = attributes["unit"], attributes["about"]
         rows = pd.DataFrame(attributes["metrics"])
         rows["place"] = rows["place"].astype(float)  # None where a ranker has no place
+        added = pd.DataFrame(
+            about.get("added", {}), index=["wall", "cpu"], dtype=float
+        )  # by curve, beside the training
+        added = added.T.reindex(rows["curve"]).fillna(0.0).set_index(rows.index)
         parts.append(
             rows.assign(
                 data=unit["data"],
@@ -59,8 +63,8 @@ def tidy(finished: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                 variant=attributes["variant"],
                 mix=float("nan") if unit["mix"] is None else float(unit["mix"]),
                 seed=unit["seed"],
-                seconds=about["seconds"],
-                cpu_seconds=about["cpu_seconds"],
+                seconds=about["seconds"] + added["wall"],
+                cpu_seconds=about["cpu_seconds"] + added["cpu"],
                 parameters=json.dumps(about["parameters"], sort_keys=True),
                 run=attributes["key"],
             )[TIDY]

@@ -8,8 +8,9 @@ cases, for reporting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ import pandas as pd
 
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.splits import TASKS
+from gensar_lite.data.storage import read_json
+from gensar_lite.evaluation.baselines import RECORDED, recorded_parameters
 from gensar_lite.evaluation.metrics import METRICS, add_metrics
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, Ranker, evaluate_ranker
 from gensar_lite.model import GenSAR
@@ -31,14 +34,15 @@ METRIC_ROWS = ["curve", "place", "task", "protocol", "split", "metric"]
 class Outcome(NamedTuple):
     """What a unit leaves: ranks of every case (with columns curve and place), and what it took.
 
-    `training` is the cost of all trainings that the curve needs, from nothing; `before` that of signals and
-    identifiers, which runs share; `notes` what else is worth keeping.
+    `training` is the cost of all trainings that the curves need, from nothing; `before` that of signals and
+    identifiers, which runs share; `notes` what else is worth keeping; `added` what some of the curves need beside.
     """
 
     ranks: pd.DataFrame
     training: Cost
     before: Cost
     notes: dict
+    added: Mapping[str, Cost] = MappingProxyType({})
 
 
 def do_unit(unit: Unit, design: Design, shop: Workshop) -> Outcome:
@@ -61,17 +65,20 @@ def metrics_table(ranks: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*METRIC_ROWS, "value", "cases"])
 
 
-def _measure(rankers: Iterable[tuple[str, float, Ranker]], data: Dataset, design: Design) -> pd.DataFrame:
+def _measure(
+    rankers: Iterable[tuple[str, float, Ranker]], data: Dataset, design: Design, every_split: bool = False
+) -> pd.DataFrame:
+    """Ranks of all that is asked; `every_split`: validation cases, too, by all protocols that are reported."""
     parts = []
     for curve, place, ranker in rankers:
-        for split, protocols in _asked(design):
+        for split, protocols in _asked(design, every_split):
             parts.append(evaluate_ranker(ranker, data, split, protocols=protocols).assign(curve=curve, place=place))
     return pd.concat(parts, ignore_index=True)
 
 
-def _asked(design: Design) -> list[tuple[str, tuple[str, ...]]]:
+def _asked(design: Design, every_split: bool = False) -> list[tuple[str, tuple[str, ...]]]:
     reported = tuple(dict.fromkeys((*PRIMARY_PROTOCOLS, *design.protocols)))
-    return [("valid", PRIMARY_PROTOCOLS), ("test", reported)]
+    return [("valid", reported if every_split else PRIMARY_PROTOCOLS), ("test", reported)]
 
 
 def _before(unit: Unit, design: Design, shop: Workshop) -> Cost:
@@ -97,8 +104,11 @@ def _sweep(unit: Unit, design: Design, shop: Workshop) -> Outcome:
 def _specialist(unit: Unit, design: Design, shop: Workshop) -> Outcome:
     config = design.config(unit)
     made = shop.ranker(unit.data, unit.strategy, unit.seed, config)
-    ranks = _measure([("specialist", np.nan, made.thing)], shop.dataset(unit.data), design)
-    return Outcome(ranks, made.cost, shop.signals(unit.data, config).cost, {})
+    data = shop.dataset(unit.data)
+    tuned = read_json(RECORDED).get(data.name, {})  # where there is none, the parameters are the defaults
+    ranks = _measure([("specialist", np.nan, made.thing)], data, design, every_split=True)
+    notes = {"specialist": recorded_parameters(data).get(unit.strategy, {}), "tuned_on": tuned.get("fingerprint")}
+    return Outcome(ranks, made.cost, shop.signals(unit.data, config).cost, notes)
 
 
 def _condition(unit: Unit, design: Design, shop: Workshop) -> Outcome:
@@ -148,9 +158,9 @@ def _fuse(unit: Unit, design: Design, shop: Workshop) -> Outcome:
         _measure_fused(f"fusion with {name}", model.thing, ranker, data, design, how)
         for name, ranker, how, _ in partners
     ]
-    notes = {"partner_seconds": {name: cost.cpu for name, _, _, cost in partners}}
-    cost = model.cost.plus(*(cost for _, _, _, cost in partners))
-    return Outcome(pd.concat(parts, ignore_index=True), cost, _before(unit, design, shop), notes)
+    added = {f"fusion with {name}": cost for name, _, _, cost in partners}
+    ranks = pd.concat(parts, ignore_index=True)
+    return Outcome(ranks, model.cost, _before(unit, design, shop), _notes(model.thing), added)
 
 
 def _measure_fused(curve: str, first: Ranker, second: Ranker, data: Dataset, design: Design, how: str) -> pd.DataFrame:

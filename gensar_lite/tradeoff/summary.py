@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from gensar_lite.tradeoff.reading import (
     PRIMARY_GOALS,
     Curve,
     Goals,
+    clashing,
     curves_table,
     describe_choice,
     points_table,
@@ -64,14 +65,18 @@ def read_tradeoff(
     version: str | None = None,
     fingerprints: Mapping[str, str] | None = None,
     reference_strategy: str | None = None,
+    runs: Iterable[str] | None = None,
 ) -> Reading:
-    """Read a sweep's folder. `version` and `fingerprints` (data set -> fingerprint) keep results of one code and of
-    one state of the data where the folder holds several; without them, a mixture raises ValueError."""
+    """Read a sweep's folder. `version`, `fingerprints` (data set -> fingerprint) and `runs` (those of one design, which
+    win where others claim the same point) choose where the folder holds several; without them, a mixture raises
+    DataError. All other curves are compared with that of `reference_strategy`, or else of gensar or the first one."""
     results = read_results(folder)
     if version is not None:
         results = results[results["version"] == version]
     if fingerprints is not None:
         results = results[results["fingerprint"] == results["data"].map(fingerprints)]
+    if runs is not None:
+        results = results[~clashing(results) | results["run"].isin(list(runs))]
     refuse_mixture(results)
     ranks = read_ranks(folder, results)
     curves = read_curves(results, ranks, goals) if len(ranks) else []
@@ -79,7 +84,8 @@ def read_tradeoff(
     if len(volumes):
         volumes = volumes.join(pd.DataFrame([sweep_at_cost(curves, curve) for curve in curves], index=volumes.index))
     names = [describe_choice(curve.name) for curve in curves]
-    chosen = reference_strategy or ("gensar" if "gensar" in names else names[0] if names else "")
+    preferred = [name for name in (reference_strategy, "gensar", *names) if name in names]
+    chosen = preferred[0] if preferred else ""
     return Reading(
         results,
         ranks,
@@ -96,10 +102,31 @@ def read_tradeoff(
 def write_reading(folder: str | Path, reading: Reading, goals: Goals, about: Mapping[str, Any]) -> Path:
     """Write `summary.json`: what was asked (`about`), the goals, the reference point and all tables but the results."""
     tables = {name: records(getattr(reading, name)) for name in TABLES}
-    path = Path(folder) / "summary.json"
+    path = Path(folder) / f"{named('summary', goals)}.json"
     said = {"goals": vars(goals), "reference_point": REFERENCE, "tables": TABLES}
     write_json(path, {**about, **said, **tables})
     return path
+
+
+def named(name: str, goals: Goals) -> str:
+    """The name of a file; readings by other goals than the primary ones stand beside those by the primary ones."""
+    return name if goals == PRIMARY_GOALS else "_".join([name, *vars(goals).values()]).replace("@", "")
+
+
+def _choice_text(reading: Reading, label: str) -> list[str]:
+    """The sweep that validation takes at the mixes that all of a data set's sweeps have."""
+    sweeps = [c for c in reading.curves if c.name["data"] == label and c.name["curve"] == "sweep"]
+    shared = set.intersection(*(set(c.places.tolist()) for c in sweeps)) if len(sweeps) > 1 else set()
+    if not shared:
+        return []
+    valid = {
+        describe_choice(c.name): c.valid.mean(axis=(0, 2))[np.isin(c.places, sorted(shared))].max() for c in sweeps
+    }
+    best = max(valid, key=lambda name: valid[name])
+    mixes = "1 mix" if len(shared) == 1 else f"{len(shared)} mixes"
+    return [
+        f"validation chooses among the sweeps, at the {mixes} of all: {best} (mean of both tasks {valid[best]:.3f})"
+    ]
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -134,11 +161,7 @@ def summary_text(reading: Reading, goals: Goals) -> str:
                 f"{describe_choice(row)[:37]:38}{' / '.join(places):>12}{row['recommendation']:8.3f}{row['search']:8.3f}"
                 f"{row['hypervolume']:9.4f}{interval:>16}{row['cpu_minutes']:9.2f}{row['per_cpu_minute']:9.3f}"
             )
-        if (sweeps := part[part["curve"] == "sweep"])["strategy"].nunique() > 1:
-            best_valid = sweeps.loc[sweeps["valid"].idxmax()]
-            lines.append(
-                f"validation chooses among the sweeps: {describe_choice(best_valid)} ({best_valid['valid']:.3f})"
-            )
+        lines += _choice_text(reading, label)
         apart = reading.volume_differences
         for row in (apart[apart["data"] == label] if len(apart) else apart).to_dict("records"):
             sure = f" ({row['low']:+.4f} to {row['high']:+.4f}), p {row['p_holm']:.3f}" if row["num_seeds"] > 1 else ""

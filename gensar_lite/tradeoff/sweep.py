@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
-from gensar_lite.data.storage import DataError, new_folder, write_json
+from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
 from gensar_lite.pipeline.folder import digest_of
@@ -51,9 +51,9 @@ def run_sweep(
 ) -> Progress:
     """Do all runs of a design that are not done, and give the table of all that are.
 
-    `out` is the sweep's folder, new or of an earlier call. `storage` is the URL of a database for machines that share
+    `out` is the sweep's folder, new or of an earlier call with the same preset and settings. `storage` is the URL of a database for machines that share
     no folder; each then has its own `out`. `retry_failed` tries failed runs again. `keep_others` goes on beside
-    results of other data or code in the same study, as curves of their own. Raises DataError before the first training
+    results of other data, code or settings in the same study, as curves of their own. Raises DataError before the first training
     where the design cannot be run.
     """
     out = Path(out)
@@ -67,7 +67,10 @@ def run_sweep(
     work = Work(out, storage, study)
     if not keep_others:
         _refuse_others(work, fingerprints, version, out)
-    write_json(out / "design.json", {**design.to_json(), "fingerprints": fingerprints, "version": version})
+        _refuse_other_settings(work, design, out)
+    write_json(
+        out / "design.json", {**design.to_json(), "fingerprints": fingerprints, "version": version, "runs": list(units)}
+    )
     work.add(units)
     if retry_failed:
         _retry(work, set(units))
@@ -125,6 +128,19 @@ def _refuse_others(work: Work, fingerprints: dict[str, str], version: str, out: 
             raise DataError(
                 f"{out} holds results of {what}; choose another --out, or keep them as curves of their own with --keep-others"
             )
+
+
+def _refuse_other_settings(work: Work, design: Design, out: Path) -> None:
+    """Runs of one folder are compared, so what they share must be the same."""
+    path = out / "design.json"
+    if not (path.is_file() and work.trials(TrialState.COMPLETE)):
+        return
+    before, now = read_json(path), json.loads(json.dumps(design.to_json()))
+    if changed := [name for name in ("preset", "settings") if before[name] != now[name]]:
+        told = "; ".join(f"{name} was {before[name]}, now {now[name]}" for name in changed)
+        raise DataError(
+            f"{out} holds runs with other settings ({told}); choose another --out, or go on beside them with --keep-others"
+        )
 
 
 def _retry(work: Work, keys: set[str]) -> None:
@@ -189,6 +205,7 @@ class _Sweep:
             "cpu_seconds": round(outcome.training.cpu, 3),
             "before_seconds": round(outcome.before.wall, 3),
             "before_cpu_seconds": round(outcome.before.cpu, 3),
+            "added": {curve: [round(cost.wall, 3), round(cost.cpu, 3)] for curve, cost in outcome.added.items()},
             "run_seconds": round(spent.wall, 3),  # this process: what was kept from other runs took nothing
             "parameters": {**self.design.config(unit).to_json(), **outcome.notes},
         }

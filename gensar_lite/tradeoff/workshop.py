@@ -8,8 +8,10 @@ one process make it while the others wait. What it took to make is kept beside i
 from __future__ import annotations
 
 import shutil
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +32,7 @@ from gensar_lite.tradeoff.design import Design, load_source
 
 Thing = TypeVar("Thing")
 RANKERS_KEPT = 8
+NOTE_SECONDS = 10.0  # between two notes of what a training has cost so far
 
 
 class Cost(NamedTuple):
@@ -42,20 +45,36 @@ class Cost(NamedTuple):
         """The sum of costs."""
         return Cost(self.wall + sum(o.wall for o in others), self.cpu + sum(o.cpu for o in others))
 
-    def times(self, factor: float) -> Cost:
-        """A multiple of a cost."""
-        return Cost(self.wall * factor, self.cpu * factor)
-
 
 class Clock:
-    """Started when made; `cost` is what has passed since."""
+    """Started when made; `cost` is what has passed since, and what was spent before."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Cost | None = None) -> None:
         self.wall, self.cpu = time.perf_counter(), time.process_time()
+        self.before = before or Cost()
 
     @property
     def cost(self) -> Cost:
-        return Cost(time.perf_counter() - self.wall, time.process_time() - self.cpu)
+        return self.before.plus(Cost(time.perf_counter() - self.wall, time.process_time() - self.cpu))
+
+
+@contextmanager
+def _noted(path: Path) -> Iterator[Clock]:
+    """A clock whose reading is noted in a file now and then, and goes on from there after a kill."""
+    clock, done = Clock(Cost(**read_json(path)) if path.is_file() else None), threading.Event()
+
+    def note() -> None:
+        while not done.wait(NOTE_SECONDS):
+            write_json(path, clock.cost._asdict())
+
+    thread = threading.Thread(target=note, daemon=True)
+    thread.start()
+    try:
+        yield clock
+    finally:
+        done.set()
+        thread.join()
+        write_json(path, clock.cost._asdict())
 
 
 class Made(NamedTuple, Generic[Thing]):
@@ -108,38 +127,33 @@ class Workshop:
     ) -> Made[GenSAR]:
         """A trained model; `keep` leaves it in the sweep's folder as a run that can be searched.
 
-        `parent` is the parent of a fine-tune. A training that was killed goes on from its checkpoint; its cost is then
-        that of the steps seen here, scaled to all of them.
+        `parent` is the parent of a fine-tune. A training that was killed goes on from its checkpoint; its cost holds
+        what was spent before, to within `NOTE_SECONDS`.
         """
         data, signals, table = self.dataset(label), self.signals(label, config), self.identifiers(label, config)
         made_from = {"from": table.key, "config": config.to_json(), "parent": parent.key if parent else None}
         key = self._key(made_from)
         checkpoint = self.out / "checkpoints" / key
 
-        def make() -> tuple[GenSAR, float]:
-            spent = checkpoint / "progress.json"
-            first = read_json(spent)["step"] if spent.is_file() else 0
-            model = GenSAR.fit(
-                data,
-                signals.thing,
-                table.thing,
-                config=config,
-                checkpoint=checkpoint,
-                progress=self.progress,
-                parent=parent.thing if parent else None,
-            )
-            last = model.training_history[-1]["step"] if model.training_history else 0
-            return model, last / (last - first) if last > first else 1.0
-
         folder = self.out / "models" / key
         with self._lock(key):
             if not (folder / "cost.json").is_file():
-                clock = Clock()
-                model, factor = make()
-                cost = clock.cost.times(factor)
+                spent = self.out / "checkpoints" / f"{key}.spent.json"
+                with _noted(spent) as clock:
+                    model = GenSAR.fit(
+                        data,
+                        signals.thing,
+                        table.thing,
+                        config=config,
+                        checkpoint=checkpoint,
+                        progress=self.progress,
+                        parent=parent.thing if parent else None,
+                    )
+                    cost = clock.cost
                 if keep:
-                    self._write(folder, cost, model.save)
+                    self._write(folder, cost, model.save, made_from)
                 shutil.rmtree(checkpoint, ignore_errors=True)
+                spent.unlink(missing_ok=True)
                 return Made(model, key, cost)
         return Made(GenSAR.load(folder / "content"), key, Cost(**read_json(folder / "cost.json")))
 
@@ -174,7 +188,7 @@ class Workshop:
                 clock = Clock()
                 thing = make()
                 made = Made(thing, key, clock.cost)
-                self._write(folder, made.cost, lambda content: save(thing, content))
+                self._write(folder, made.cost, lambda content: save(thing, content), made_from)
         self._last[kind] = made
         return made
 
@@ -186,7 +200,8 @@ class Workshop:
         return FileLock(self.out / "locks" / f"{key}.lock")
 
     @staticmethod
-    def _write(folder: Path, cost: Cost, save: Callable[[Path], None]) -> None:
+    def _write(folder: Path, cost: Cost, save: Callable[[Path], None], made_from: dict[str, Any]) -> None:
         with new_folder(folder) as temporary:
             save(temporary / "content")
+            write_json(temporary / "made_from.json", made_from)
             write_json(temporary / "cost.json", cost._asdict())
