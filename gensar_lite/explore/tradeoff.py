@@ -226,7 +226,7 @@ def _draw_specialists(ax: Axes, specialists: pd.DataFrame, label: str) -> None:
             (ax.axvline if across else ax.axhline)(value, **dots)
             limits = min(low, value - 0.05 * room), max(high, value + 0.05 * room)
             (ax.set_xlim if across else ax.set_ylim)(limits)
-        side = {
+        side: dict[str, Any] = {
             "ha": "left" if across and below and not near else "right",
             "va": "bottom" if below and not near and not across else "top",
         }
