@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from gensar_lite.data.dataset import Dataset
@@ -20,7 +21,7 @@ from gensar_lite.signals import Signals
 from gensar_lite.tradeoff.comparing import GENERATIVE
 from gensar_lite.tradeoff.design import Source, load_source
 from gensar_lite.tradeoff.gains import FEATURES, case_features, who_gains
-from gensar_lite.tradeoff.reading import Goals, describe_choice
+from gensar_lite.tradeoff.reading import Goals, at_places, describe_choice
 from gensar_lite.tradeoff.summary import Reading, named
 
 
@@ -73,10 +74,10 @@ def _gains_picture(out: Path, reading: Reading, goals: Goals, label: str, source
     """One model for both tasks against the same identifiers' models of one task, where the sweep holds those."""
     sweeps = [c for c in reading.curves if c.name["curve"] == "sweep" and c.name["data"] == label]
     ends = set(GENERATIVE.values())
-    able = [c for c in sweeps if ends <= set(c.places) and c.places[c.chosen[0]] not in ends]
-    if not able:
+    between = [at_places(c, np.setdiff1d(c.places, list(ends))) for c in sweeps if ends < set(c.places)]
+    if not between:
         return {}
-    curve = max(able, key=lambda c: c.valid.mean(axis=(0, 2)).max())
+    curve = max(between, key=lambda c: c.valid.mean(axis=(0, 2)).max())
     asked = reading.ranks["task"].map(goals.of) == reading.ranks["protocol"]
     own = reading.ranks[asked & (reading.ranks["split"] == "test") & (reading.ranks["curve"] == "sweep")]
     own = own[(own[list(curve.name)] == list(curve.name.values())).all(axis=1) & own["seed"].isin(curve.seeds)]
