@@ -10,7 +10,7 @@ import pytest
 import torch
 from builders import random_table, tiny_store
 
-from gensar_lite.explore.plots import plot_conflict, plot_information
+from gensar_lite.explore.plots import plot_agreement, plot_conflict, plot_information
 from gensar_lite.model import GenSAR
 from gensar_lite.signals import Signals, embed
 from gensar_lite.tradeoff.conflict import TASKS, gradient_conflict, token_groups
@@ -105,3 +105,13 @@ def test_the_figures_say_what_their_axes_are() -> None:
     labels = {"category": categories(tiny_store()), "community": co_click_communities(tiny_store(), 5)}
     figure = plot_information(code_information(model.table, labels))
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["category", "community"]
+
+
+def test_the_agreement_of_signals_is_drawn_item_by_item_and_by_popularity():
+    agreement, popularity = np.array([0.0, 0.0, 0.1, 0.3] * 10), np.arange(40)
+    figure = plot_agreement(agreement, popularity)
+    bars = {round(bar.get_x() + bar.get_width() / 2, 6): bar.get_height() for bar in figure.axes[0].patches}
+    assert bars == pytest.approx({0.0: 0.5, 0.1: 0.25, 0.3: 0.25})
+    assert [text.get_text() for text in figure.axes[1].get_xticklabels()][-1] == "32 to 39"
+    drawn = figure.axes[1].lines[0].get_ydata()
+    np.testing.assert_allclose(drawn, agreement.reshape(5, 8).mean(axis=1))

@@ -7,11 +7,12 @@ from gensar_lite.explore.maps import category_of, map_vectors, plot_map
 from gensar_lite.explore.quantising import plot_codes
 from gensar_lite.explore.store_map import plot_store_map
 from gensar_lite.explore.tradeoff import plot_cheap, plot_gains, plot_tradeoff
-from gensar_lite.explore.why import plot_conflict, plot_information
+from gensar_lite.explore.why import plot_agreement, plot_conflict, plot_information
 
 __all__ = [
     "category_of",
     "map_vectors",
+    "plot_agreement",
     "plot_beam_tree",
     "plot_cheap",
     "plot_code_categories",

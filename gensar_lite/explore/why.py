@@ -79,3 +79,32 @@ def plot_information(information: pd.DataFrame, title: str = "What each code kno
             ax.tick_params(axis="y", rotation=0)
         figure.suptitle(f"{title} (adjusted mutual information: 0 chance, 1 all)", x=0.01, ha="left", weight="bold")
         return figure
+
+
+def plot_agreement(agreement: np.ndarray, popularity: np.ndarray, title: str = "Do the two signals agree?") -> Figure:
+    """Items by the share of their nearest items that both signals name, and the mean share by how often they are clicked.
+
+    `agreement` (N,) is that of `tradeoff.gains.signal_agreement`, `popularity` (N,) the clicks of each item in training.
+    """
+    with style():
+        figure, (items, clicks) = plt.subplots(1, 2, figsize=(10.5, 3.8), layout="constrained")
+        shares, counts = np.unique(np.round(agreement, 6), return_counts=True)
+        width = np.diff(shares).min() * 0.8 if len(shares) > 1 else 0.08
+        items.bar(shares, counts / len(agreement), width=width, color=GROUPS[0], edgecolor=INK, linewidth=0.6)
+        items.axvline(agreement.mean(), color=INK, linewidth=1, linestyle=(0, (4, 2)))
+        items.annotate(f" mean {agreement.mean():.3f}", (agreement.mean(), 0.97), xycoords=("data", "axes fraction"))
+        items.set(xlabel="share of the nearest items that both signals name", ylabel="share of the items")
+        groups = pd.qcut(popularity, 5, duplicates="drop")
+        table = pd.DataFrame({"group": groups, "agreement": agreement}).groupby("group", observed=True)["agreement"]
+        mean, error = table.mean(), 1.96 * table.sem()
+        names = [f"{max(int(np.ceil(g.left)), 0)} to {int(g.right)}" for g in mean.index]
+        clicks.errorbar(
+            range(len(mean)), mean.to_numpy(), yerr=error.to_numpy(), fmt="o", color=GROUPS[0], ecolor=MUTED, capsize=3
+        )
+        clicks.set_xticks(range(len(mean)), names)
+        clicks.set(xlabel="clicks of the item in training", ylabel="mean share")
+        clicks.set_ylim(0)
+        for ax in (items, clicks):
+            ax.grid(axis="y")
+        figure.suptitle(title, x=0.01, ha="left", weight="bold")
+        return figure
