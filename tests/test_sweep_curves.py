@@ -101,6 +101,16 @@ def test_a_variant_that_repeats_the_settings_is_none(store):
     assert [unit.variant for unit in design.units()] == ["", "num_shared=1"]
 
 
+def test_a_strategy_that_means_something_else_is_another_run(store, monkeypatch):
+    from gensar_lite.identifiers import strategies
+
+    design = Design.from_json({**DESIGN, "blocks": [{}], "mixes": [0.5], "data": [str(store)]})
+    before = sweep_module.unit_key(design.units()[0], design, "f", "v")
+    assert sweep_module.unit_key(design.units()[0], design, "f", "v") == before
+    monkeypatch.setitem(strategies._STRATEGIES, "gensar", strategies._STRATEGIES["fused"])
+    assert sweep_module.unit_key(design.units()[0], design, "f", "v") != before
+
+
 def test_cheap_curves_start_from_a_model_of_both_tasks(store):
     design = Design.from_json({**DESIGN, "blocks": [{"curves": ["fusion"]}], "mixes": [0, 1], "data": [str(store)]})
     assert [unit.mix for unit in design.units()] == [0.5]

@@ -97,7 +97,7 @@ def plot_agreement(agreement: np.ndarray, popularity: np.ndarray, title: str = "
         groups = pd.qcut(popularity, 5, duplicates="drop")
         table = pd.DataFrame({"group": groups, "agreement": agreement}).groupby("group", observed=True)["agreement"]
         mean, error = table.mean(), 1.96 * table.sem()
-        names = [f"{max(int(np.ceil(g.left)), 0)} to {int(g.right)}" for g in mean.index]
+        names = [f"{int(np.floor(g.left)) + 1} to {int(g.right)}" for g in mean.index]
         clicks.errorbar(
             range(len(mean)), mean.to_numpy(), yerr=error.to_numpy(), fmt="o", color=GROUPS[0], ecolor=MUTED, capsize=3
         )

@@ -34,7 +34,13 @@ except ModuleNotFoundError as error:
 BEAT_SECONDS = 30.0
 SILENT_SECONDS = 600.0  # without a sign of life for so long, a process on another machine counts as dead
 JOURNAL = "study.journal"
-PARTS = ("data", "signals", "identifiers", "training", "decoding", "evaluation", "model.py", "config.py")
+PARTS = (
+    *("data", "signals", "identifiers", "training", "decoding", "evaluation", "model.py", "config.py"),
+    *(
+        "evaluation/baselines.json",
+        *(f"tradeoff/{name}.py" for name in ("runs", "fusion", "interpolation", "workshop")),
+    ),
+)
 """What decides about results; changes elsewhere in the package leave them comparable."""
 
 
@@ -43,7 +49,7 @@ def code_version() -> str:
     root = Path(gensar_lite.__file__).parent
     digest = hashlib.sha256()
     for part in PARTS:
-        for path in sorted([root / part] if part.endswith(".py") else (root / part).rglob("*.py")):
+        for path in sorted((root / part).rglob("*.py") if (root / part).is_dir() else [root / part]):
             digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return f"{gensar_lite.__version__}+{digest.hexdigest()[:12]}"
 

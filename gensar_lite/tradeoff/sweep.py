@@ -24,7 +24,7 @@ from gensar_lite.tradeoff.design import Design, Unit
 from gensar_lite.tradeoff.results import tidy, write_results
 from gensar_lite.tradeoff.runs import Outcome, do_unit, metrics_table
 from gensar_lite.tradeoff.study import FrozenTrial, TrialState, Work, code_version
-from gensar_lite.tradeoff.workshop import Clock, Cost, Workshop
+from gensar_lite.tradeoff.workshop import Clock, Cost, Workshop, codebooks
 
 Say = Callable[[str], None]
 STUDY = "tradeoff"
@@ -84,9 +84,10 @@ def run_sweep(
 
 def unit_key(unit: Unit, design: Design, fingerprint: str, version: str) -> str:
     """A hash of everything that decides about a run's results."""
-    content = {
+    content: dict[str, Any] = {
         "unit": {name: value for name, value in vars(unit).items() if name != "settings"},
         "config": design.config(unit).to_json(),
+        "codebooks": None if unit.kind == "specialist" else codebooks(design.config(unit)),
         "protocols": sorted(design.protocols),
         "fingerprint": fingerprint,
         "version": version,

@@ -25,6 +25,7 @@ from gensar_lite.data.storage import new_folder, read_json, write_json
 from gensar_lite.evaluation.baselines import build_baselines
 from gensar_lite.evaluation.protocols import Ranker
 from gensar_lite.identifiers import IdentifierTable, learn_identifiers
+from gensar_lite.identifiers.strategies import codebooks_of
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.folder import digest_of
 from gensar_lite.signals import Signals, embed
@@ -85,6 +86,15 @@ class Made(NamedTuple, Generic[Thing]):
     cost: Cost
 
 
+def codebooks(config: RunConfig) -> dict[str, list[str]]:
+    """The codebooks that a strategy stands for: one that people registered may mean something else tomorrow."""
+    chosen = config.identifiers
+    return {
+        view: list(names)
+        for view, names in codebooks_of(chosen.strategy, chosen.num_shared, chosen.num_specific).items()
+    }
+
+
 class Workshop:
     """Makes and keeps what runs need. One for each process; the folder is shared."""
 
@@ -113,6 +123,7 @@ class Workshop:
         """The identifiers of a data set for a strategy, a seed and sizes."""
         data, signals = self.dataset(label), self.signals(label, config)
         made_from = {"from": signals.key, "identifiers": asdict(config.identifiers), "seed": config.seed}
+        made_from["codebooks"] = codebooks(config)
 
         def make() -> IdentifierTable:
             return learn_identifiers(data, signals.thing, **asdict(config.identifiers), seed=config.seed)
