@@ -28,6 +28,7 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0
 ONE_SEED = "one seed: no intervals"
 DATASETS_A_ROW = 3
 LEGEND_WIDTH = 26  # characters
+TITLE_WIDTH = 44
 # where a specialist lies that is out of the frame, by (is it one of recommendation, is it below)
 ARROWS = {
     (True, False): "\N{RIGHTWARDS ARROW}",
@@ -69,7 +70,7 @@ def plot_tradeoff(
                     ax, curve, fill(name.replace("+", "+ "), LEGEND_WIDTH).replace("+ ", "+"), names.index(name)
                 )
             _label_plane(ax, goals)
-            ax.set_title(shorten(label, 44))
+            ax.set_title(fill(label, TITLE_WIDTH), fontsize=10 if len(label) > TITLE_WIDTH else None)
             outside = _look_closer(ax, own)
             _draw_specialists(ax, specialists, label)
             _note(ax, "\n".join([ONE_SEED] * bool((own["num_seeds"] < 2).all()) + outside))
