@@ -287,6 +287,7 @@ def _name_points(ax: Axes, volumes: pd.DataFrame) -> None:
             textcoords="data",
             fontsize=8.5,
             va="center",
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 0.8},
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 1} if at != row["hypervolume"] else None,
         )
 
