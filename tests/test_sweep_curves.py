@@ -143,3 +143,6 @@ def test_the_cost_of_a_killed_training_goes_on(tmp_path):
         assert 100 <= clock.cost.wall < 101
         assert 50 <= clock.cost.cpu < 51
     assert Cost(**read_json(path)).wall >= 100
+    with _noted(tmp_path / "new" / "spent.json"):
+        pass
+    assert (tmp_path / "new" / "spent.json").is_file()

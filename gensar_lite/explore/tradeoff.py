@@ -225,7 +225,7 @@ def _draw_specialists(ax: Axes, specialists: pd.DataFrame, label: str) -> None:
         edge = 0.01 if below else 0.99
         if near:
             (ax.axvline if across else ax.axhline)(value, **dots)
-            limits = min(low, value - 0.05 * room), max(high, value + 0.05 * room)
+            limits = min(low, value - 0.08 * room), max(high, value + 0.05 * room)
             (ax.set_xlim if across else ax.set_ylim)(limits)
         side: dict[str, Any] = {
             "ha": "left" if across and below and not near else "right",

@@ -62,6 +62,7 @@ class Clock:
 @contextmanager
 def _noted(path: Path) -> Iterator[Clock]:
     """A clock whose reading is noted in a file now and then, and goes on from there after a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     clock, done = Clock(Cost(**read_json(path)) if path.is_file() else None), threading.Event()
 
     def note() -> None:
