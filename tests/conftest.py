@@ -34,6 +34,16 @@ def ranx(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny store, called shop."""
+    from builders import tiny_store
+
+    folder = tmp_path_factory.mktemp("data") / "shop"
+    tiny_store().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A saved run of the tiny store and the kit made from it."""
     from builders import make_kit

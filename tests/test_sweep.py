@@ -42,13 +42,6 @@ PLAIN = {
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "shop"
-    tiny_store().save(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def finished(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of two runs that nothing disturbed."""
     out = tmp_path_factory.mktemp("sweep") / "out"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from builders import tiny_store
 from test_sweep import SETTINGS
 
 from gensar_lite.cli import main
@@ -31,13 +30,6 @@ DESIGN = {
         {"strategies": list_strategies(), "mixes": [0.5]},
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "shop"
-    tiny_store().save(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

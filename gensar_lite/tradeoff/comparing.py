@@ -165,8 +165,8 @@ def compare_volumes(
 
 def _volumes(curve: Curve, places: np.ndarray, seeds: list[int], num_resamples: int) -> tuple[float, np.ndarray]:
     """A sweep's hypervolume at some places, mean over some seeds, and (R,) what draws of its users make of it."""
-    rows, own = np.flatnonzero(np.isin(curve.places, places)), np.isin(curve.seeds, seeds)
-    front = rows[pareto_front(curve.valid[own].mean(axis=0)[rows])]
+    curve, own = at_places(curve, places), np.isin(curve.seeds, seeds)
+    front = pareto_front(curve.valid[own].mean(axis=0))
     drawn = resample_points(curve.users[own][:, front], num_resamples)
     return float(hypervolume(curve.test[own][:, front]).mean()), hypervolume(drawn).mean(axis=1)
 
