@@ -109,11 +109,18 @@ def execute(notebook: NotebookNode, folder: Path = FOLDER, timeout: int = 1800) 
     environment.pop("MPLBACKEND", None)
     for name in THREADS:  # one thread: the same sums in the same order, and no slower for work this small
         environment.setdefault(name, "1")
-    resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(fresh, timeout=timeout, kernel_name="python3", record_timing=False, resources=resources)
+    client = NotebookClient(
+        fresh,
+        timeout=timeout,
+        startup_timeout=300,
+        iopub_timeout=60,  # a busy machine is slow to print, too; what comes later would be lost
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
     try:
         client.execute(env=environment)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+    except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
         raise NotebookError(str(error)) from error
     return normalise(fresh)
 

@@ -34,7 +34,7 @@ def test_the_stored_outputs_are_fresh(path):
 
 @by_name
 def test_the_notebook_runs_at_small_sizes(path):
-    done = runner.execute(runner.shrink(runner.read(path)), timeout=300)
+    done = runner.execute(runner.shrink(runner.read(path)), timeout=900)
     assert all(cell.execution_count for cell in runner.code_cells(done) if cell.source.strip())
 
 

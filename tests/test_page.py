@@ -266,7 +266,7 @@ def test_the_command_serves_until_it_is_ended(runs, ending, tmp_path):
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         server = subprocess.Popen([*command, f"--port={port}"], stderr=said, cwd=tmp_path, env=environment)
     try:
-        serve.wait_until_up(server, "127.0.0.1", port, 120)
+        serve.wait_until_up(server, "127.0.0.1", port)
         until = time.monotonic() + 30
         while b"The explorers: http://127.0.0.1" not in (tmp_path / "said").read_bytes() and time.monotonic() < until:
             time.sleep(0.2)

@@ -49,7 +49,7 @@ def test_the_stored_outputs_of_the_solutions_are_fresh(path):
 
 @by_name
 def test_the_solutions_are_right_at_small_sizes(path):
-    done = runner.execute(runner.shrink(runner.read(path)), folder=path.parent, timeout=300)
+    done = runner.execute(runner.shrink(runner.read(path)), folder=path.parent, timeout=900)
     told = printed(done, "self-check")
     assert "right" in told
     assert "wrong" not in told

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -112,12 +111,12 @@ def test_results_of_other_data_or_code_are_not_mixed(finished, store, tmp_path, 
     from gensar_lite.data.bazaar import BazaarConfig, simulate
 
     simulate(BazaarConfig(num_items=100, num_users=60, mean_events=12, seed=1)).save(other)
+    monkeypatch.setattr(sweep_module, "do_unit", lambda *_: pytest.fail("a run was started"))
     with pytest.raises(DataError, match="another data set called shop"):
         run_sweep(design(other), finished, progress=False)
     monkeypatch.setattr(sweep_module, "code_version", lambda: "9.9+other")
     with pytest.raises(DataError, match="other code"):
         run_sweep(design(store), finished, progress=False)
-    monkeypatch.setattr(sweep_module, "do_unit", lambda *_: pytest.fail("stopped before the first training"))
 
 
 def test_a_database_serves_as_well(store, tmp_path, finished):
@@ -189,9 +188,30 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
 # processes ---------------------------------------------------------------------------------------
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
+# The command, with what happens before each run: the runs of the tiny store are too short to be met by chance.
+START = """
+import os, sys, time
+from pathlib import Path
+import gensar_lite.tradeoff.sweep as sweep
+from gensar_lite.cli import main
+do_unit, out, count = sweep.do_unit, Path({out!r}), 0
+def do(*arguments):
+    global count
+    count += 1
+    {before}
+    return do_unit(*arguments)
+sweep.do_unit = do
+sys.exit(main(sys.argv[1:]))
+"""
+STOP_IN_THE_SECOND = "count == 2 and (print('second', flush=True), time.sleep(600))"
+WAIT_FOR_EACH_OTHER = """(out / f"here.{os.getpid()}").touch()
+    while len(list(out.glob("here.*"))) < 2: time.sleep(0.05)"""
+
+
+def start(out: Path, before: str, arguments: list[str]) -> subprocess.Popen[str]:
+    code = START.format(out=str(out), before=before)
     return subprocess.Popen(
-        [sys.executable, "-m", "gensar_lite", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -202,17 +222,13 @@ def trials(out: Path) -> list:
 @pytest.mark.slow
 def test_killed_and_resumed_it_ends_as_an_undisturbed_one(store, tmp_path, finished):
     out = tmp_path / "out"
-    process = start(command(store, out))
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        states = [t.state for t in trials(out)] if (out / "study.journal").is_file() else []
-        if TrialState.COMPLETE in states and TrialState.RUNNING in states:
-            break
-        time.sleep(0.02)
+    process = start(out, STOP_IN_THE_SECOND, command(store, out))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "second\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = {t.number: t.datetime_complete for t in trials(out) if t.state == TrialState.COMPLETE}
-    assert len(before) == 1, "it was killed in its second run"
+    assert len(before) == 1
     assert main(command(store, out)) == 0
     after = trials(out)
     assert [t.state for t in after] == [TrialState.COMPLETE] * 2
@@ -225,8 +241,12 @@ def test_killed_and_resumed_it_ends_as_an_undisturbed_one(store, tmp_path, finis
 @pytest.mark.slow
 def test_two_processes_share_a_sweep(store, tmp_path, finished):
     out = tmp_path / "out"
-    processes = [start(command(store, out, "--seeds", "0,1")) for _ in range(2)]
-    said = [process.communicate(timeout=240) for process in processes]
+    processes = [start(out, WAIT_FOR_EACH_OTHER, command(store, out, "--seeds", "0,1")) for _ in range(2)]
+    try:
+        said = [process.communicate(timeout=600) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], said
     done = trials(out)
     assert [t.state for t in done] == [TrialState.COMPLETE] * 4

@@ -125,6 +125,8 @@ def test_a_notebook_shows_every_figure_not_only_the_first():
     draw = "import pandas as pd\nfrom gensar_lite.explore.plots import plot_lines\nplot_lines(pd.DataFrame({'a': [1.0, 2.0]}), xlabel='x', ylabel='y')\n1"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(draw) for _ in range(2)])
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
-    nbclient.NotebookClient(notebook, kernel_name="python3").execute(env=environment)
+    nbclient.NotebookClient(notebook, kernel_name="python3", startup_timeout=300, iopub_timeout=60).execute(
+        env=environment
+    )
     for cell in notebook.cells:
         assert any("image/png" in output.get("data", {}) for output in cell.outputs)

@@ -313,7 +313,7 @@ def launch(script: Path, *launcher: str) -> dict:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
     environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        [sys.executable, *launcher, str(script)], capture_output=True, text=True, timeout=120, env=environment
+        [sys.executable, *launcher, str(script)], capture_output=True, text=True, timeout=600, env=environment
     )
     assert done.returncode == 0, done.stderr[-2000:]
     line = next(line for line in done.stdout.splitlines() if "RESULT" in line)

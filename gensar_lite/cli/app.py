@@ -25,9 +25,9 @@ def app(chosen: Namespace) -> None:
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server ends with us, however we are ended
     with serving(call, chosen.port, chosen.ip, not chosen.no_browser) as server:
-        wait_until_up(server, chosen.ip, chosen.port)
-        tell(f"The explorers: http://{chosen.ip}:{chosen.port}/ (Ctrl-C ends)")
         try:
+            wait_until_up(server, chosen.ip, chosen.port)
+            tell(f"The explorers: http://{chosen.ip}:{chosen.port}/ (Ctrl-C ends)")
             server.wait()
         except KeyboardInterrupt:
             tell("Ended.")

@@ -54,6 +54,7 @@ def serving(
         path = Path(folder) / "explorers.ipynb"
         path.write_text(page_notebook(f"import os\nos.chdir({str(Path.cwd())!r})\n{call}"), encoding="utf-8")
         command = [sys.executable, "-m", "voila", str(path), f"--port={port}", f"--Voila.ip={ip}", "--template=gensar"]
+        command += ["--Voila.port_retries=0"]  # at another port than the one that was told nobody would find it
         command += [f"--VoilaConfiguration.extension_allowlist={name}" for name in EXTENSIONS]
         command += [] if open_browser else ["--no-browser"]
         # templates are looked for in Jupyter's folders
@@ -71,9 +72,10 @@ def serving(
                     server.wait(10)
                 except subprocess.TimeoutExpired:
                     server.kill()
+                    server.wait()
 
 
-def wait_until_up(server: subprocess.Popen[bytes], ip: str, port: int, seconds: float = 60) -> None:
+def wait_until_up(server: subprocess.Popen[bytes], ip: str, port: int, seconds: float = 180) -> None:
     """Return when the server listens. Raises DataError where it ended, or does not listen in time."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

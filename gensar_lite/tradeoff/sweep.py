@@ -103,9 +103,10 @@ def unit_key(unit: Unit, design: Design, fingerprint: str, version: str) -> str:
 
 def progress_of(work: Work, out: Path, keys: set[str]) -> Progress:
     """The state of a study; writes `results.parquet`. Results of all designs in the study are in the table."""
-    done = {t.user_attrs["key"]: t.user_attrs for t in work.trials(TrialState.COMPLETE)}
-    results = tidy(done.values())
-    write_results(out, results)
+    with work.lock:  # or a process that has read fewer runs would write over the table of one that has read more
+        done = {t.user_attrs["key"]: t.user_attrs for t in work.trials(TrialState.COMPLETE)}
+        results = tidy(done.values())
+        write_results(out, results)
     waiting = work.trials(TrialState.RUNNING, TrialState.WAITING)
     open_ = {t.user_attrs.get("key") for t in waiting} & keys
     failures = {
