@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from builders import tiny_store
 
 from gensar_lite.cli import main
 from gensar_lite.data.storage import DataError
+from gensar_lite.signals import Signals
 from gensar_lite.tradeoff import sweep as sweep_module
 from gensar_lite.tradeoff.design import Design, leave_out, name_source
 from gensar_lite.tradeoff.results import TIDY, read_ranks, read_results
@@ -270,6 +272,15 @@ def test_the_command_reads_what_it_ran(store, finished, capsys):
     summary = json.loads((finished / "summary.json").read_text())
     assert summary["reference_point"] == [0, 0]
     assert len(summary["points"]) == 2
+    assert "by chance" in printed.out
+    (told,) = summary["signals"]
+    signals = Signals.load(next(finished.glob("signals/*/content")))
+    near = [
+        np.argsort(-(v @ v.T) + 9 * np.eye(len(v)), axis=1)[:, :10] for v in (signals.semantic, signals.collaborative)
+    ]
+    shared = np.mean([len({*a} & {*b}) / 10 for a, b in zip(*near, strict=True)])
+    assert told["agreement"] == pytest.approx(shared, abs=0.02), "ties may fall otherwise"
+    assert told["by_chance"] == pytest.approx(10 / (len(signals.semantic) - 1))
 
 
 @pytest.mark.parametrize(

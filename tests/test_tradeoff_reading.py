@@ -301,7 +301,7 @@ def test_the_text_says_where_there_is_one_seed():
     empty = pd.DataFrame()
     text = summary_text(
         Reading(
-            results, ranks, curves, points_table(curves), curves_table(curves), specialists_table(results), *[empty] * 3
+            results, ranks, curves, points_table(curves), curves_table(curves), specialists_table(results), *[empty] * 4
         ),
         GOALS,
     )

@@ -13,12 +13,13 @@ from gensar_lite.data.storage import DataError, read_json
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
 from gensar_lite.identifiers import list_strategies
-from gensar_lite.tradeoff.design import CURVES, TASK_SETTING, Design, name_source
+from gensar_lite.tradeoff.design import CURVES, TASK_SETTING, Design, Source, name_source
 from gensar_lite.tradeoff.reading import Goals
 
 
 def tradeoff(chosen: Namespace) -> None:
     """Run what is left of a sweep, write tables and figures, print what they say."""
+    from gensar_lite.tradeoff.agreement import measure_signals
     from gensar_lite.tradeoff.summary import read_tradeoff, records, summary_text, write_reading
 
     goals = _goals(chosen)
@@ -47,13 +48,15 @@ def tradeoff(chosen: Namespace) -> None:
     if chosen.read_only and (out / "summary.json").is_file():
         earlier = read_json(out / "summary.json")
         failures, still_open = earlier["failures"], earlier["open"]
+    if not chosen.read_only:
+        measure_signals(out, _sources(about), about["fingerprints"])
     first = about["blocks"][0]["strategies"][0]
     reading = read_tradeoff(out, goals, about["version"], about["fingerprints"], first, about.get("runs"))
     told = {"design": about, "failures": failures, "open": still_open}
     written = write_reading(out, reading, goals, told)
     if reading.results.empty:
         raise DataError(_failed(failures) if failures else f"no run of {out} is done yet")
-    figures = _draw(out, reading, goals)
+    figures = _draw(out, reading, goals, about)
     if still_open:
         tell(f"{still_open} runs are still under way in other processes; the one that ends last writes all results")
     if chosen.json:
@@ -72,12 +75,15 @@ def _failed(failures: dict[str, str]) -> str:
     return f"these runs failed: {label} ({error}){more}; summary.json names all, --retry-failed tries them again"
 
 
-def _draw(out: Path, reading: Any, goals: Goals) -> list[Path]:
+def _draw(out: Path, reading: Any, goals: Goals, about: dict[str, Any]) -> list[Path]:
     from gensar_lite.explore.tradeoff_pictures import draw_tradeoff
 
-    content = read_json(out / "design.json")
-    sources = {name_source(s): s for block in content["blocks"] for s in block["data"]}
-    return draw_tradeoff(out, reading, goals, sources)
+    return draw_tradeoff(out, reading, goals, _sources(about))
+
+
+def _sources(about: dict[str, Any]) -> dict[str, Source]:
+    """Where the data sets of a sweep are, by name."""
+    return {name_source(s): s for block in about["blocks"] for s in block["data"]}
 
 
 def _goals(chosen: Namespace) -> Goals:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import write_json
+from gensar_lite.tradeoff.agreement import signals_table
 from gensar_lite.tradeoff.comparing import (
     compare_strategies,
     compare_volumes,
@@ -47,6 +48,7 @@ class Reading(NamedTuple):
     volume_differences: pd.DataFrame
     strategies: pd.DataFrame
     distances: pd.DataFrame
+    signals: pd.DataFrame
 
 
 TABLES = {
@@ -56,6 +58,7 @@ TABLES = {
     "volume_differences": "paired differences of the hypervolume of the reference strategy's sweep and every other sweep",
     "strategies": "paired differences of the reference strategy and every other curve",
     "distances": "paired differences of every curve's chosen model and the best specialist of each task",
+    "signals": "how far the two signals agree, and how well each recommends alone on validation cases",
 }
 
 
@@ -96,6 +99,7 @@ def read_tradeoff(
         compare_volumes(curves, chosen),
         compare_strategies(ranks, curves, chosen, goals) if curves else pd.DataFrame(),
         compare_with_specialists(results, ranks, curves, goals) if curves else pd.DataFrame(),
+        signals_table(Path(folder), dict(results[["data", "fingerprint"]].drop_duplicates().to_numpy().tolist())),
     )
 
 
@@ -126,6 +130,16 @@ def _choice_text(reading: Reading, label: str) -> list[str]:
     mixes = "1 mix" if len(shared) == 1 else f"{len(shared)} mixes"
     return [
         f"validation chooses among the sweeps, at the {mixes} of all: {best} (mean of both tasks {valid[best]:.3f})"
+    ]
+
+
+def _signals_text(reading: Reading, label: str) -> list[str]:
+    """How far the signals of a data set agree, and what each says alone, means over seeds."""
+    own = reading.signals[reading.signals["data"] == label] if len(reading.signals) else reading.signals
+    return [
+        f"signals ({kind}): of an item's nearest by text {row['agreement']:.1%} are its nearest by co-clicks, too (by chance {row['by_chance']:.1%}); "
+        f"on validation cases text alone recommends {row['semantic']:.3f}, co-clicks alone {row['collaborative']:.3f}"
+        for kind, row in (own.groupby("signals").mean(numeric_only=True).iterrows() if len(own) else ())
     ]
 
 
@@ -169,6 +183,7 @@ def summary_text(reading: Reading, goals: Goals) -> str:
                 f"volume of {row['model']} less that of {row['against']}, {row['num_places']} {'mixes' if row['num_places'] > 1 else 'mix'}: "
                 f"{row['difference']:+.4f}{sure}"
             )
+        lines += _signals_text(reading, label)
         best = reading.specialists
         best = best[(best["data"] == label) & best["best"]] if len(best) else best
         for row in best.to_dict("records"):
