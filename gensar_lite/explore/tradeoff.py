@@ -49,13 +49,14 @@ def plot_tradeoff(
 
     `points` is the table of `points_table` (the kinds of `curves` are drawn), `specialists` that of
     `specialists_table`. Filled markers are on the front of validation, a ring marks the place that validation
-    chooses, crosses are intervals over users, dotted lines the best specialist of each task.
+    chooses among several, crosses are intervals over users, dotted lines the best specialist of each task.
     """
     points = points[points["curve"].isin(curves)]
     if points.empty:
         raise ValueError(f"there is no curve to draw among {', '.join(curves)}")
     labels = list(pd.unique(points["data"]))
     names = list(dict.fromkeys(describe_choice(row) for row in points.to_dict("records")))
+    places = points["place"].unique()
     columns = min(len(labels), DATASETS_A_ROW)
     lines = -(-len(labels) // columns)
     with style():
@@ -66,9 +67,8 @@ def plot_tradeoff(
         for label, ax in zip(labels, axes.flat, strict=False):
             own = _with_front(points[points["data"] == label])
             for name, curve in _named_curves(own).items():
-                _draw_curve(
-                    ax, curve, fill(name.replace("+", "+ "), LEGEND_WIDTH).replace("+ ", "+"), names.index(name)
-                )
+                words = fill(name.replace("+", "+ "), LEGEND_WIDTH).replace("+ ", "+")
+                _draw_curve(ax, curve, words, names.index(name), choice=len(places) > 1)
             _label_plane(ax, goals)
             ax.set_title(fill(label, TITLE_WIDTH), fontsize=10 if len(label) > TITLE_WIDTH else None)
             outside = _look_closer(ax, own)
@@ -77,13 +77,18 @@ def plot_tradeoff(
         handles, texts = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, texts, loc="outside right upper", title="identifiers")
         figure.suptitle(
-            title or "Search against recommendation, one model at each mix",
+            title or f"Search against recommendation, {which_mixes(places)}",
             x=0.01,
             ha="left",
             fontweight="bold",
             fontsize=12,
         )
     return figure
+
+
+def which_mixes(places: np.ndarray) -> str:
+    """What a figure of these mixes shows."""
+    return "one model at each mix" if len(places) > 1 else f"every model at mix {places[0]:g}"
 
 
 def plot_cheap(points: pd.DataFrame, volumes: pd.DataFrame, goals: Goals, label: str, strategy: str) -> Figure:
@@ -178,7 +183,10 @@ def _named_curves(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(name): part for name, part in points.groupby(np.array(names), sort=False)}
 
 
-def _draw_curve(ax: Axes, points: pd.DataFrame, name: str, number: int, crosses: bool = True) -> None:
+def _draw_curve(
+    ax: Axes, points: pd.DataFrame, name: str, number: int, crosses: bool = True, choice: bool = True
+) -> None:
+    """A curve with its markers; `choice`: there are places to choose among, so they are named and the chosen one ringed."""
     points = points.sort_values("place")
     colour, marker = GROUPS[number % len(GROUPS)], MARKERS[number % len(MARKERS)]
     x, y = points["recommendation"].to_numpy(), points["search"].to_numpy()
@@ -199,7 +207,10 @@ def _draw_curve(ax: Axes, points: pd.DataFrame, name: str, number: int, crosses:
         zorder=3,
         c=[colour if f else PAPER for f in front],
     )
-    ax.plot([], [], color=colour, linestyle=LINES[number % len(LINES)], marker=marker, label=name)
+    line = LINES[number % len(LINES)] if choice else "none"
+    ax.plot([], [], color=colour, linestyle=line, marker=marker, label=name)
+    if not choice:
+        return
     rings = points["recommendation_chosen"].to_numpy(bool) & points["search_chosen"].to_numpy(bool)
     ax.scatter(x[rings], y[rings], s=150, facecolors="none", edgecolors=INK, linewidths=1.1, zorder=4)
     for end in {0, len(points) - 1} if name and points["curve"].iloc[0] == "sweep" else ():

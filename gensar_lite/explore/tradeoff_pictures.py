@@ -54,7 +54,9 @@ def describe_tradeoff(reading: Reading, goals: Goals) -> dict[str, Picture]:
     pictures: dict[str, Picture] = {}
     points, volumes = reading.points, reading.volumes
     if len(points) and (points["curve"] == "sweep").any():
-        caption = "Filled: on the front of validation; ring: the mix that validation chooses; crosses: 95 % intervals over users; small numbers: mixes."
+        caption = "Filled: on the front of validation; crosses: 95 % intervals over users."
+        if points.loc[points["curve"] == "sweep", "place"].nunique() > 1:
+            caption += " Ring: the mix that validation chooses; small numbers: mixes."
         alt = " ".join(_curve_text(row) for row in volumes[volumes["curve"] == "sweep"].to_dict("records"))
         pictures["tradeoff"] = Picture(plot_tradeoff(points, reading.specialists, goals), caption, alt)
     for label, strategy in volumes[["data", "strategy"]].drop_duplicates().to_numpy() if len(volumes) else ():
