@@ -7,10 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import torch
 
 from gensar_lite.config import preset
 from gensar_lite.data.bazaar import BazaarConfig, simulate
+from gensar_lite.data.build import build_dataset
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.identifiers.assignment import Layout
 from gensar_lite.identifiers.table import IdentifierTable
@@ -25,6 +27,19 @@ from gensar_lite.training.vocabulary import Vocabulary, train_tokenizer
 def tiny_store() -> Dataset:
     """100 items, 60 users, some 650 events."""
     return simulate(BazaarConfig(num_items=100, num_users=60, mean_events=12))
+
+
+def build_small(
+    items: pd.DataFrame,
+    interactions: pd.DataFrame,
+    searches: pd.DataFrame,
+    protocol: str = "known-item",
+    seed: int = 0,
+    **options,
+) -> Dataset:
+    """A data set of tables whose timestamps are steps."""
+    about = {"name": "tiny", "origin": "test", "query_protocol": protocol, "data_seed": seed, "timestamps": "steps"}
+    return build_dataset(items, interactions, searches, **about, **options)
 
 
 def unique_codes(num_items: int, sizes: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

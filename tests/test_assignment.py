@@ -48,7 +48,7 @@ def _assert_unique(codes: np.ndarray, layout: Layout) -> None:
     assert (codes < np.array(layout.sizes)).all()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.sampled_from(list(VIEWS)), st.integers(2, 4), st.floats(0, 1), st.integers(1, 5), st.integers(0, 10_000))
 def test_unique_for_every_table_that_can_be(kind, size, fill, distinct, seed):
     rng = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def test_unique_for_every_table_that_can_be(kind, size, fill, distinct, seed):
     _assert_unique(assign_unique(latents, layout, _codebooks(layout, rng)), layout)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(list(VIEWS)), st.integers(2, 3), st.floats(0, 1), st.integers(0, 10_000))
 def test_new_items_fill_the_space_to_the_last_identifier(kind, size, share, seed):
     rng = np.random.default_rng(seed)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import build_small
 from scipy import sparse
 
 import gensar_lite.evaluation.baselines as baselines
-from gensar_lite.data.build import build_dataset
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.evaluation.baselines import ALS, NAMES, ItemKNN, build_baselines, fit_baseline, history_matrix
 from gensar_lite.evaluation.protocols import evaluate_ranker
@@ -33,16 +33,7 @@ def make_store(sequences: list[list[int]], num_items: int = NUM_ITEMS) -> Datase
     interactions = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     last = interactions.groupby("user_id").tail(2)
     searches = last.assign(session_id="s", query=["thing word" + i[1:] for i in last["item_id"]])
-    return build_dataset(
-        items,
-        interactions,
-        searches,
-        name="tiny",
-        origin="test",
-        query_protocol="known-item",
-        data_seed=0,
-        timestamps="steps",
-    )
+    return build_small(items, interactions, searches)
 
 
 def make_signals(data: Dataset) -> Signals:

@@ -44,27 +44,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def run_command(store: Path, out: Path) -> list[str]:
+    sizes = "--steps 2 --quantiser kmeans --collaborative als --examples 1 --map none"
+    return ["run", "--data", str(store), "--out", str(out), *sizes.split()]
+
+
 @pytest.fixture(scope="module")
 def finished(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    command = [
-        "run",
-        "--data",
-        str(store),
-        "--out",
-        str(out),
-        "--steps",
-        "2",
-        "--quantiser",
-        "kmeans",
-        "--collaborative",
-        "als",
-        "--examples",
-        "1",
-        "--map",
-        "none",
-    ]
-    assert main(command) == 0
+    assert main(run_command(store, out)) == 0
     return out
 
 
@@ -109,28 +97,7 @@ def test_what_help_says_is_so():
 
 
 def test_the_run_ends_with_both_tasks_beside_the_baselines(finished, store, capsys):
-    assert (
-        main(
-            [
-                "run",
-                "--data",
-                str(store),
-                "--out",
-                str(finished),
-                "--steps",
-                "2",
-                "--quantiser",
-                "kmeans",
-                "--collaborative",
-                "als",
-                "--examples",
-                "1",
-                "--map",
-                "none",
-            ]
-        )
-        == 0
-    )
+    assert main(run_command(store, finished)) == 0
     captured = capsys.readouterr()
     for word in (
         "Recommendation for",

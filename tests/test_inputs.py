@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from builders import tiny_encoder, tiny_store
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gensar_lite.training.inputs import InputEncoder, Inputs
@@ -50,7 +50,6 @@ def describe(encoder: InputEncoder, e: int) -> list[int]:
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=4), min_size=1, max_size=5))
-@settings(deadline=None)
 def test_assemble_equals_the_slow_version(examples: list[list[tuple[int, bool]]]) -> None:
     rows = [[], [3], [4, 5], [6, 7, 8], [9, 9]]
     owner = np.array([b for b, segments in enumerate(examples) for _ in segments], np.int64)

@@ -49,7 +49,7 @@ def by_brute_force(scores: list[float], gains: list[float], names: tuple[str, ..
 SMALL = ("HR@1", "HR@2", "HR@3", "NDCG@2", "NDCG@3", "NDCG@10", "Recall@2", "MRR")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=6))
 def test_judged_metrics_equal_the_mean_over_all_orders_of_ties(items):
     scores, gains = [float(s) for s, _ in items], [float(g) for _, g in items]
@@ -58,7 +58,7 @@ def test_judged_metrics_equal_the_mean_over_all_orders_of_ties(items):
     assert {n: v[0] for n, v in found.items()} == pytest.approx(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=6))
 def test_single_target_equals_the_mean_over_all_orders_of_ties(scores):
     names = tuple(n for n in SMALL if not n.startswith("Recall"))

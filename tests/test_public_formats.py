@@ -234,7 +234,7 @@ def test_reviews_of_items_without_metadata_go_and_the_core_is_taken_again(tmp_pa
         import_amazon(reviews, meta, k_core=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=40), st.integers(1, 4))
 def test_k_core_equals_peeling_one_by_one(pairs: list[tuple[int, int]], k: int) -> None:
     events = pd.DataFrame(pairs, columns=["user_id", "item_id"])

@@ -136,7 +136,7 @@ def test_category_paths_need_categories() -> None:
         category_queries(items_of({"title": "a tent"}, {"title": "cup"}), np.array([0]), np.random.default_rng(0))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 6)), min_size=1, max_size=40, unique=True),
     st.sampled_from([0.0, 0.4, 1.0]),

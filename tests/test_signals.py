@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import build_small
 
 import gensar_lite.signals.collaborative as collaborative
-from gensar_lite.data.build import build_dataset
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError
 from gensar_lite.signals.sequential import SequentialConfig
@@ -54,16 +54,7 @@ def make_store(last: str | None = None, num_users: int = 60) -> Dataset:
             rows[-1] = (f"u{user}", last, 6)
     interactions = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     searches = interactions.groupby("user_id").tail(2).assign(session_id="s", query="kettle")
-    return build_dataset(
-        items,
-        interactions,
-        searches,
-        name="tiny",
-        origin="test",
-        query_protocol="known-item",
-        data_seed=0,
-        timestamps="steps",
-    )
+    return build_small(items, interactions, searches)
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from builders import build_small
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gensar_lite.data.build import build_dataset
 from gensar_lite.data.candidates import draw_bm25, sample_without
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.lexical import LexicalIndex, index_terms
@@ -17,7 +17,7 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.data.tables import import_tables
 
 TITLES = ["red tent", "blue tent", "trail shoe", "espresso cup", "milk jug", "red cup", "tent peg", "coffee mill"]
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=40)
 
 
 def catalogue(num_items: int) -> pd.DataFrame:
@@ -40,22 +40,6 @@ def interactions_of(rows: list[tuple[int, int, int]]) -> pd.DataFrame:
     return frame.drop_duplicates(ignore_index=True)
 
 
-def build(
-    items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, protocol: str, seed: int = 0, **options
-) -> Dataset:
-    return build_dataset(
-        items,
-        interactions,
-        searches,
-        name="tiny",
-        origin="test",
-        query_protocol=protocol,
-        data_seed=seed,
-        timestamps="steps",
-        **options,
-    )
-
-
 @st.composite
 def synthesised(draw) -> Dataset:
     num_items = draw(st.integers(2, 8))
@@ -67,7 +51,7 @@ def synthesised(draw) -> Dataset:
     items, interactions = catalogue(num_items), interactions_of(rows)
     seed = draw(st.integers(0, 5))
     searches, _ = synthesise_searches(items, interactions, "known-item", draw(st.sampled_from([0.0, 0.5, 1.0])), seed)
-    return build(items, interactions, searches, "known-item", seed)
+    return build_small(items, interactions, searches, "known-item", seed)
 
 
 @st.composite
@@ -81,7 +65,7 @@ def real_logs(draw) -> Dataset:
         columns=["user_id", "session_id", "query", "item_id", "timestamp"],
     ).drop_duplicates(["user_id", "item_id", "timestamp"], ignore_index=True)
     searches["timestamp"] = searches["timestamp"].astype(np.int64)
-    return build(catalogue(num_items), interactions, searches, "log")
+    return build_small(catalogue(num_items), interactions, searches, "log")
 
 
 def check_no_leak(data: Dataset) -> None:
@@ -175,7 +159,7 @@ def test_real_logs_do_not_leak(data: Dataset) -> None:
 @QUICK
 @given(synthesised(), st.integers(0, 3))
 def test_cases_of_some_users_open_nothing(data: Dataset, num_users: int) -> None:
-    again = build(data.items, data.interactions, data.searches, "known-item", case_users=num_users)
+    again = build_small(data.items, data.interactions, data.searches, "known-item", case_users=num_users)
     assert again.held_out["user"].nunique() <= num_users
     assert np.array_equal(again.train_mask, data.train_mask)
 
@@ -185,7 +169,7 @@ def test_a_search_and_its_click_are_one_event() -> None:
     searches = pd.DataFrame(
         {"user_id": ["u0"], "session_id": ["s"], "query": ["cup"], "item_id": ["i3"], "timestamp": [3]}
     )
-    data = build(catalogue(8), interactions, searches, "log")
+    data = build_small(catalogue(8), interactions, searches, "log")
     for task in ("recommendation", "search"):
         case = data.cases(task, "test")
         assert case.item.tolist() == [3]
@@ -199,7 +183,7 @@ def test_the_same_seed_draws_the_same_lists_and_another_seed_others() -> None:
     )
     items = catalogue(150)
     searches, _ = synthesise_searches(items, interactions, "known-item", 0.5, 0)
-    first, same, other = (build(items, interactions, searches, "known-item", seed) for seed in (0, 0, 1))
+    first, same, other = (build_small(items, interactions, searches, "known-item", seed) for seed in (0, 0, 1))
     assert first.info["fingerprint"] == same.info["fingerprint"] != other.info["fingerprint"]
     check_no_leak(first)
     check_candidates(first)
@@ -212,7 +196,7 @@ def test_the_same_seed_draws_the_same_lists_and_another_seed_others() -> None:
 def test_data_set_round_trip_keeps_cases_and_lists(tmp_path) -> None:
     interactions = interactions_of([(u, (u + t) % 9, t) for u in range(4) for t in range(5)])
     searches, _ = synthesise_searches(catalogue(9), interactions, "known-item")
-    data = build(catalogue(9), interactions, searches, "known-item")
+    data = build_small(catalogue(9), interactions, searches, "known-item")
     data.save(tmp_path / "d")
     again = Dataset.load(tmp_path / "d")
     for task in ("recommendation", "search"):
@@ -303,7 +287,7 @@ def test_bm25_lists_hold_the_best_hits_then_random_items() -> None:
 
 def test_one_item_is_refused() -> None:
     with pytest.raises(DataError, match="at least two"):
-        build(
+        build_small(
             catalogue(1),
             interactions_of([(0, 0, 0)]),
             synthesise_searches(catalogue(1), interactions_of([(0, 0, 0)]), "known-item")[0],

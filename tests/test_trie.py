@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from builders import unique_codes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gensar_lite.data.storage import DataError
@@ -55,13 +55,11 @@ def assert_is_trie_of(trie: IdentifierTrie, codes: np.ndarray, items: np.ndarray
 
 
 @given(identifiers())
-@settings(deadline=None)
 def test_equals_dictionaries(codes: np.ndarray) -> None:
     assert_is_trie_of(IdentifierTrie.build(codes), codes, np.arange(len(codes)))
 
 
 @given(identifiers(), st.data())
-@settings(deadline=None)
 def test_restrict_equals_building_anew(codes: np.ndarray, data: st.DataObject) -> None:
     trie = IdentifierTrie.build(codes)
     items = data.draw(st.lists(st.integers(0, len(codes) - 1), min_size=1, unique=True))
@@ -73,7 +71,6 @@ def test_restrict_equals_building_anew(codes: np.ndarray, data: st.DataObject) -
 
 
 @given(identifiers())
-@settings(deadline=None)
 def test_paths_and_leaf_counts(codes: np.ndarray) -> None:
     trie = IdentifierTrie.build(codes)
     _, _, prefixes = walk(trie)

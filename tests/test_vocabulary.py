@@ -30,7 +30,7 @@ def without_spaces(text: str) -> str:
 
 
 @given(st.text())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_text_comes_back(text: str) -> None:
     vocabulary = tiny_encoder().vocabulary
     tokens = vocabulary.encode([text])[0]
