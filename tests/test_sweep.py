@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from gensar_lite.tradeoff import sweep as sweep_module
 from gensar_lite.tradeoff.design import Design, leave_out, name_source
 from gensar_lite.tradeoff.results import TIDY, read_ranks, read_results
 from gensar_lite.tradeoff.study import TrialState, Work, code_version
+from gensar_lite.tradeoff.summary import read_tradeoff
 from gensar_lite.tradeoff.sweep import run_sweep
 from gensar_lite.training.settings import TrainingConfig
 
@@ -119,6 +121,18 @@ def test_results_of_other_data_or_code_are_not_mixed(finished, store, tmp_path, 
     monkeypatch.setattr(sweep_module, "code_version", lambda: "9.9+other")
     with pytest.raises(DataError, match="other code"):
         run_sweep(design(store), finished, progress=False)
+
+
+def test_what_other_code_made_stays_when_it_may_and_is_not_read(finished, store, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    monkeypatch.setattr(sweep_module, "code_version", lambda: "9.9+other")
+    run_sweep(design(store, mixes=[0.2]), out, keep_others=True, progress=False)
+    assert set(read_results(out)["version"]) == {code_version(), "9.9+other"}
+    about = json.loads((out / "design.json").read_text())
+    reading = read_tradeoff(out, version=about["version"], fingerprints=about["fingerprints"], runs=about["runs"])
+    assert reading.results["version"].unique().tolist() == ["9.9+other"]
+    assert reading.points["place"].tolist() == [0.2]
 
 
 def test_a_database_serves_as_well(store, tmp_path, finished):
@@ -294,7 +308,8 @@ def test_the_command_reads_what_it_ran(store, finished, capsys):
         (["--goals", "bm25_99"], 2, "--goals takes"),
         (["--metric", "loss"], 2, "--metric is one of"),
         (["--cheap", "magic"], 1, "unknown curve 'magic'"),
-        (["--design", "x.json"], 2, "--design says which data sets"),
+        (["--design", "x.json"], 2, "leave out --data, --strategies, --mixes, --seeds"),
+        (["--set", "mix=0.3"], 1, "mix is an axis of the sweep"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(store, tmp_path, capsys, arguments, code, message):

@@ -108,8 +108,9 @@ def test_cheap_curves_start_from_a_model_of_both_tasks(store):
     assert [unit.mix for unit in design.units()] == [0.5]
 
 
-def test_other_settings_are_refused_in_the_same_folder(whole, store):
-    other = Design.from_json({**DESIGN, "data": [str(store)], "settings": {**SETTINGS, "steps": 4}})
+@pytest.mark.parametrize("changes", [{"settings": {**SETTINGS, "steps": 4}}, {"num_places": 5}])
+def test_other_settings_are_refused_in_the_same_folder(whole, store, changes):
+    other = Design.from_json({**DESIGN, "data": [str(store)], **changes})
     with pytest.raises(DataError, match="holds runs with other settings"):
         run_sweep(other, whole, progress=False)
 

@@ -278,7 +278,7 @@ def _add_tradeoff(verbs) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE,VALUE",
-        help="runs with other values of a setting beside the plain ones, such as num_shared=0,1 or without=next_query",
+        help="runs with other values of a setting beside the plain ones, such as num_codes=32,128 or without=next_query",
     )
     what.add_argument(
         "--cheap", default="none", help="cheap curves beside the sweep: interpolation, conditioned, fusion, all or none"
@@ -296,7 +296,7 @@ def _add_tradeoff(verbs) -> None:
     how.add_argument("--study", default="tradeoff", help="name of the sweep in that database")
     how.add_argument("--retry-failed", action="store_true", help="try failed runs again")
     how.add_argument(
-        "--keep-others", action="store_true", help="go on beside results of other data or code; they stay apart"
+        "--keep-others", action="store_true", help="go on beside results of other data or code, which are not read"
     )
     how.add_argument("--read-only", action="store_true", help="run nothing, read what is there")
     how.add_argument(

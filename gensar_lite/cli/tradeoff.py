@@ -9,12 +9,16 @@ from typing import Any
 
 from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import print_json, tell
+from gensar_lite.cli.parser import build_parser
 from gensar_lite.data.storage import DataError, read_json
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
 from gensar_lite.identifiers import list_strategies
 from gensar_lite.tradeoff.design import CURVES, TASK_SETTING, Design, Source, name_source
 from gensar_lite.tradeoff.reading import Goals
+
+# what a design file says instead
+WHAT = ["data", "strategies", "mixes", "seeds", "preset", "steps", "set", "axis", "cheap", "specialists", "protocols"]
 
 
 def tradeoff(chosen: Namespace) -> None:
@@ -99,8 +103,9 @@ def _goals(chosen: Namespace) -> Goals:
 
 def _design(chosen: Namespace) -> Design:
     if chosen.design:
-        if chosen.data:
-            raise UsageError("--design says which data sets to use; leave out --data")
+        plain = build_parser().parse_args(["tradeoff", "--out", chosen.out])
+        if given := [name for name in WHAT if getattr(chosen, name) != getattr(plain, name)]:
+            raise UsageError(f"--design says all that is to be run; leave out --{', --'.join(given)}")
         return Design.read(chosen.design)
     if not chosen.data:
         raise UsageError("give --data (a folder, or bazaar), or a --design file")
@@ -154,8 +159,8 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
-    """A number or true or false where it is one, else the text; tasks to leave out are a list."""
-    if name == TASK_SETTING:
+    """A number or true or false where it is one, else the text; tasks to leave out and evidence are lists."""
+    if name in (TASK_SETTING, "evidence") and not text.startswith("["):
         return [] if text == "none" else text.split("+")
     try:
         return json.loads(text)

@@ -58,6 +58,9 @@ class Unit:
         return ", ".join(part for part in parts if part)
 
 
+AXES = {"strategy": "strategies", "mix": "mixes", "seed": "seeds"}
+
+
 @dataclass(frozen=True)
 class Block:
     """Everything in a block is crossed with everything else. `variants` are changes of settings, `{}` for none."""
@@ -162,7 +165,10 @@ class Design:
 
     def config(self, unit: Unit, **changes: Any) -> RunConfig:
         """The whole configuration of a unit's training. Raises DataError for a setting that nobody knows."""
-        settings = {**self.settings, **unit.settings, **changes}
+        settings = {**self.settings, **unit.settings}
+        if axes := [name for name in AXES if name in settings]:
+            raise DataError(f"{axes[0]} is an axis of the sweep, not a setting; name its values in {AXES[axes[0]]}")
+        settings |= changes
         without = settings.pop(TASK_SETTING, ())
         if unit.kind != "specialist":
             settings["strategy"] = unit.strategy

@@ -28,6 +28,8 @@ from gensar_lite.tradeoff.workshop import Clock, Cost, Workshop, codebooks
 
 Say = Callable[[str], None]
 STUDY = "tradeoff"
+SHARED = ("preset", "settings", "finetune_mixes", "finetune_share", "finetune_rate", "num_places", "levels")
+"""What all runs of a folder have in common."""
 
 
 class Progress(NamedTuple):
@@ -53,7 +55,7 @@ def run_sweep(
 
     `out` is the sweep's folder, new or of an earlier call with the same preset and settings. `storage` is the URL of a database for machines that share
     no folder; each then has its own `out`. `retry_failed` tries failed runs again. `keep_others` goes on beside
-    results of other data, code or settings in the same study, as curves of their own. Raises DataError before the first training
+    results of other data or code in the same study, which are not read. Raises DataError before the first training
     where the design cannot be run.
     """
     out = Path(out)
@@ -67,7 +69,7 @@ def run_sweep(
     work = Work(out, storage, study)
     if not keep_others:
         _refuse_others(work, fingerprints, version, out)
-        _refuse_other_settings(work, design, out)
+    _refuse_other_settings(work, design, version, out)
     write_json(
         out / "design.json", {**design.to_json(), "fingerprints": fingerprints, "version": version, "runs": list(units)}
     )
@@ -128,20 +130,21 @@ def _refuse_others(work: Work, fingerprints: dict[str, str], version: str, out: 
                 else f"other code (version {about['version']}, now {version})"
             )
             raise DataError(
-                f"{out} holds results of {what}; choose another --out, or keep them as curves of their own with --keep-others"
+                f"{out} holds results of {what}; choose another --out, or go on beside them, unread, with --keep-others"
             )
 
 
-def _refuse_other_settings(work: Work, design: Design, out: Path) -> None:
-    """Runs of one folder are compared, so what they share must be the same."""
+def _refuse_other_settings(work: Work, design: Design, version: str, out: Path) -> None:
+    """Runs of one folder and version are compared, so what they share must be the same."""
     path = out / "design.json"
     if not (path.is_file() and work.trials(TrialState.COMPLETE)):
         return
     before, now = read_json(path), json.loads(json.dumps(design.to_json()))
-    if changed := [name for name in ("preset", "settings") if before[name] != now[name]]:
+    changed = [name for name in SHARED if before[name] != now[name]]
+    if changed and before["version"] == version:
         told = "; ".join(f"{name} was {before[name]}, now {now[name]}" for name in changed)
         raise DataError(
-            f"{out} holds runs with other settings ({told}); choose another --out, or go on beside them with --keep-others"
+            f"{out} holds runs with other settings ({told}), and runs of one folder are compared; choose another --out"
         )
 
 
@@ -216,9 +219,9 @@ class _Sweep:
             write_json(folder / "run.json", {"unit": vars(unit), **about})
         attributes = {"metrics": _columns(table), "about": about, "variant": unit.variant}
         self.work.finish(trial, _primary(table), attributes)
-        values = {task: _best(table, task, "test") for task in TASKS}
+        values = {task: _best_on_validation(table, task) for task in TASKS}
         said = ", ".join(f"{task} {value:.3f}" for task, value in values.items() if value is not None)
-        return f"{said}; {in_words(spent.wall) if spent.wall >= 10 else f'{spent.wall:.0f} seconds'}"
+        return f"{said} (validation); {in_words(spent.wall) if spent.wall >= 10 else f'{spent.wall:.0f} seconds'}"
 
     def count(self) -> str:
         """How many of this design's runs are over."""
@@ -250,14 +253,14 @@ def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
     }
 
 
-def _best(table: pd.DataFrame, task: str, split: str) -> float | None:
+def _best_on_validation(table: pd.DataFrame, task: str) -> float | None:
     """The primary metric of a task, the best place of a curve; None for a ranker that does not serve it."""
     columns = ["task", "protocol", "metric", "split"]
-    chosen = table[(table[columns] == [task, *PRIMARY[task], split]).all(axis=1)]
+    chosen = table[(table[columns] == [task, *PRIMARY[task], "valid"]).all(axis=1)]
     return float(chosen["value"].max()) if len(chosen) else None
 
 
 def _primary(table: pd.DataFrame) -> tuple[float, float]:
     """Both goals on validation, for the study; 0 for a task that is not served."""
-    first, second = (_best(table, task, "valid") or 0.0 for task in ("recommendation", "search"))
+    first, second = (_best_on_validation(table, task) or 0.0 for task in ("recommendation", "search"))
     return first, second
