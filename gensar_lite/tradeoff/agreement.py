@@ -1,7 +1,6 @@
 """What the signals of a data set say before any model is trained: how far they agree, and how well each recommends alone.
 
-Explained in notebook 09. Where the two agree, one prefix can serve both tasks; where they do not, shared codes take room from
-both (docs/evidence.md holds what was measured).
+Explained in notebook 09. Neither number decides by itself which identifiers are best (docs/evidence.md holds what was measured).
 """
 
 from __future__ import annotations
