@@ -173,6 +173,7 @@ def fit_faiss_codebooks(
     for ((a, b), size), group in groupby(zip(spans, sizes, strict=True)):
         quantiser = faiss.ResidualQuantizer(b - a, len(list(group)), int(size).bit_length() - 1)
         quantiser.verbose, quantiser.cp.seed = False, seed + 1
+        quantiser.cp.min_points_per_centroid = 1  # small catalogues are meant: no warning for each codebook
         quantiser.train(residual[:, a:b].numpy(force=True).copy())
         found = torch.from_numpy(faiss.vector_to_array(quantiser.codebooks).reshape(-1, size, b - a).copy())
         codebooks += list(found)
