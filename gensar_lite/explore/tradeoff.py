@@ -188,7 +188,8 @@ def _draw_curve(
 ) -> None:
     """A curve with its markers; `choice`: there are places to choose among, so they are named and the chosen one ringed."""
     points = points.sort_values("place")
-    colour, marker = GROUPS[number % len(GROUPS)], MARKERS[number % len(MARKERS)]
+    # with more curves than colours, a colour comes back with another marker
+    colour, marker = GROUPS[number % len(GROUPS)], MARKERS[(number + number // len(GROUPS)) % len(MARKERS)]
     x, y = points["recommendation"].to_numpy(), points["search"].to_numpy()
     ax.plot(x, y, color=colour, linestyle=LINES[number % len(LINES)], linewidth=1.6, zorder=2)
     for row in points.to_dict("records") if crosses else ():
