@@ -275,7 +275,8 @@ def test_the_tour_leads_through_all_explorers(page):
         page.wait_for_selector(f"text={number} of 7")
     page.get_by_role("button", name="finish").click()
     page.wait_for_selector("text=7 of 7", state="hidden")
-    page.wait_for_selector("[data-key^='point:']")  # the tour ends at the trade-off
+    page.wait_for_selector("[data-key^='point:']")
+    assert page.locator("[data-key^='point:']").count() > 0, "the tour ends at the trade-off"
 
 
 def test_a_missing_run_is_told_on_the_page(browser, tmp_path):
