@@ -6,7 +6,6 @@ import html
 import json
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -71,28 +70,38 @@ STAGES = {
 }
 
 
+def fill_folder(target: Path, files: dict[str, str]) -> None:
+    """Make a folder hold these files alone; what is right already stays, so that two builds at once do no harm."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in target.iterdir():
+        if path.is_file() and path.name not in files:
+            path.unlink(missing_ok=True)
+    for name, text in files.items():
+        path = target / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
 def copy_notebooks() -> None:
     """The notebooks and their solutions, beside the pages."""
     for folder in ("notebooks", "notebooks/solutions"):
-        target = DOCS / "_made" / folder
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
+        files = {}
         for path in sorted((ROOT / folder).glob("[0-9][0-9]_*.ipynb")):
             content = json.loads(path.read_text(encoding="utf-8"))
             content["metadata"].setdefault("language_info", {"name": "python"})["pygments_lexer"] = "ipython3"
-            (target / path.name).write_text(json.dumps(content), encoding="utf-8")
+            files[path.name] = json.dumps(content)
+        fill_folder(DOCS / "_made" / folder, files)
 
 
 def write_api() -> None:
     """A page for each stage with all its modules."""
-    target = DOCS / "_made" / "api"
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    files = {}
     for stage, title in STAGES.items():
         lines = [title, "=" * len(title), ""]
         for name in modules_of(stage):
             lines += [name, "-" * len(name), "", f".. automodule:: {name}", "   :members:", ""]
-        (target / f"{stage}.rst").write_text("\n".join(lines), encoding="utf-8")
+        files[f"{stage}.rst"] = "\n".join(lines)
+    fill_folder(DOCS / "_made" / "api", files)
 
 
 def modules_of(stage: str) -> list[str]:
