@@ -33,7 +33,7 @@ demo: $(READY) ## run the whole line on the embedded store: identifiers, model, 
 
 test: $(READY) ## ruff, mypy and all tests (at most 10 minutes on 2 cores)
 	@$(MAKE) --no-print-directory lint; linted=$$?; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS); tested=$$?; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS); tested=$$?; \
 	if test $$linted != 0; then echo "ruff or mypy found something: see above, or make lint" >&2; fi; \
 	exit $$((linted || tested))
 

@@ -31,7 +31,7 @@ from typing import Any
 import nbformat
 import numpy as np
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 from PIL import Image
 
@@ -120,7 +120,11 @@ def execute(notebook: NotebookNode, folder: Path = FOLDER, timeout: int = 1800) 
     )
     try:
         client.execute(env=environment)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
+    except (
+        CellExecutionError,
+        CellTimeoutError,
+        RuntimeError,
+    ) as error:  # RuntimeError: a kernel that did not come up, or died
         raise NotebookError(str(error)) from error
     return normalise(fresh)
 

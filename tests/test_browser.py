@@ -33,11 +33,10 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 SIZE = {"width": 1440, "height": 900}  # a projector
 PATIENCE = 180_000  # milliseconds
 
-# one process: a page and a browser are made once
+# the tests of this file go on from each other, in one process (make test keeps files whole)
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)"),
     pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
 ]
 
 

@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 pytest.importorskip("myst_nb", reason="needs the extra docs")
-pytestmark = pytest.mark.xdist_group("site")  # one build
 
 ROOT = Path(__file__).parents[1]
 LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src"}
