@@ -17,7 +17,7 @@ from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics, place_of_target
 from gensar_lite.evaluation.protocols import PRIMARY
-from gensar_lite.training.vocabulary import TASK_VIEW
+from gensar_lite.network.vocabulary import TASK_VIEW
 
 SIZES = {"smoke": (4, 10), "laptop": (250, 256), "large": (1500, 1_024)}  # steps, cases of each task
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from gensar_lite.training.linear import linear
+from gensar_lite.network.linear import linear
 
 SIZES = ("smoke", "laptop", "large")
 PACKAGES = ("gensar_lite", "torch", "transformers", "accelerate", "numpy")

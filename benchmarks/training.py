@@ -27,7 +27,7 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.model import GenSAR
 from gensar_lite.training.doc2query import Doc2Query
 from gensar_lite.training.examples import CodeChunk, Examples
-from gensar_lite.training.weights import load_or_train_tokenizer
+from gensar_lite.training.initialise import load_or_train_tokenizer
 
 # seconds of training, and steps by which the speed is found
 SIZES = {"smoke": (1, 2), "laptop": (30, 8), "large": (900, 30)}
@@ -117,7 +117,7 @@ def train_peer(data: Dataset, signals: gl.Signals, table: Any, steps: int, every
     num = config.training.pseudo_queries_per_item
     written = Doc2Query.fit(data).sample(items, num, 0)
     pseudo = written, np.repeat(items, num)
-    examples = Examples(data, model.encoder, model.asker.evidence, pseudo, config.training, 0)
+    examples = Examples(data, model.encoder, model.requests.evidence, pseudo, config.training, 0)
     with tempfile.TemporaryDirectory() as folder:
         settings = Seq2SeqTrainingArguments(
             folder, max_steps=steps, per_device_train_batch_size=BATCH, learning_rate=1e-3, lr_scheduler_type="cosine",

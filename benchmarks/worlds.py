@@ -10,9 +10,9 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.training import t5
-from gensar_lite.training.inputs import Inputs
-from gensar_lite.training.vocabulary import Vocabulary
+from gensar_lite.network import t5
+from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.vocabulary import Vocabulary
 
 LEVELS, NUM_CODES, VOCABULARY = 4, 256, 33_000
 # d_model, layers of encoder and decoder, heads, d_ff

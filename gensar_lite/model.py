@@ -26,21 +26,27 @@ from gensar_lite.decoding.queries import QueryWriter
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.evaluation.protocols import PRIMARY, rank_cases
+from gensar_lite.evidence.sources import Evidence
 from gensar_lite.identifiers.learning import assign_new
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 from gensar_lite.identifiers.trie import IdentifierTrie
+from gensar_lite.network.inputs import InputEncoder, Inputs
+from gensar_lite.network.prompts import TASK_PROMPT
+from gensar_lite.network.requests import RequestEncoder
+from gensar_lite.network.vocabulary import TASK_VIEW, Vocabulary
+from gensar_lite.network.weights import read_weights, write_weights
 from gensar_lite.signals.signals import Signals
-from gensar_lite.training.asking import Asker
 from gensar_lite.training.calibration import calibrate
 from gensar_lite.training.doc2query import Doc2Query
-from gensar_lite.training.evidence import Evidence
 from gensar_lite.training.examples import Examples
-from gensar_lite.training.initialise import initial_vectors, initialise_embeddings, open_channels
-from gensar_lite.training.inputs import InputEncoder, Inputs
+from gensar_lite.training.initialise import (
+    initial_vectors,
+    initialise_embeddings,
+    load_or_train_tokenizer,
+    new_weights,
+    open_channels,
+)
 from gensar_lite.training.loop import fit_generator
-from gensar_lite.training.prompts import TASK_PROMPT
-from gensar_lite.training.vocabulary import TASK_VIEW, Vocabulary
-from gensar_lite.training.weights import load_or_train_tokenizer, new_weights, read_weights, write_weights
 
 CASES_AT_ONCE = 64
 NUM_BEAMS = 30
@@ -74,7 +80,7 @@ class GenSAR:
         self.encoder = InputEncoder(
             self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text
         )
-        self.asker = Asker(data, self.encoder, Evidence(data, signals.semantic, training.evidence))
+        self.requests = RequestEncoder(data, self.encoder, Evidence(data, signals.semantic, training.evidence))
         if training.mix_levels:
             self.wish_mix(training.mix)
         self.tries = self.vocabulary.tries
@@ -126,7 +132,7 @@ class GenSAR:
         num = config.training.pseudo_queries_per_item
         written = Doc2Query.fit(data, seed=config.seed).sample(every, num, config.seed)
         examples = Examples(
-            data, model.encoder, model.asker.evidence, (written, np.repeat(every, num)), config.training, config.seed
+            data, model.encoder, model.requests.evidence, (written, np.repeat(every, num)), config.training, config.seed
         )
         model.training_history = fit_generator(
             model.backbone,
@@ -139,7 +145,7 @@ class GenSAR:
         )
         if config.training.softmax == "trie":
             held = [data.cases(task, "valid") for task in cls.tasks]
-            calibrate(model.backbone, model.vocabulary, model.asker, held, config.seed)
+            calibrate(model.backbone, model.vocabulary, model.requests, held, config.seed)
         return model
 
     def take_weights(self, other: GenSAR) -> None:
@@ -211,7 +217,7 @@ class GenSAR:
 
     def inputs_of(self, cases: Cases) -> Inputs:
         """Encoder inputs of held-out cases."""
-        return self.asker.cases(cases)
+        return self.requests.cases(cases)
 
     # answering ------------------------------------------------------------------------------------
 
@@ -282,7 +288,7 @@ class GenSAR:
             return self._table(
                 Beams(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32)), TASK_VIEW[task], k, label
             )
-        inputs, seen = self.asker.users(TASK_PROMPT[task], users, history, queries)
+        inputs, seen = self.requests.users(TASK_PROMPT[task], users, history, queries)
         trie = self._allowed(TASK_VIEW[task], items, category)
         beams = beam_search(
             self.backbone,
@@ -369,7 +375,7 @@ class GenSAR:
         self, user: str | None = None, history: Sequence[str] | None = None, k: int = 5
     ) -> pd.DataFrame:
         """The `k` queries that this user will most probably type next, among all that the log holds: query and score."""
-        inputs, _ = self.asker.users("next_query", [user], history)
+        inputs, _ = self.requests.users("next_query", [user], history)
         return pd.DataFrame(self._query_writer.suggest(self.backbone, inputs, k), columns=["query", "score"])
 
     def add_items(self, items: pd.DataFrame) -> pd.DataFrame:

@@ -17,10 +17,10 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.identifiers.assignment import Layout
 from gensar_lite.identifiers.table import IdentifierTable
 from gensar_lite.model import GenSAR
+from gensar_lite.network import t5
+from gensar_lite.network.inputs import InputEncoder, Inputs
+from gensar_lite.network.vocabulary import Vocabulary, train_tokenizer
 from gensar_lite.signals import embed
-from gensar_lite.training import t5
-from gensar_lite.training.inputs import InputEncoder, Inputs
-from gensar_lite.training.vocabulary import Vocabulary, train_tokenizer
 
 
 @cache

@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from gensar_lite.data import bazaar_log, load
-from gensar_lite.data.bazaar import BazaarConfig, main, simulate, simulate_tables
-from gensar_lite.data.bazaar_catalogue import SLOTS, pick, vocabulary
-from gensar_lite.data.bazaar_log import Shelves
-from gensar_lite.data.bazaar_measures import ALIGNMENTS, gini, neighbourhood_overlap, overlap_by_alignment, statistics
-from gensar_lite.data.bazaar_oracle import BazaarOracle
-from gensar_lite.data.bazaar_queries import MODEL, PRODUCT, VAGUE, likelihood
+from gensar_lite.data import load
+from gensar_lite.data.bazaar import BazaarConfig, simulate, simulate_tables
+from gensar_lite.data.bazaar import log as bazaar_log
+from gensar_lite.data.bazaar.__main__ import main
+from gensar_lite.data.bazaar.catalogue import SLOTS, pick, vocabulary
+from gensar_lite.data.bazaar.log import Shelves
+from gensar_lite.data.bazaar.measures import ALIGNMENTS, gini, neighbourhood_overlap, overlap_by_alignment, statistics
+from gensar_lite.data.bazaar.oracle import BazaarOracle
+from gensar_lite.data.bazaar.queries import MODEL, PRODUCT, VAGUE, likelihood
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.load import load_dataset

@@ -10,7 +10,7 @@ from builders import bare_vocabulary, random_model, random_prompts, unique_codes
 from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.training.inputs import Inputs
+from gensar_lite.network.inputs import Inputs
 
 V_TEXT, B, S = 50, 5, 9
 

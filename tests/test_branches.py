@@ -8,8 +8,8 @@ import torch
 from builders import TextTokens, random_table
 
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.training.branches import branch, branch_logits, branch_parts
-from gensar_lite.training.vocabulary import Vocabulary
+from gensar_lite.network.branches import branch, branch_logits, branch_parts
+from gensar_lite.network.vocabulary import Vocabulary
 
 N = 80
 TABLE = random_table([f"i{n}" for n in range(N)])

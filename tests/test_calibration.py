@@ -58,7 +58,7 @@ def test_validation_clicks_become_more_probable(task: str) -> None:
     model.backbone.config.strengths = None
     before = likelihood(model, task)
     again = calibrate(
-        model.backbone, model.vocabulary, model.asker, [model.data.cases(t, "valid") for t in model.tasks]
+        model.backbone, model.vocabulary, model.requests, [model.data.cases(t, "valid") for t in model.tasks]
     )
     assert after > before
     assert again == found, "the same cases, the same strengths"

@@ -10,10 +10,10 @@ from builders import TextTokens, random_model, random_prompts, random_table, tin
 from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.scoring import score_items
+from gensar_lite.evidence.sources import DECAY, SPREAD, Evidence, Masses, NodeMasses
+from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.signals.collaborative import click_matrix
-from gensar_lite.training.evidence import DECAY, SPREAD, Evidence, Masses, NodeMasses
 from gensar_lite.training.settings import TrainingConfig
-from gensar_lite.training.vocabulary import Vocabulary
 
 DATA = tiny_store()
 SEMANTIC = np.random.default_rng(0).normal(size=(DATA.num_items, 12)).astype(np.float32)

@@ -12,12 +12,12 @@ import torch
 from builders import random_table, tiny_encoder, tiny_store
 
 from gensar_lite.data.build import build_dataset
-from gensar_lite.training.evidence import Evidence
+from gensar_lite.evidence.sources import Evidence
+from gensar_lite.network.inputs import InputEncoder
+from gensar_lite.network.prompts import CODE_TASKS, TEXT_TASKS
+from gensar_lite.network.vocabulary import Vocabulary, train_tokenizer
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
-from gensar_lite.training.inputs import InputEncoder
-from gensar_lite.training.prompts import CODE_TASKS, TEXT_TASKS
 from gensar_lite.training.settings import TrainingConfig
-from gensar_lite.training.vocabulary import Vocabulary, train_tokenizer
 
 CONFIG = TrainingConfig(batch_size=64, steps=100, look_ahead=0.0)
 

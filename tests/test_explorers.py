@@ -13,7 +13,7 @@ from gensar_lite.explore.widgets import BeamStepper, CodebookExplorer, StoreCons
 from gensar_lite.explore.widgets.beams import trace_question
 from gensar_lite.explore.widgets.codebook_scene import CodeBrowser, neighbours, prefix_of, tree_marks
 from gensar_lite.model import GenSAR
-from gensar_lite.training.vocabulary import TASK_VIEW
+from gensar_lite.network.vocabulary import TASK_VIEW
 
 
 @pytest.fixture(scope="module")

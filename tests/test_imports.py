@@ -18,6 +18,8 @@ ROWS = [
     "data",
     "signals",
     "identifiers",
+    "evidence",
+    "network",
     "training",
     "decoding",
     "evaluation",
@@ -44,7 +46,7 @@ def make_package(folder: Path, **modules: str) -> Path:
     """A package of the same name with all rows, each a single module; `modules` gives some of them a text."""
     package = folder / "gensar_lite"
     package.mkdir()
-    names = ["__init__", "data", "signals", "identifiers", "training", "decoding", "evaluation", *modules]
+    names = ["__init__", *(row for row in ROWS if "(" not in row), *modules]
     for name in names:
         (package / f"{name}.py").write_text(modules.get(name, ""), encoding="utf-8")
     return folder

@@ -9,9 +9,9 @@ from builders import tiny_encoder, tiny_store
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gensar_lite.training.inputs import InputEncoder, Inputs
-from gensar_lite.training.prompts import CODE_TASKS, PROMPTS, TEXT_TASKS
-from gensar_lite.training.vocabulary import Sequences
+from gensar_lite.network.inputs import InputEncoder, Inputs
+from gensar_lite.network.prompts import CODE_TASKS, PROMPTS, TEXT_TASKS
+from gensar_lite.network.vocabulary import Sequences
 
 Positions = list[list[list[tuple[int, float]]]]
 

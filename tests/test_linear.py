@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gensar_lite.training.linear import linear
+from gensar_lite.network.linear import linear
 
 
 @pytest.mark.parametrize("shape", [(7,), (1, 7), (5, 7), (2, 3, 7), (0, 7), (33, 7), (3, 111, 7), (1000, 7)])

@@ -18,10 +18,10 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.protocols import evaluate_ranker
 from gensar_lite.model import GenSAR
+from gensar_lite.network import t5
+from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.signals.signals import Signals, embed
-from gensar_lite.training import t5
-from gensar_lite.training.vocabulary import Vocabulary
-from gensar_lite.training.weights import new_weights
+from gensar_lite.training.initialise import new_weights
 
 SIZES = {
     "d_model": 32,
@@ -77,7 +77,7 @@ def test_search_gives_the_best_items_in_order(model: GenSAR) -> None:
 
 def test_search_with_a_beam_for_every_item_equals_exact_scores(model: GenSAR) -> None:
     found = model.search("sleeping bag", k=100, num_beams=100)
-    inputs, _ = model.asker.users("next_search_item", [None], queries=["sleeping bag"])
+    inputs, _ = model.requests.users("next_search_item", [None], queries=["sleeping bag"])
     exact = score_items(model.backbone, model.vocabulary, inputs, "semantic", np.arange(100)[None])[0]
     numbers = [model.data.item_number[i] for i in found["item_id"]]
     assert sorted(numbers) == list(range(100))

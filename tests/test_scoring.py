@@ -9,7 +9,7 @@ from builders import bare_vocabulary, random_model, random_prompts, unique_codes
 
 from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.scoring import score_items
-from gensar_lite.training import t5
+from gensar_lite.network import t5
 
 B, N, SIZES = 4, 60, (4, 7, 5)
 

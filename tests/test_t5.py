@@ -7,8 +7,8 @@ import torch
 from builders import random_model, random_prompts
 from transformers import T5Config, T5ForConditionalGeneration
 
-from gensar_lite.training import t5
-from gensar_lite.training.inputs import Inputs
+from gensar_lite.network import t5
+from gensar_lite.network.inputs import Inputs
 
 V = 90
 

@@ -10,7 +10,7 @@ from test_beam import World
 
 from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.trace import Recorder, search_without_trie
-from gensar_lite.training.inputs import Inputs
+from gensar_lite.network.inputs import Inputs
 
 
 def one(world: World, row: int = 0) -> Inputs:

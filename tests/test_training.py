@@ -17,8 +17,9 @@ from builders import tiny_encoder, tiny_store
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError
-from gensar_lite.training import loop, t5
-from gensar_lite.training.evidence import Evidence
+from gensar_lite.evidence.sources import Evidence
+from gensar_lite.network import t5
+from gensar_lite.training import loop
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.initialise import initial_vectors, initialise_embeddings
 from gensar_lite.training.loop import Objective, fit_generator, learning_rate

@@ -25,9 +25,9 @@ from gensar_lite.decoding.tree import (
     token_logprobs,
 )
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.training import t5
-from gensar_lite.training.inputs import Inputs
-from gensar_lite.training.vocabulary import Vocabulary
+from gensar_lite.network import t5
+from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.vocabulary import Vocabulary
 
 
 class Beams(NamedTuple):

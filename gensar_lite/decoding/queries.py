@@ -10,8 +10,8 @@ from transformers import T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from gensar_lite.data.storage import DataError
-from gensar_lite.training import t5
-from gensar_lite.training.inputs import InputEncoder, Inputs
+from gensar_lite.network import t5
+from gensar_lite.network.inputs import InputEncoder, Inputs
 
 NO_SEQUENCE = -1e6  # `generate` scores what its constraint forbids at about -1e9
 

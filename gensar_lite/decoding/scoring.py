@@ -22,10 +22,10 @@ from gensar_lite.decoding.tree import (
     masses_of,
     token_logprobs,
 )
-from gensar_lite.training import t5
-from gensar_lite.training.evidence import NodeMasses
-from gensar_lite.training.inputs import Inputs
-from gensar_lite.training.vocabulary import Vocabulary
+from gensar_lite.evidence.sources import NodeMasses
+from gensar_lite.network import t5
+from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.vocabulary import Vocabulary
 
 ROWS_AT_ONCE = 8192
 ITEMS_AT_ONCE = 8192

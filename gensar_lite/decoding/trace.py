@@ -15,9 +15,9 @@ from transformers import T5ForConditionalGeneration
 from gensar_lite.decoding.beam import BeamStep
 from gensar_lite.decoding.tree import TreeDecoder, code_logprobs
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.training import t5
-from gensar_lite.training.inputs import Inputs
-from gensar_lite.training.vocabulary import Vocabulary
+from gensar_lite.network import t5
+from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

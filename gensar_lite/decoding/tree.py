@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
+from gensar_lite.evidence.sources import NodeMasses
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.training import t5
-from gensar_lite.training.branches import branch, branch_logits, branch_parts
-from gensar_lite.training.evidence import NodeMasses
-from gensar_lite.training.inputs import Inputs
-from gensar_lite.training.linear import linear
-from gensar_lite.training.vocabulary import Vocabulary
+from gensar_lite.network import t5
+from gensar_lite.network.branches import branch, branch_logits, branch_parts
+from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.linear import linear
+from gensar_lite.network.vocabulary import Vocabulary
 
 # blocks of logits: on a CPU as large as its cache
 ROWS_AT_ONCE = 256

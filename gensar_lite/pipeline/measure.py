@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gensar_lite.data.bazaar_oracle import BazaarOracle
+from gensar_lite.data.bazaar.oracle import BazaarOracle
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import DataError

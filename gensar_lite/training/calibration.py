@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.dataset import Cases
-from gensar_lite.training import t5
-from gensar_lite.training.asking import Asker
-from gensar_lite.training.branches import branch_parts, path_choices
-from gensar_lite.training.vocabulary import TASK_VIEW, Vocabulary
+from gensar_lite.network import t5
+from gensar_lite.network.branches import branch_parts, path_choices
+from gensar_lite.network.requests import RequestEncoder
+from gensar_lite.network.vocabulary import TASK_VIEW, Vocabulary
 
 CASES_AT_ONCE = 256
 MAX_CASES = 2_000
@@ -25,7 +25,11 @@ PULL = 0.01  # weight of the squared distance from 1: what little data says noth
 
 @torch.no_grad()
 def calibrate(
-    backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, asker: Asker, cases: list[Cases], seed: int = 0
+    backbone: T5ForConditionalGeneration,
+    vocabulary: Vocabulary,
+    asker: RequestEncoder,
+    cases: list[Cases],
+    seed: int = 0,
 ) -> dict[str, list[list[float]]]:
     """The strengths (L, 1 + S) of each view, from its cases; 1 where there are none. They are also set in the model."""
     ones = [[1.0] * (1 + len(asker.evidence.sources)) for _ in range(vocabulary.num_levels)]
@@ -40,7 +44,7 @@ def calibrate(
 
 
 def _parts(
-    backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, asker: Asker, cases: Cases, view: str
+    backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, asker: RequestEncoder, cases: Cases, view: str
 ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Per level: the parts of the logits (P, 1 + S) of all children, which choice each belongs to (P,), the right ones (R,)."""
     found: list[list[tuple[torch.Tensor, ...]]] = [[] for _ in range(vocabulary.num_levels)]

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.training.branches import Branches, path_choices
-from gensar_lite.training.evidence import Evidence, Masses
-from gensar_lite.training.inputs import InputEncoder, Inputs
-from gensar_lite.training.prompts import PROMPTS, TEXT_TASKS
+from gensar_lite.evidence.sources import Evidence, Masses
+from gensar_lite.network.branches import Branches, path_choices
+from gensar_lite.network.inputs import InputEncoder, Inputs
+from gensar_lite.network.prompts import PROMPTS, TEXT_TASKS
+from gensar_lite.network.vocabulary import Sequences
 from gensar_lite.training.settings import TrainingConfig
-from gensar_lite.training.vocabulary import Sequences
 
 VIEWS = ("semantic", "collaborative")
 MAX_AHEAD = 4

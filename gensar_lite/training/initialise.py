@@ -1,4 +1,4 @@
-"""Starting values for the embeddings: words and codes in one space of meanings.
+"""What training starts from: tokenizer, weights, and embeddings with words and codes in one space of meanings.
 
 Explained in notebook 05. A word starts at the mean vector of the items whose text contains it, a code at the mean
 vector of the items that carry it, an item at its own, a trie node at the mean of its items; so a query and the codes of the items it describes are close before
@@ -10,9 +10,30 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy import sparse
-from transformers import T5ForConditionalGeneration
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5ForConditionalGeneration
 
-from gensar_lite.training.vocabulary import Sequences, Vocabulary
+from gensar_lite.network import t5
+from gensar_lite.network.vocabulary import Sequences, Vocabulary, train_tokenizer
+from gensar_lite.training.settings import TrainingConfig
+
+
+def load_or_train_tokenizer(texts: list[str], config: TrainingConfig) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer, or one trained on the data."""
+    if config.backbone is None:
+        return train_tokenizer(texts, config.vocab_size)
+    return AutoTokenizer.from_pretrained(config.backbone)
+
+
+def new_weights(vocabulary: Vocabulary, config: TrainingConfig, seed: int) -> T5ForConditionalGeneration:
+    """A T5 from scratch, or a checkpoint with rows added for behaviours and codes."""
+    if config.backbone is None:
+        sizes = (config.d_model, config.num_layers, config.num_heads, config.d_ff)
+        return t5.new_backbone(vocabulary.size, *sizes, config.dropout, seed)
+    backbone = T5ForConditionalGeneration.from_pretrained(config.backbone)
+    with torch.random.fork_rng(devices=[]):  # new rows are drawn at random
+        torch.manual_seed(seed)
+        backbone.resize_token_embeddings(vocabulary.size)
+    return backbone
 
 
 def initial_vectors(

@@ -21,12 +21,12 @@ from tqdm.auto import tqdm
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.network import t5
+from gensar_lite.network.branches import branch_logits, branch_parts
+from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.signals.sequential import without_denormals
-from gensar_lite.training import t5
-from gensar_lite.training.branches import branch_logits, branch_parts
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.settings import TrainingConfig
-from gensar_lite.training.vocabulary import Vocabulary
 
 Validate = Callable[[T5ForConditionalGeneration], dict[str, float]]
 CHECKPOINT_SECONDS = 60

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gensar_lite.evidence import SOURCES
+
 SOFTMAXES = ("trie", "codebook", "full")
-EVIDENCE = ("words", "neighbours", "likeness")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class TrainingConfig:
         default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
     )
     pseudo_queries_per_item: int = 20
-    evidence: tuple[str, ...] = EVIDENCE  # what the store is asked about an input (`training.evidence`); (): nothing
+    evidence: tuple[str, ...] = SOURCES  # what the store is asked about an input (`evidence.sources`); (): nothing
 
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
@@ -66,8 +67,8 @@ class TrainingConfig:
         if self.item_memory and (self.history != "pooled" or self.softmax == "full"):
             object.__setattr__(self, "item_memory", False)  # the paper's forms read and write identifiers alone
         object.__setattr__(self, "evidence", tuple(self.evidence) if self.softmax == "trie" else ())
-        if unknown := set(self.evidence) - set(EVIDENCE):
-            raise ValueError(f"evidence must be some of {EVIDENCE}, not {', '.join(map(str, unknown))}")
+        if unknown := set(self.evidence) - set(SOURCES):
+            raise ValueError(f"evidence must be some of {SOURCES}, not {', '.join(map(str, unknown))}")
         object.__setattr__(self, "mix_levels", tuple(float(level) for level in self.mix_levels))  # JSON has lists
         if self.mix_levels:
             if len(set(self.mix_levels)) < 2 or not all(0 <= level <= 1 for level in self.mix_levels):

@@ -25,7 +25,7 @@ from gensar_lite.explore.widgets.beam_scene import (
 from gensar_lite.explore.widgets.panels import Explorer, controls, labelled, user_box
 from gensar_lite.explore.widgets.scene import Scene
 from gensar_lite.model import GenSAR
-from gensar_lite.training.vocabulary import TASK_VIEW
+from gensar_lite.network.vocabulary import TASK_VIEW
 
 
 def trace_question(

@@ -16,7 +16,7 @@ from gensar_lite.explore.answers import Question, Shop, check_query, check_user,
 from gensar_lite.explore.style import shorten
 from gensar_lite.explore.widgets.panels import Explorer, chips, controls, escape, labelled, user_box
 from gensar_lite.model import GenSAR
-from gensar_lite.training.vocabulary import TASK_VIEW
+from gensar_lite.network.vocabulary import TASK_VIEW
 
 SHOWN = 10
 HISTORY = 10

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gensar_lite.data import bazaar_log
-from gensar_lite.data.bazaar import BazaarConfig, simulate_tables
-from gensar_lite.data.bazaar_catalogue import vocabulary
-from gensar_lite.data.bazaar_log import FIRST_STAGE, NEW_VISIT, NEXT_STAGE, TRIES, Shelves
-from gensar_lite.data.bazaar_queries import likelihood
+from gensar_lite.data.bazaar import log as bazaar_log
+from gensar_lite.data.bazaar.catalogue import vocabulary
+from gensar_lite.data.bazaar.config import BazaarConfig
+from gensar_lite.data.bazaar.log import FIRST_STAGE, NEW_VISIT, NEXT_STAGE, TRIES, Shelves
+from gensar_lite.data.bazaar.queries import likelihood
+from gensar_lite.data.bazaar.store import simulate_tables
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.storage import DataError
 

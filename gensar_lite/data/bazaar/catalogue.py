@@ -13,15 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from gensar_lite.data import bazaar_words as words
-
-if TYPE_CHECKING:
-    from gensar_lite.data.bazaar import BazaarConfig
+from gensar_lite.data.bazaar import words
+from gensar_lite.data.bazaar.config import BazaarConfig
 
 # Attributes that a search may name, in the order in which people type them; the product stands before the feature.
 SLOTS = ("brand", "style", "colour", "material", "feature", "use")

@@ -1,6 +1,6 @@
 """The measure of a simulated store: statistics for its data card, and how far co-clicks follow the text.
 
-`python -m gensar_lite.data.bazaar_measures` prints the numbers of the data card.
+`python -m gensar_lite.data.bazaar.measures` prints the numbers of the data card.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-from gensar_lite.data.bazaar import BazaarConfig, Tables, simulate_tables
-from gensar_lite.data.bazaar_queries import MODEL, VAGUE
+from gensar_lite.data.bazaar.config import BazaarConfig
+from gensar_lite.data.bazaar.queries import MODEL, VAGUE
+from gensar_lite.data.bazaar.store import Tables, simulate_tables
 from gensar_lite.data.lexical import index_terms
 from gensar_lite.data.storage import DataError
 
@@ -171,7 +172,7 @@ def statistics(tables: Tables) -> dict:
 def main() -> None:
     """Print the numbers of the data card."""
     parser = argparse.ArgumentParser(
-        prog="python -m gensar_lite.data.bazaar_measures",
+        prog="python -m gensar_lite.data.bazaar.measures",
         description="Statistics of the default store and overlap of neighbourhoods by alignment.",
     )
     parser.parse_args()

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from gensar_lite.data.events import EventLog
-from gensar_lite.training.evidence import Masses
-from gensar_lite.training.prompts import PROMPTS
-from gensar_lite.training.vocabulary import Sequences, Vocabulary
+from gensar_lite.evidence.sources import Masses
+from gensar_lite.network.prompts import PROMPTS
+from gensar_lite.network.vocabulary import Sequences, Vocabulary
 
 HISTORY_FORMS = ("pooled", "tokens")
 

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
-from gensar_lite.training.inputs import Inputs
-from gensar_lite.training.linear import linear
+from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.linear import linear
 
 
 def new_backbone(

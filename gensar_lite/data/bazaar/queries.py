@@ -9,14 +9,11 @@ the likelihood of the query (Bayes), which `BazaarOracle` uses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gensar_lite.data.bazaar_catalogue import SLOTS, Catalogue, vocabulary
-
-if TYPE_CHECKING:
-    from gensar_lite.data.bazaar import BazaarConfig
+from gensar_lite.data.bazaar.catalogue import SLOTS, Catalogue, vocabulary
+from gensar_lite.data.bazaar.config import BazaarConfig
 
 PRODUCT, VAGUE, MODEL = 0, 1, 2
 CHUNK = 200_000

@@ -1,6 +1,6 @@
 """The words of the simulated store: departments, leaf categories, products, what people call them, missions.
 
-Tables only; `bazaar_catalogue` turns them into items and `bazaar_queries` into searches. The names of
+Tables only; `catalogue` turns them into items and `queries` into searches. The names of
 products, their synonyms and the vague words of a category are unique in the whole store, so that a query
 says exactly which items it fits.
 

@@ -13,15 +13,12 @@ All of it is arrays over users, event by event, in chunks of `CHUNK` users with 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from gensar_lite.data.bazaar_catalogue import Catalogue, vocabulary
-
-if TYPE_CHECKING:
-    from gensar_lite.data.bazaar import BazaarConfig
+from gensar_lite.data.bazaar.catalogue import Catalogue, vocabulary
+from gensar_lite.data.bazaar.config import BazaarConfig
 
 CHUNK = 20_000
 TRIES = 4

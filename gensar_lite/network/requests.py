@@ -13,13 +13,13 @@ import numpy as np
 
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.storage import DataError
-from gensar_lite.training.evidence import Evidence
-from gensar_lite.training.inputs import InputEncoder, Inputs
-from gensar_lite.training.prompts import TASK_PROMPT
-from gensar_lite.training.vocabulary import Sequences
+from gensar_lite.evidence.sources import Evidence
+from gensar_lite.network.inputs import InputEncoder, Inputs
+from gensar_lite.network.prompts import TASK_PROMPT
+from gensar_lite.network.vocabulary import Sequences
 
 
-class Asker:
+class RequestEncoder:
     """Puts questions to a model in the words of its encoder, with what the store says of them."""
 
     def __init__(self, data: Dataset, encoder: InputEncoder, evidence: Evidence) -> None:

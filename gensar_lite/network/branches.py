@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gensar_lite.evidence.sources import Masses, NodeMasses
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.training.evidence import Masses, NodeMasses
-from gensar_lite.training.linear import linear
-from gensar_lite.training.vocabulary import Vocabulary
+from gensar_lite.network.linear import linear
+from gensar_lite.network.vocabulary import Vocabulary
 
 
 class Branches(NamedTuple):

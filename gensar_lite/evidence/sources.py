@@ -25,9 +25,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.lexical import LexicalIndex
+from gensar_lite.evidence import SOURCES
 from gensar_lite.signals.collaborative import click_matrix
 from gensar_lite.signals.text import normalise
-from gensar_lite.training.settings import EVIDENCE
 
 SPREAD = 0.1  # share of the mass that lies on all items alike, for what a source misses
 DECAY = 0.9  # weight of a click per later click
@@ -47,7 +47,7 @@ class Masses(NamedTuple):
 class Evidence:
     """The sources of a store; `sources` names those that are asked, in this order. `semantic` (N, D_s) are vectors of the texts."""
 
-    def __init__(self, data: Dataset, semantic: np.ndarray, sources: tuple[str, ...] = EVIDENCE) -> None:
+    def __init__(self, data: Dataset, semantic: np.ndarray, sources: tuple[str, ...] = SOURCES) -> None:
         self.sources = sources
         self.num_items = data.num_items
         if "words" in sources:
