@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gensar_lite.identifiers import quantise
 from gensar_lite.identifiers.quantise import decode, encode
 from gensar_lite.identifiers.rqvae import RQVAE, RQVAEConfig, reconstruction_error, train_rqvae
 
@@ -90,3 +91,22 @@ def test_one_signal_is_a_plain_rqvae_and_fewer_items_than_codes_work():
     signal = _signals(5)[:1]
     model = train_rqvae(signal, [(0, 4), (0, 4)], [16, 16], SMALL)
     assert np.isfinite(reconstruction_error(model, signal)).all()
+
+
+@pytest.mark.parametrize("num_items", [2, 8, 40, 63])
+def test_a_small_catalogue_costs_no_more_k_means_than_a_large_one(num_items, monkeypatch):
+    """Codes that no item is left for are not looked for again at every step."""
+    spans, sizes = [(0, 64), (0, 64), (0, 32), (0, 32), (32, 64), (32, 64)], [64] * 6
+    fits, draws = [], []
+    kmeans, spread = quantise.kmeans, quantise._spread
+    monkeypatch.setattr(quantise, "kmeans", lambda *a, **k: fits.append(1) or kmeans(*a, **k))
+    monkeypatch.setattr(quantise, "_spread", lambda v, d, n, g: draws.append(n) or spread(v, d, n, g))
+    rng = np.random.default_rng(0)
+    signals = [rng.normal(size=(num_items, width)).astype(np.float32) for width in (32, 16)]
+    model = train_rqvae(signals, spans, sizes, balanced=(3, 5))
+    assert len(sizes) * 2 <= len(fits) <= len(sizes) * 4
+    assert sum(draws) <= 64 * len(fits) * 2
+    # every item has a first code of its own, and hardly anything is lost
+    first = encode(model.encode_all([torch.from_numpy(x) for x in signals]), spans[:1], [model.codebooks[0].data])
+    assert len(first.unique()) == num_items
+    assert max(reconstruction_error(model, signals)) < 0.05

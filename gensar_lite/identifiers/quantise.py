@@ -56,6 +56,11 @@ def nearest_codes(
     return codes, distances.clamp_(min=0)
 
 
+def _rounding(vectors: torch.Tensor) -> torch.Tensor:
+    """The squared distance below which a matrix product cannot tell two of the vectors (N, D) apart."""
+    return 1e-6 * (vectors.square().sum(1).max() + 1e-30)
+
+
 def _spread(vectors: torch.Tensor, distances: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
     """Draw `count` vectors, each with a chance proportional to its squared distance from all before (k-means++).
 
@@ -63,15 +68,15 @@ def _spread(vectors: torch.Tensor, distances: torch.Tensor, count: int, generato
     Once all vectors lie on a centre (fewer distinct vectors than codes), the rest are drawn uniformly.
     """
     norms = vectors.square().sum(1)
-    # distances come from a matrix product: what is below its rounding error is zero
-    floor = 1e-6 * (norms.max() + 1e-30)
+    floor = _rounding(vectors)
     picks = torch.empty(count, dtype=torch.int64, device=vectors.device)
-    for k, draw in enumerate(torch.rand(count, generator=generator, dtype=torch.float64).tolist()):
+    draws = torch.rand(count, generator=generator, dtype=torch.float64)
+    for k, draw in enumerate(draws.tolist()):
         mass = torch.where(distances > floor, distances, 0).double().cumsum(0)
-        if mass[-1] > 0:
-            pick = torch.searchsorted(mass, mass[-1] * draw, right=True).clamp_(max=len(vectors) - 1)
-        else:
-            pick = torch.tensor(int(draw * len(vectors)))
+        if not mass[-1] > 0:
+            picks[k:] = (draws[k:] * len(vectors)).long()
+            break
+        pick = torch.searchsorted(mass, mass[-1] * draw, right=True).clamp_(max=len(vectors) - 1)
         picks[k] = pick
         centre = vectors[pick]
         torch.minimum(distances, (norms - 2 * (vectors @ centre) + norms[pick]).clamp_(min=0), out=distances)
@@ -111,14 +116,14 @@ def kmeans(
             raise ValueError("k-means needs at least one vector")
     else:
         centres = start - shift
-    before = float("inf")
+    before, floor = float("inf"), _rounding(vectors)
     for step in range(iterations + 10):
         codes, distances = nearest_codes(vectors, centres)
         counts = torch.bincount(codes, minlength=num_codes)
         empty = torch.nonzero(counts == 0)[:, 0]
         after = float(distances.double().sum())
         settled = step >= iterations or after >= before * (1 - 1e-4)
-        if settled and not len(empty):
+        if settled and (not len(empty) or not bool((distances > floor).any())):  # nothing to draw empty ones from
             break
         before = after
         if not settled:
@@ -148,6 +153,8 @@ def fit_codebooks(
         part = residual[:, a:b]
         codebook = kmeans(part.contiguous(), size, seed + p, iterations, None if start is None else start[p])
         part -= codebook[nearest_codes(part, codebook)[0]]
+        if bool(part.square().sum(1).max() <= _rounding(latents[:, a:b])):  # every item has a code of its own by now
+            part.zero_()
         codebooks.append(codebook)
     return codebooks
 

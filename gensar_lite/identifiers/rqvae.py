@@ -38,7 +38,7 @@ class RQVAEConfig:
     batch_size: int = 1024
     warmup_steps: int = 100  # plain auto-encoder, before the codebooks are set by k-means
     max_steps: int = 300  # of joint training; at least two passes over the items
-    patience: int = 10  # epochs without `tolerance` relative gain in reconstruction
+    patience: int = 10  # epochs (of at least two steps) without `tolerance` relative gain in reconstruction
     tolerance: float = 1e-3
     balance: bool = True  # Sinkhorn at the last codebook of each signal's own
     sinkhorn_epsilon: float = 0.003
@@ -156,9 +156,11 @@ def train_rqvae(
     num_items = len(tables[0])
     per_epoch = math.ceil(num_items / config.batch_size)
     max_steps = max(config.max_steps, 2 * per_epoch)
+    patience = config.patience * (2 if per_epoch == 1 else 1)
+    usable = [0] * len(sizes)  # codes that k-means found items for: a small catalogue leaves some without
 
     def epoch(limit: int, quantised: bool) -> tuple[float, int]:
-        """One pass over the items (at most `limit` steps); gives the mean loss and the number of unused codes."""
+        """One pass over the items (at most `limit` steps); gives the mean loss and how many codes went out of use."""
         order = torch.randperm(num_items, generator=generator).to(device)
         total, seen = 0.0, 0
         counts = [torch.zeros(k, device=device) for k in sizes]
@@ -178,15 +180,18 @@ def train_rqvae(
             schedule.step()
             total += float(loss.detach()) * len(rows)
             seen += len(rows)
-        return total / seen, sum(int((count == 0).sum()) for count in counts) if quantised else 0
+        lost = sum(max(0, most - int((count > 0).sum())) for most, count in zip(usable, counts, strict=True))
+        return total / seen, lost if quantised else 0
 
     def set_codebooks(start: bool, iterations: int) -> None:
         latents = model.encode_all(tables)
         fitted = fit_codebooks(
             latents, spans, sizes, seed, iterations, [c.data for c in model.codebooks] if start else None
         )
-        for codebook, values in zip(model.codebooks, fitted, strict=True):
+        codes = encode(latents, spans, fitted)
+        for p, (codebook, values) in enumerate(zip(model.codebooks, fitted, strict=True)):
             codebook.data.copy_(values)
+            usable[p] = len(codes[:, p].unique())
 
     def cosine(step: int) -> float:
         done = min(step / (config.warmup_steps + max_steps), 1)
@@ -204,15 +209,15 @@ def train_rqvae(
     set_codebooks(start=False, iterations=25)
     best, waited, steps = float("inf"), 0, 0
     with tqdm(total=max_steps, desc="RQ-VAE", unit="step", disable=None) as bar:
-        while steps < max_steps and waited < config.patience:
+        while steps < max_steps and waited < patience:
             limit = min(per_epoch, max_steps - steps)
-            loss, unused = epoch(limit, quantised=True)
+            loss, lost = epoch(limit, quantised=True)
             steps += limit
             bar.update(limit)
             bar.set_postfix(loss=f"{loss:.4f}")
             waited = 0 if loss < best * (1 - config.tolerance) else waited + 1
             best = min(best, loss)
-            if limit == per_epoch and unused and steps < max_steps:
+            if limit == per_epoch and lost and steps < max_steps:
                 set_codebooks(start=True, iterations=1)
     set_codebooks(start=True, iterations=10)
     return model.eval()
