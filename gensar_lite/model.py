@@ -414,7 +414,7 @@ class GenSAR:
 
     def save(self, folder: str | Path) -> None:
         """Write a self-contained run folder: it appears complete or not at all."""
-        with new_folder(folder) as temporary:
+        with new_folder(folder, "run") as temporary:
             self.write(temporary)
 
     def write(self, folder: Path) -> None:
@@ -422,7 +422,8 @@ class GenSAR:
         self.data.save(folder / "store")
         self.signals.save(folder / "signals")
         self.table.save(folder / "identifiers")
-        self.write_weights(folder / "model")
+        with new_folder(folder / "model", "model") as temporary:
+            self.write_weights(temporary)
         write_json(folder / "config.json", self.config.to_json())
         write_json(
             folder / "stages.json", {stage: {"files": hash_files(folder, parts)} for stage, parts in HASHED.items()}

@@ -36,6 +36,7 @@ def test_save_and_load_give_the_same_table(table, tmp_path):
     table.save(tmp_path / "identifiers")
     assert sorted(p.name for p in (tmp_path / "identifiers").iterdir()) == [
         "codebooks.safetensors",
+        "gensar_lite.json",
         "health.json",
         "identifiers.parquet",
     ]

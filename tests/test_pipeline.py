@@ -72,6 +72,7 @@ def again(data: Dataset, config: RunConfig, out: Path, **options: object) -> lis
 def test_the_folder_is_complete(finished, data):
     assert {p.name for p in finished.iterdir()} == {
         "config.json",
+        "gensar_lite.json",
         "stages.json",
         "store",
         "signals",
@@ -205,7 +206,7 @@ def test_another_data_set_and_other_folders_are_refused(copy, tmp_path):
         run(simulate(replace(STORE, seed=1)), small(), copy, progress=False)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(DataError, match="not a run folder"):
+    with pytest.raises(DataError, match="did not write"):
         run(simulate(STORE), small(), tmp_path / "mine", progress=False)
 
 

@@ -1,6 +1,6 @@
 """The shell command `gensar-lite`: parses, calls, and turns errors into one line and an exit code.
 
-Exit codes: 0 done, 1 failed on the data or the run, 2 wrong usage, 130 interrupted. Results go to stdout, everything
+Exit codes: 0 done, 1 failed on the data or the run, 2 wrong usage or an output that may not be replaced, 130 interrupted. Results go to stdout, everything
 else to stderr. What a verb needs is imported when it is called, so that `--help` answers at once.
 """
 
@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _tell(error, chosen, 2)
     except Exception as error:
-        return _tell(error, chosen, 1)
+        from gensar_lite.data.storage import RefusedError
+
+        return _tell(error, chosen, 2 if isinstance(error, RefusedError) else 1)
     return 0
 
 

@@ -17,7 +17,7 @@ KNOBS = (
     ("no-click-share", float, 0.1, "share of searches without a click"),
     ("typo-share", float, 0.08, "share of searches with a slip"),
 )
-EPILOG = """exit codes: 0 done, 1 failed on the data or the run, 2 wrong usage, 130 interrupted
+EPILOG = """exit codes: 0 done, 1 failed on the data or the run, 2 wrong usage or an output that may not be replaced, 130 interrupted
 One CPU thread is used unless OMP_NUM_THREADS says otherwise: for small models more threads are slower."""
 
 

@@ -10,7 +10,7 @@ from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import examples_text, print_json, results_text, tell
 from gensar_lite.config import preset
 from gensar_lite.data.load import load_dataset
-from gensar_lite.data.storage import DataError, read_json
+from gensar_lite.data.storage import DataError, check_export, check_folder, read_json
 from gensar_lite.identifiers import list_strategies
 from gensar_lite.model import GenSAR
 
@@ -69,6 +69,8 @@ def evaluate(chosen: Namespace) -> None:
     from gensar_lite.evaluation.trec import export_trec
     from gensar_lite.pipeline.measure import evaluate, oracle_of
 
+    if chosen.export_trec:
+        check_folder(chosen.export_trec, "TREC export")
     model = GenSAR.load(chosen.run)
     data = model.data
     if chosen.data:
@@ -97,6 +99,7 @@ def write_runs(folders: list[Path], page: Path, method: str) -> Path:
     """A report from what run folders hold. Raises DataError where one is not complete."""
     from gensar_lite.explore.report import write_report
 
+    check_export(page)
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]

@@ -9,12 +9,14 @@ from typing import Any
 from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import print_json, tell
 from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.storage import check_folder
 
 
 def simulate(chosen: Namespace) -> None:
     """Write a simulated store."""
     from gensar_lite.data.bazaar import BazaarConfig, simulate
 
+    check_folder(chosen.out, "data set")
     knobs = {f.name: getattr(chosen, f.name) for f in fields(BazaarConfig) if f.name != "seed"}
     tell(f"Simulating a store of {chosen.num_items} items and {chosen.num_users} users …")
     data = simulate(BazaarConfig(**knobs, seed=chosen.data_seed), chosen.case_users)
@@ -32,6 +34,7 @@ def import_data(chosen: Namespace) -> None:
     given = [names for names, paths in kinds.items() if any(paths)]
     if len(given) != 1 or not all(kinds[given[0]]):
         raise UsageError(f"give one of {'; '.join(kinds)}")
+    check_folder(chosen.out, "data set")
     common: dict[str, Any] = {
         "data_seed": chosen.data_seed,
         "name": chosen.name_of_data,
@@ -86,6 +89,8 @@ def download(chosen: Namespace) -> None:
     if not chosen.name:
         raise UsageError("name a public data set; --list shows what is known")
     files = find_source(chosen.name)
+    if chosen.out:
+        check_folder(chosen.out, "data set")
     tell(
         f"Downloading {', '.join(f.url for f in files)} to {chosen.files} (a transfer that breaks goes on where it stopped) …"
     )

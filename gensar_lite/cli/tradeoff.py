@@ -10,7 +10,7 @@ from typing import Any
 from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import print_json, tell
 from gensar_lite.cli.parser import build_parser
-from gensar_lite.data.storage import DataError, read_json
+from gensar_lite.data.storage import DataError, check_folder, read_json
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
 from gensar_lite.identifiers import list_strategies
@@ -27,7 +27,7 @@ def tradeoff(chosen: Namespace) -> None:
     from gensar_lite.tradeoff.summary import read_tradeoff, records, summary_text, write_reading
 
     goals = _goals(chosen)
-    out = Path(chosen.out)
+    out = check_folder(chosen.out, "sweep")
     failures: dict[str, str] = {}
     still_open = 0
     if not chosen.read_only:

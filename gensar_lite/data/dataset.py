@@ -157,7 +157,7 @@ class Dataset:
 
     def save(self, folder: str | Path) -> None:
         """Write the folder as a whole: it appears complete or not at all."""
-        with new_folder(folder) as temporary:
+        with new_folder(folder, "data set") as temporary:
             for table in TABLES:
                 getattr(self, table).to_parquet(temporary / f"{table}.parquet", index=False, compression="zstd")
             write_json(temporary / "dataset.json", self.info)

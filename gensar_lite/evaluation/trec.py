@@ -50,7 +50,7 @@ def export_trec(
         raise DataError(
             "two rankers have the same name, so their runs would overwrite each other; give each a name of its own"
         )
-    with new_folder(folder) as temporary:
+    with new_folder(folder, "TREC export") as temporary:
         for task in EVALUATION_PROTOCOLS:
             if any(task in r.tasks for r in rankers):
                 files += _write_judgements(temporary, data, data.cases(task, split), names)

@@ -8,7 +8,6 @@ but the run itself lies in one folder and is made anew when the run's weights ha
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ import transformers
 
 import gensar_lite
 from gensar_lite.data.splits import SPLITS
-from gensar_lite.data.storage import DataError, hash_files, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, hash_files, new_folder, own_folder, read_json, write_json
 from gensar_lite.evaluation.protocols import evaluate_ranker
 from gensar_lite.explore.maps import map_vectors
 from gensar_lite.identifiers.table import VIEWS
@@ -82,6 +81,7 @@ def prepare_kit(
     progress: bool = True,
 ) -> Path:
     """Make what is missing, and give the run's folder. `steps` are those of the quick model; `method` draws the maps."""
+    own_folder(kit, "kit")
     kit = Path(kit)
     found = find_run(run, kit)
     started = time.perf_counter()
@@ -89,7 +89,6 @@ def prepare_kit(
     if found is None or (found == own and not _can_load(own)):
         why = "No trained model yet" if found is None else f"{own} was made by another version"
         say(f"{why} (`make demo` would make a better one): a quick model is trained, some two minutes.")
-        shutil.rmtree(own, ignore_errors=True)
         quick_model(steps, progress).save(own)
         found = own
     if _is_current(kit, found):
@@ -102,7 +101,7 @@ def prepare_kit(
     say("Measuring the line between them …")
     measure_line(model, WeightLine(*(GenSAR.load(kit / "ends" / name) for name in ENDS)), kit / "curve")
     say("Maps of both signals …")
-    with new_folder(kit / "maps") as folder:
+    with new_folder(kit / "maps", "maps") as folder:
         for view in VIEWS:
             np.save(folder / f"{view}.npy", map_vectors(getattr(model.signals, view), method))
     write_json(kit / "kit.json", {"made_from": _digest(found)})
@@ -160,7 +159,7 @@ def measure_line(parent: GenSAR, line: WeightLine, out: Path) -> None:
         "key": "line",
         "metrics": metrics_table(ranks).to_dict("list"),
     }
-    with new_folder(out) as folder:
+    with new_folder(out, "curve") as folder:
         (folder / "runs" / "line").mkdir(parents=True)
         ranks.to_parquet(folder / "runs" / "line" / "ranks.parquet", index=False, compression="zstd")
         write_results(folder, tidy([finished]))

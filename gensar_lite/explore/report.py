@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from gensar_lite.data.storage import new_export
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, PRIMARY
 from gensar_lite.explore.curves import MINUS, PROTOCOL_TEXTS
@@ -76,6 +76,7 @@ def write_report(
 
     Runs on one data set (equal `provenance.fingerprint`) share their result tables; runs on different data
     sets have tables of their own, because their numbers cannot be compared. The file appears whole or not at all.
+    Raises RefusedError where `path` is a file that is no report.
     """
     runs = [runs] if isinstance(runs, RunReport) else list(runs)
     if not runs:
@@ -95,15 +96,9 @@ def write_report(
         groups=groups,
         runs=views,
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with new_export(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def _by_data(runs: Sequence[RunReport]) -> list[list[RunReport]]:

@@ -45,6 +45,7 @@ PAGE = """
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="generator" content="gensar_lite">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
 <link rel="icon" href="data:,">

@@ -172,7 +172,7 @@ class IdentifierTable:
         tensors = {f"codebook.{self.layout.names[p]}": v for p, v in enumerate(self.vectors)}
         tensors |= {f"encoder.{name}": array for name, array in self.encoder.items()}
         tensors = {name: np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}
-        with new_folder(folder) as temporary:
+        with new_folder(folder, "identifiers") as temporary:
             pq.write_table(rows, temporary / FILES[0], compression="zstd")
             (temporary / FILES[1]).write_bytes(save_tensors(tensors))
             content = {"layout": _layout_to_json(self.layout), "made_from": self.made_from, "health": self.health}

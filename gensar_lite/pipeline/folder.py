@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
-from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
+from gensar_lite.data.storage import (
+    check_files,
+    copy_own,
+    hash_files,
+    new_folder,
+    own_folder,
+    read_json,
+    tidy_folder,
+    write_json,
+)
 from gensar_lite.model import GenSAR
 
 PARTS = {
@@ -34,23 +42,12 @@ class RunFolder:
     """The book-keeping of one run folder."""
 
     def __init__(self, path: str | Path, sweep: bool = True) -> None:
-        """Open a folder, or make it; `sweep` removes what a killed run left half-written. Raises DataError where it holds something else than a run."""
-        self.path = Path(path)
+        """Open a folder, or make it; `sweep` removes what a killed run left half-written. Raises RefusedError where it holds something else than a run."""
+        self.path = own_folder(path, "run") if sweep else Path(path)
+        if sweep:
+            tidy_folder(self.path)
         self.record = self.path / "stages.json"
-        if self.path.exists() and not self.path.is_dir():
-            raise DataError(f"{self.path} is a file; give the name of a folder")
-        if (
-            not self.record.is_file()
-            and self.path.is_dir()
-            and any(not p.name.startswith(".") for p in self.path.iterdir())
-        ):
-            raise DataError(
-                f"{self.path} is not empty and not a run folder (no stages.json); choose another folder, or empty it"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
         self.stages: dict[str, dict] = read_json(self.record) if self.record.is_file() else {}
-        for left in self.path.glob(".*") if sweep else ():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def is_current(self, stage: str, made_from: dict) -> bool:
         """Whether a stage's files were made from exactly this."""
@@ -90,8 +87,8 @@ def replace_catalogue(path: str | Path, model: GenSAR) -> None:
     Results stay: they are those of the catalogue before. `run` does not go on with such a folder.
     """
     old = Path(path)
-    with new_folder(old) as folder:
-        shutil.copytree(old, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
+    with new_folder(old, "run") as folder:
+        copy_own(old, folder)
         model.data.save(folder / "store")
         model.signals.save(folder / "signals")
         model.table.save(folder / "identifiers")

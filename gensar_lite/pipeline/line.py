@@ -194,7 +194,7 @@ class _Line:
             self.data, signals, table, config=self.config, checkpoint=checkpoint, progress=self.progress
         )
         if self.first:
-            with new_folder(self.out / "model") as temporary:
+            with new_folder(self.out / "model", "model") as temporary:
                 self.model.write_weights(temporary)
             self.folder.finish("training", made_from, time.perf_counter() - start)
             shutil.rmtree(checkpoints, ignore_errors=True)
@@ -217,7 +217,7 @@ class _Line:
         signals = Signals.load(self.out / "signals")
         rankers = [*build_baselines(self.data, signals, self.config.seed), *oracle_of(self.data)]
         ranks, lists = rank_all(rankers, self.data, self.config.seed)
-        with new_folder(self.out / "baselines") as temporary:
+        with new_folder(self.out / "baselines", "baselines") as temporary:
             ranks.to_parquet(temporary / "ranks.parquet", index=False, compression="zstd")
             write_json(temporary / "lists.json", lists)
 

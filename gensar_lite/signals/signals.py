@@ -58,7 +58,7 @@ class Signals:
 
     def save(self, folder: str | Path) -> None:
         """Write `signals.json`, `semantic.npy`, `collaborative.npy`, `to_collaborative.npy` and the encoder's files."""
-        with new_folder(folder) as temporary:
+        with new_folder(folder, "signals") as temporary:
             for name in ("semantic", "collaborative", "to_collaborative"):
                 np.save(temporary / f"{name}.npy", getattr(self, name), allow_pickle=False)
             self.text_encoder.save(temporary)

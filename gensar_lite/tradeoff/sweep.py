@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
-from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, new_folder, own_folder, read_json, write_json
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
 from gensar_lite.pipeline.folder import digest_of
@@ -58,10 +58,8 @@ def run_sweep(
     results of other data or code in the same study, which are not read. Raises DataError before the first training
     where the design cannot be run.
     """
-    out = Path(out)
-    if out.is_file():
-        raise DataError(f"{out} is a file; give the name of a folder")
     design.check()
+    out = own_folder(out, "sweep")
     version = code_version()
     shop = Workshop(design, out, version, progress)
     fingerprints = {label: shop.dataset(label).info["fingerprint"] for label in shop.sources}
@@ -214,7 +212,7 @@ class _Sweep:
             "run_seconds": round(spent.wall, 3),  # this process: what was kept from other runs took nothing
             "parameters": {**self.design.config(unit).to_json(), **outcome.notes},
         }
-        with new_folder(self.shop.out / "runs" / key) as folder:
+        with new_folder(self.shop.out / "runs" / key, "sweep's run") as folder:
             outcome.ranks.to_parquet(folder / "ranks.parquet", index=False, compression="zstd")
             write_json(folder / "run.json", {"unit": vars(unit), **about})
         attributes = {"metrics": _columns(table), "about": about, "variant": unit.variant}

@@ -213,7 +213,7 @@ class Workshop:
 
     @staticmethod
     def _write(folder: Path, cost: Cost, save: Callable[[Path], None], made_from: dict[str, Any]) -> None:
-        with new_folder(folder) as temporary:
+        with new_folder(folder, "part of a sweep") as temporary:
             save(temporary / "content")
             write_json(temporary / "made_from.json", made_from)
             write_json(temporary / "cost.json", cost._asdict())

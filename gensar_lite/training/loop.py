@@ -231,7 +231,7 @@ class _Run:
             for key, value in self.optimiser.state.get(parameter, {}).items():
                 tensors[f"optimiser/{key}/{name}"] = torch.as_tensor(value)
         tensors |= {f"best/{name}": value for name, value in (self.best or {}).items()}
-        with new_folder(self.folder) as folder:
+        with new_folder(self.folder, "checkpoint") as folder:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "state.safetensors")
             write_json(folder / "progress.json", {"step": self.step, "history": self.history, "losses": self.losses})
         self.saved = time.monotonic()
