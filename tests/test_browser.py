@@ -10,8 +10,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,60 +285,3 @@ def test_a_missing_run_is_told_on_the_page(browser, tmp_path):
         visit(page, f"http://127.0.0.1:{port}/", "[role=alert]:has-text('is not a run folder')")
         assert "Traceback" not in page.inner_text("body")
         page.close()
-
-
-def test_jupyterlab_opens_the_first_notebook_and_runs_it(browser, tmp_path):
-    """On a copy with small sizes, since JupyterLab saves what it has run."""
-    from test_notebooks import runner
-
-    source = ROOT / "notebooks" / "00_quickstart.ipynb"
-    small = runner.shrink(runner.read(source))
-    for cell in runner.code_cells(small):
-        cell.outputs, cell.execution_count = [], None
-    runner.write(small, tmp_path / source.name)
-    port = free_port()
-    command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--no-browser", "--ip=127.0.0.1"]
-    command += [
-        "--IdentityProvider.token=",
-        "--ServerApp.allow_root=True",
-        "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={tmp_path}",
-    ]
-    settings = {"JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "PYTHONPATH": str(ROOT)}
-    with open(tmp_path / "server.log", "wb") as log:
-        server = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log, cwd=tmp_path)
-    try:
-        wait_until_up(server, "127.0.0.1", port)
-        page = browser.new_page(viewport=SIZE)
-        page.set_default_timeout(PATIENCE)
-        outside: list[str] = []
-        own = (f"http://127.0.0.1:{port}/", f"ws://127.0.0.1:{port}/", "data:", "blob:")
-        page.on("request", lambda request: None if request.url.startswith(own) else outside.append(request.url))
-        page.goto(f"{own[0]}lab/tree/{source.name}", timeout=PATIENCE)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        done, asked, until = [], -60.0, time.monotonic() + 900
-        while time.monotonic() < until:  # what is saved, since JupyterLab draws only the cells in sight
-            if not any(cell.execution_count for cell in done) and time.monotonic() > asked + 60:
-                # asked before its kernel is there, JupyterLab runs nothing and says nothing
-                page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
-                page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
-                asked = time.monotonic()
-            page.keyboard.press("Control+s")
-            page.wait_for_timeout(3000)
-            try:
-                done = runner.code_cells(runner.read(tmp_path / source.name))
-            except runner.NotebookError:  # JupyterLab is in the middle of writing it
-                continue
-            if all(cell.execution_count for cell in done if cell.source.strip()):
-                break
-        assert done
-        assert all(cell.execution_count for cell in done if cell.source.strip())
-        assert not [output for cell in done for output in cell.outputs if output.output_type == "error"]
-        assert not outside, f"JupyterLab asked other machines: {outside[:3]}"
-        page.close()
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
