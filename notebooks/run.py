@@ -30,9 +30,12 @@ from typing import Any
 
 import nbformat
 import numpy as np
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
@@ -99,18 +102,22 @@ def shrink(notebook: NotebookNode) -> NotebookNode:
     return small
 
 
-def execute(notebook: NotebookNode, folder: Path = FOLDER, timeout: int = 1800) -> NotebookNode:
-    """Run all cells of a copy in a new kernel whose working folder is `folder`; `timeout` is in seconds per cell."""
+def execute(
+    notebook: NotebookNode, folder: Path = FOLDER, timeout: int = 1800, kernel: AsyncKernelManager | None = None
+) -> NotebookNode:
+    """Run all cells of a copy whose working folder is `folder`; `timeout` is in seconds per cell.
+
+    In a new kernel, or in a running one of `start_kernel`, emptied first: its imports are then done once for many
+    notebooks.
+    """
     fresh = copy.deepcopy(notebook)
     for cell in code_cells(fresh):
         cell.outputs, cell.execution_count = [], None
-    # The order of sets is fixed; and the kernel, not the caller, chooses how figures are drawn.
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    environment.pop("MPLBACKEND", None)
-    for name in THREADS:  # one thread: the same sums in the same order, and no slower for work this small
-        environment.setdefault(name, "1")
+    if kernel is not None:
+        fresh.cells.insert(0, new_code_cell(f"%reset -f\nimport os\nos.chdir({str(folder)!r})"))
     client = NotebookClient(
         fresh,
+        km=kernel,
         timeout=timeout,
         startup_timeout=300,
         iopub_timeout=60,  # a busy machine is slow to print, too; what comes later would be lost
@@ -119,14 +126,32 @@ def execute(notebook: NotebookNode, folder: Path = FOLDER, timeout: int = 1800) 
         resources={"metadata": {"path": str(folder)}},
     )
     try:
-        client.execute(env=environment)
+        client.execute(env=_environment())
     except (
         CellExecutionError,
         CellTimeoutError,
         RuntimeError,
     ) as error:  # RuntimeError: a kernel that did not come up, or died
         raise NotebookError(str(error)) from error
+    if kernel is not None:
+        del fresh.cells[0]
     return normalise(fresh)
+
+
+def start_kernel() -> AsyncKernelManager:
+    """A running kernel for `execute`; end it with `shutdown_kernel`."""
+    kernel = AsyncKernelManager(kernel_name="python3")
+    run_sync(kernel.start_kernel)(env=_environment(), cwd=str(FOLDER))
+    return kernel
+
+
+def _environment() -> dict[str, str]:
+    """The order of sets is fixed; and the kernel, not the caller, chooses how figures are drawn."""
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    environment.pop("MPLBACKEND", None)
+    for name in THREADS:  # one thread: the same sums in the same order, and no slower for work this small
+        environment.setdefault(name, "1")
+    return environment
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:

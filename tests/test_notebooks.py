@@ -7,6 +7,7 @@ import importlib.util
 import io
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -32,9 +33,17 @@ def test_the_stored_outputs_are_fresh(path):
     assert not runner.stale(runner.read(path))
 
 
+@pytest.fixture(scope="module")
+def kernel() -> Iterator:
+    """One kernel for all notebooks: what they import takes longer than what they do at small sizes."""
+    kernel = runner.start_kernel()
+    yield kernel
+    runner.run_sync(kernel.shutdown_kernel)(now=True)
+
+
 @by_name
-def test_the_notebook_runs_at_small_sizes(path):
-    done = runner.execute(runner.shrink(runner.read(path)), timeout=900)
+def test_the_notebook_runs_at_small_sizes(path, kernel):
+    done = runner.execute(runner.shrink(runner.read(path)), timeout=900, kernel=kernel)
     assert all(cell.execution_count for cell in runner.code_cells(done) if cell.source.strip())
 
 

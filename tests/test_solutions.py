@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
-
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-spec = importlib.util.spec_from_file_location("notebook_runner_of_solutions", NOTEBOOKS / "run.py")
-assert spec is not None
-assert spec.loader is not None
-runner = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = runner
-spec.loader.exec_module(runner)
+from test_notebooks import NOTEBOOKS, kernel, runner  # noqa: F401 (a fixture)
 
 SOLVED = runner.numbered(NOTEBOOKS / "solutions")
 by_name = pytest.mark.parametrize("path", SOLVED, ids=lambda path: path.stem)
@@ -48,8 +37,8 @@ def test_the_stored_outputs_of_the_solutions_are_fresh(path):
 
 
 @by_name
-def test_the_solutions_are_right_at_small_sizes(path):
-    done = runner.execute(runner.shrink(runner.read(path)), folder=path.parent, timeout=900)
+def test_the_solutions_are_right_at_small_sizes(path, kernel):  # noqa: F811
+    done = runner.execute(runner.shrink(runner.read(path)), folder=path.parent, timeout=900, kernel=kernel)
     told = printed(done, "self-check")
     assert "right" in told
     assert "wrong" not in told
