@@ -39,13 +39,7 @@ from gensar_lite.signals.signals import Signals
 from gensar_lite.training.calibration import calibrate
 from gensar_lite.training.doc2query import Doc2Query
 from gensar_lite.training.examples import Examples
-from gensar_lite.training.initialise import (
-    initial_vectors,
-    initialise_embeddings,
-    load_or_train_tokenizer,
-    new_weights,
-    open_channels,
-)
+from gensar_lite.training.initialise import load_or_train_tokenizer, new_weights, place_tokens
 from gensar_lite.training.loop import fit_generator
 
 CASES_AT_ONCE = 64
@@ -121,13 +115,9 @@ class GenSAR:
         model = cls(data, signals, identifiers, tokenizer, None, config)
         if parent is not None:
             model.take_weights(parent)
-        elif config.training.backbone is None:
-            width = config.training.d_model
-            second = round(width * config.training.collaborative_dims)
+        else:
             spaces = [signals.semantic, signals.collaborative]
-            start = initial_vectors(model.vocabulary, model.encoder.texts, spaces, [width - second, second])
-            initialise_embeddings(model.backbone, start, config.training.embedding_noise)
-            open_channels(model.backbone)
+            place_tokens(model.backbone, model.vocabulary, model.encoder.texts, spaces, config.training, config.seed)
         every = np.arange(data.num_items)
         num = config.training.pseudo_queries_per_item
         written = Doc2Query.fit(data, seed=config.seed).sample(every, num, config.seed)

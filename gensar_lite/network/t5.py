@@ -130,10 +130,20 @@ def decode(
 
 
 def head_scale(model: T5ForConditionalGeneration) -> float:
-    """What decoder states are multiplied by before the output head."""
-    return model.model_dim**-0.5 if model.config.scale_decoder_outputs else 1.0
+    """What decoder states are multiplied by before the output head: in T5 alone, where it was trained as a tied one."""
+    return model.model_dim**-0.5 if getattr(model.config, "scale_decoder_outputs", False) else 1.0
+
+
+def head(model: T5ForConditionalGeneration) -> Tensor:
+    """(V, D) the vectors that decoder states are compared with: the embeddings themselves where the head is tied."""
+    return model.lm_head.weight
+
+
+def is_tied(model: T5ForConditionalGeneration) -> bool:
+    """Whether the output head is the embedding table."""
+    return model.lm_head.weight is model.shared.weight
 
 
 def logits(model: T5ForConditionalGeneration, states: Tensor, tokens: slice = slice(None)) -> Tensor:
     """(..., V) logits of a slice of the vocabulary."""
-    return linear(states, model.lm_head.weight[tokens])
+    return linear(states, head(model)[tokens])

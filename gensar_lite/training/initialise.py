@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy import sparse
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5ForConditionalGeneration
+from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
 from gensar_lite.network import t5
 from gensar_lite.network.vocabulary import Sequences, Vocabulary, train_tokenizer
+from gensar_lite.network.weights import read_checkpoint, resize_vocabulary
 from gensar_lite.training.settings import TrainingConfig
 
 
@@ -21,19 +22,41 @@ def load_or_train_tokenizer(texts: list[str], config: TrainingConfig) -> PreTrai
     """The checkpoint's tokenizer, or one trained on the data."""
     if config.backbone is None:
         return train_tokenizer(texts, config.vocab_size)
-    return AutoTokenizer.from_pretrained(config.backbone)
+    return read_checkpoint(config.backbone)[0]
 
 
 def new_weights(vocabulary: Vocabulary, config: TrainingConfig, seed: int) -> T5ForConditionalGeneration:
-    """A T5 from scratch, or a checkpoint with rows added for behaviours and codes."""
+    """A T5 from scratch, or a checkpoint with rows added for behaviours and codes (`join_pretrained` gives them a start)."""
     if config.backbone is None:
         sizes = (config.d_model, config.num_layers, config.num_heads, config.d_ff)
         return t5.new_backbone(vocabulary.size, *sizes, config.dropout, seed)
-    backbone = T5ForConditionalGeneration.from_pretrained(config.backbone)
+    backbone = read_checkpoint(config.backbone)[1]
     with torch.random.fork_rng(devices=[]):  # new rows are drawn at random
         torch.manual_seed(seed)
-        backbone.resize_token_embeddings(vocabulary.size)
+        resize_vocabulary(backbone, vocabulary.size)
     return backbone
+
+
+def place_tokens(
+    backbone: T5ForConditionalGeneration,
+    vocabulary: Vocabulary,
+    item_texts: Sequences,
+    spaces: list[np.ndarray],
+    config: TrainingConfig,
+    seed: int,
+) -> None:
+    """Give tokens their starting vectors from those of the items, semantic and collaborative, (N, D) each.
+
+    A T5 from scratch gets all of them, and open channels for them to pass; a pretrained one only those that it does not know.
+    """
+    width = backbone.config.d_model
+    second = round(width * config.collaborative_dims)
+    start = initial_vectors(vocabulary, item_texts, spaces, [width - second, second])
+    if config.backbone is None:
+        initialise_embeddings(backbone, start, config.embedding_noise)
+        open_channels(backbone)
+    else:
+        join_pretrained(backbone, vocabulary, item_texts, start, config.embedding_noise, seed)
 
 
 def initial_vectors(
@@ -86,6 +109,44 @@ def initialise_embeddings(model: T5ForConditionalGeneration, start: np.ndarray, 
     deviation `noise`; rows without a starting vector keep their random start, shrunk to `noise`."""
     table = model.shared.weight
     table.mul_(noise).add_(torch.from_numpy(start).to(table) * table.shape[1] ** 0.5)
+
+
+@torch.no_grad()
+def join_pretrained(
+    model: T5ForConditionalGeneration,
+    vocabulary: Vocabulary,
+    item_texts: Sequences,
+    start: np.ndarray,
+    noise: float,
+    seed: int,
+) -> None:
+    """Put the new tokens of a pretrained model among its words, in the embeddings and in a head of its own.
+
+    `start` (V, D) are the vectors of `initial_vectors`. They are turned as a whole (an orthogonal Procrustes rotation), so that
+    an item's codes lie towards the words of its text, and then given the mean, the covariance and the mean distance from
+    the mean that the pretrained words have. Tokens that no item has are drawn from that distribution.
+    """
+    first, width = vocabulary.num_text, start.shape[1]
+    rng = torch.Generator().manual_seed(seed)
+    space = torch.from_numpy(start).double() * width**0.5
+    codes = torch.from_numpy(np.concatenate(list(vocabulary.view_tokens.values()), axis=1))  # (N, 2 L)
+    owner = torch.from_numpy(np.repeat(np.arange(len(item_texts)), item_texts.lengths))
+    count = torch.from_numpy(np.maximum(item_texts.lengths, 1))[:, None]
+    drawn = torch.randn(space[first:].shape, generator=rng, dtype=torch.double)
+    unknown = ~space[first:].any(1, keepdim=True)
+    spread = torch.where(unknown, drawn, space[first:] + noise * drawn)
+    for table in {id(table): table for table in (model.shared.weight, t5.head(model))}.values():
+        words = table[:first].double().cpu()
+        mean = words.mean(0)
+        away = words - mean
+        energy, basis = torch.linalg.eigh(away.T @ away / len(away))
+        energy = energy.clamp_min(float(energy.max()) * 1e-6).sqrt()
+        said = torch.zeros(len(item_texts), width, dtype=torch.double)
+        said.index_add_(0, owner, (away @ basis / energy)[torch.from_numpy(item_texts.tokens)])
+        left, _, right = torch.linalg.svd(space[codes].mean(1).T @ (said / count))
+        placed = (torch.where(unknown, spread, spread @ (left @ right)) * energy) @ basis.T
+        placed *= away.norm(dim=1).mean() / placed.norm(dim=1).mean()
+        table[first:] = (mean + placed).to(table)
 
 
 @torch.no_grad()
