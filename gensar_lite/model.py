@@ -33,7 +33,7 @@ from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network.inputs import InputEncoder, Inputs
 from gensar_lite.network.prompts import TASK_PROMPT
 from gensar_lite.network.requests import RequestEncoder
-from gensar_lite.network.vocabulary import TASK_VIEW, Vocabulary
+from gensar_lite.network.vocabulary import NUM_AGES, TASK_VIEW, Vocabulary
 from gensar_lite.network.weights import read_weights, write_weights
 from gensar_lite.signals.signals import Signals
 from gensar_lite.training.calibration import calibrate
@@ -70,7 +70,14 @@ class GenSAR:
         remembered = getattr(backbone.config, "num_remembered", 0) if backbone is not None else len(table)
         remembered *= config.training.item_memory
         training = config.training
-        self.vocabulary = Vocabulary(tokenizer, table, remembered, len(training.mix_levels), len(training.evidence))
+        self.vocabulary = Vocabulary(
+            tokenizer,
+            table,
+            remembered,
+            len(training.mix_levels),
+            len(training.evidence),
+            NUM_AGES if training.event_age else 0,
+        )
         self.encoder = InputEncoder(
             self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text
         )

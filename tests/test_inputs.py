@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import tiny_encoder, tiny_store
+from builders import random_table, tiny_encoder, tiny_store
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gensar_lite.network.inputs import InputEncoder, Inputs
 from gensar_lite.network.prompts import CODE_TASKS, PROMPTS, TEXT_TASKS
-from gensar_lite.network.vocabulary import Sequences
+from gensar_lite.network.vocabulary import Sequences, Vocabulary
+from gensar_lite.training.settings import TrainingConfig
 
 Positions = list[list[list[tuple[int, float]]]]
 
@@ -147,3 +148,25 @@ def test_unknown_history_form_is_refused() -> None:
     encoder = tiny_encoder()
     with pytest.raises(ValueError, match="history must be one of"):
         InputEncoder(encoder.vocabulary, tiny_store().log, tiny_store().item_texts, "mean")
+
+
+def test_events_are_told_their_age_by_hand() -> None:
+    plain, data = tiny_encoder(), tiny_store()
+    table = random_table(data.items["item_id"].tolist())
+    vocabulary = Vocabulary(plain.vocabulary.tokenizer, table, num_mixes=2, num_ages=3)
+    encoder = InputEncoder(vocabulary, data.log, data.item_texts, max_text=16)
+    newest, second, old = vocabulary.ages.tolist()
+    # histories of five events, of none and of one; a query behind the first and the last
+    history = np.array([0, 0, 0, 0, 0, 2]), encoder.base["event"] + np.array([4, 5, 6, 7, 8, 1])
+    query = np.array([0, 2]), encoder.base["query"] + np.array([0, 1])
+    for first, wish in ((1, None), (2, encoder.base["wish"] + np.array([0, 1, 1]))):
+        inputs = encoder.compose(np.zeros(3, np.int64), history, query, wish=wish)
+        told = [[[t for t, _ in cell if t in vocabulary.ages] for cell in row] for row in grid(inputs)]
+        assert told[0][first : first + 5] == [[old], [old], [old], [second], [newest]]
+        assert told[2][first] == [newest]
+        assert [sum(map(len, row)) for row in told] == [5, 0, 1], "nothing but events has an age"
+        assert {w for row in grid(inputs) for cell in row for t, w in cell if t in vocabulary.ages} == {1.0}
+
+
+def test_the_papers_form_has_no_ages() -> None:
+    assert TrainingConfig(history="tokens").event_age is False

@@ -2,8 +2,8 @@
 
 Explained in notebook 05. An input is a row of *segments*: a prompt, the events of the history, the query. A
 segment is either *spread* (each token is a position of its own: the paper's form) or *pooled* (one
-position whose embedding is the scaled sum of its tokens' embeddings: a history of ten searches is then ten
-positions instead of a hundred). Both are the same arithmetic, a weighted sum of token embeddings per
+position whose embedding is the scaled sum of its tokens' embeddings, and of a vector for the event's age: a history of ten
+searches is then ten positions instead of a hundred). Both are the same arithmetic, a weighted sum of token embeddings per
 position, so training, decoding and evaluation share one code path.
 """
 
@@ -156,7 +156,28 @@ class InputEncoder:
             parts.append((*tail, np.full(len(tail[0]), False)))
         example, segment, pooled = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(example, kind="stable")
-        return self.assemble(example[order], segment[order], pooled[order], num, store)
+        inputs = self.assemble(example[order], segment[order], pooled[order], num, store)
+        if history is None or not len(self.vocabulary.ages):
+            return inputs
+        return self._tell_ages(inputs, history[0], 1 if wish is None else 2)
+
+    def _tell_ages(self, inputs: Inputs, example: np.ndarray, first: int) -> Inputs:
+        """Add a token to each event's position that says how many events came after it. `example` (G,) ascending are the
+        inputs that G pooled events belong to, `first` the position of an input's first event.
+
+        The decoder's cross-attention has no positions of its own (Raffel et al. 2020): without this it could not tell
+        the latest event from an old one.
+        """
+        count = np.bincount(example, minlength=len(inputs.mask))
+        within = np.arange(len(example)) - (np.cumsum(count) - count)[example]
+        age = np.minimum(count[example] - 1 - within, len(self.vocabulary.ages) - 1)
+        token = torch.from_numpy(self.vocabulary.ages[age])
+        place = torch.from_numpy(example * inputs.mask.shape[1] + first + within)
+        return inputs._replace(
+            token=torch.cat([inputs.token, token]),
+            place=torch.cat([inputs.place, place]),
+            weight=torch.cat([inputs.weight, torch.ones(len(token))]),
+        )
 
     def ask(self, task: str, events: Sequences, count: np.ndarray, queries: list[str] | None = None) -> Inputs:
         """Inputs that put a task to the model outside training, with the first prompt.

@@ -21,6 +21,7 @@ from gensar_lite.identifiers.trie import IdentifierTrie
 
 BEHAVIOURS = ("<R_I>", "<S_Q>", "<S_I>")
 VIEW_BEHAVIOUR = {"collaborative": "<R_I>", "semantic": "<S_I>"}
+NUM_AGES = 64  # events that are older than this all count as that old
 TASK_VIEW = {"recommendation": "collaborative", "search": "semantic"}
 
 
@@ -114,6 +115,7 @@ class Vocabulary:
         num_remembered: int = 0,
         num_mixes: int = 0,
         num_sources: int = 0,
+        num_ages: int = 0,
     ) -> None:
         self.tokenizer = tokenizer
         self.pad = int(tokenizer.pad_token_id)
@@ -122,10 +124,11 @@ class Vocabulary:
         self.behaviours = {name: self.num_text + i for i, name in enumerate(BEHAVIOURS)}
         # one token for each mix that a conditioned model can be asked for; in inputs only
         self.mixes = self.num_text + len(BEHAVIOURS) + np.arange(num_mixes)
+        # one token for each age of an event, the number of events after it; the last for all older ones; in inputs only
+        self.ages = self.num_text + len(BEHAVIOURS) + num_mixes + np.arange(num_ages)
         # one vector for each source of evidence: its product with a state opens the source's gate
-        self.gates = slice(
-            self.num_text + len(BEHAVIOURS) + num_mixes, self.num_text + len(BEHAVIOURS) + num_mixes + num_sources
-        )
+        first_gate = self.num_text + len(BEHAVIOURS) + num_mixes + num_ages
+        self.gates = slice(first_gate, first_gate + num_sources)
         self.num_words = self.gates.stop
         starts = self.num_words + np.concatenate([[0], np.cumsum(table.codebook_sizes)])
         self.num_written = int(starts[-1])

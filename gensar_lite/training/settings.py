@@ -45,13 +45,14 @@ class TrainingConfig:
     pseudo_queries_per_item: int = 20
     evidence: tuple[str, ...] = SOURCES  # what the store is asked about an input (`evidence.sources`); (): nothing
 
+    event_age: bool = True  # pooled events also hold a vector of their age: how many events came after them
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
     embedding_noise: float = 0.1  # deviation of the noise added to embeddings that start from item vectors
     # share of the embedding that starts from collaborative vectors, the rest from semantic ones
     collaborative_dims: float = 0.5
 
-    look_ahead: float = 0.3  # chance that the target of next_item is not the next click but one a few events later
+    look_ahead: float = 0.0  # chance that the target of next_item is not the next click but one a few events later
 
     steps: int = 600
     batch_size: int = 384
@@ -64,6 +65,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.softmax not in SOFTMAXES:
             raise ValueError(f"softmax must be one of {SOFTMAXES}, not {self.softmax!r}")
+        if self.history != "pooled":
+            object.__setattr__(self, "event_age", False)
         if self.item_memory and (self.history != "pooled" or self.softmax == "full"):
             object.__setattr__(self, "item_memory", False)  # the paper's forms read and write identifiers alone
         object.__setattr__(self, "evidence", tuple(self.evidence) if self.softmax == "trie" else ())
