@@ -33,6 +33,18 @@ def test_gradients_where_something_is_learned(needed: str) -> None:
         assert not linear(x, weight).requires_grad
 
 
+@pytest.mark.parametrize("shape", [(7,), (1, 7), (33, 7), (3, 111, 7), (1000, 7)])
+def test_gradients_equal_torch(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(shape, generator=generator), torch.randn(4, 7, generator=generator)
+    after = torch.randn(*shape[:-1], 4, generator=generator)
+    x.requires_grad_(), weight.requires_grad_()
+    ours = torch.autograd.grad(linear(x, weight), (x, weight), after)
+    torchs = torch.autograd.grad(F.linear(x, weight), (x, weight), after)
+    for one, other in zip(ours, torchs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
 def test_half_precision_and_autocast() -> None:
     x, weight = torch.randn(4, 8), torch.randn(3, 8)
     assert linear(x.bfloat16(), weight.bfloat16()).dtype == torch.bfloat16

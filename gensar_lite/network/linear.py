@@ -1,13 +1,14 @@
-"""Matrix products of a model that answers: oneDNN where torch would take MKL.
+"""Matrix products: oneDNN where torch would take MKL.
 
 Explained in notebook 06. MKL, torch's default for float32 on x86, reaches half of the speed of processors that Intel did not make;
-oneDNN, which torch carries as well, runs at full speed on all of them. Same numbers up to rounding. In
-training, on other devices and processors, and under autocast this is `F.linear`.
+oneDNN, which torch carries as well, runs at full speed on all of them. Same numbers up to rounding. On other devices and
+processors, and under autocast this is `F.linear`.
 """
 
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +20,34 @@ FEW_ROWS = 32
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """(..., D) by (E, D): (..., E)."""
-    learning = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    if learning or not (ONEDNN and x.numel() and x.device.type == "cpu") or torch.is_autocast_enabled("cpu"):
+    if not (ONEDNN and x.numel() and x.device.type == "cpu") or torch.is_autocast_enabled("cpu"):
         return F.linear(x, weight)
     rows = x.reshape(-1, x.shape[-1])
-    product = torch.ops.mkldnn._linear_pointwise(_pad(rows), weight, None, "none", [], "")
-    return product[: len(rows)].view(*x.shape[:-1], len(weight))
+    learning = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    product = _Product.apply(rows, weight) if learning else _multiply(_pad(rows), weight)[: len(rows)]
+    return product.view(*x.shape[:-1], len(weight))
+
+
+class _Product(torch.autograd.Function):
+    """(R, D) by (E, D): (R, E), with its gradients by oneDNN, too."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor) -> Tensor:
+        padded = _pad(rows)
+        ctx.save_for_backward(padded, weight)
+        return _multiply(padded, weight)[: len(rows)]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        padded, weight = ctx.saved_tensors
+        gradient = _pad(gradients[0])
+        rows = _multiply(gradient, weight.t())[: len(gradients[0])] if ctx.needs_input_grad[0] else None
+        return rows, _multiply(gradient.t(), padded.t()) if ctx.needs_input_grad[1] else None
+
+
+def _multiply(rows: Tensor, weight: Tensor) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
+    return product
 
 
 def _pad(rows: Tensor) -> Tensor:
