@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gensar_lite.data.dataset import Cases, Dataset
     from gensar_lite.data.load import load_dataset
     from gensar_lite.data.storage import DataError
-    from gensar_lite.identifiers import IdentifierTable, learn_identifiers
+    from gensar_lite.identifiers import IdentifierTable, judge_identifiers, learn_identifiers, read_identifiers
     from gensar_lite.model import GenSAR
     from gensar_lite.pipeline import evaluate
     from gensar_lite.signals import Signals, embed
@@ -30,8 +30,10 @@ _HOME = {
     "build_dataset": "gensar_lite.data.build",
     "embed": "gensar_lite.signals",
     "evaluate": "gensar_lite.pipeline",
+    "judge_identifiers": "gensar_lite.identifiers",
     "learn_identifiers": "gensar_lite.identifiers",
     "load_dataset": "gensar_lite.data.load",
+    "read_identifiers": "gensar_lite.identifiers",
 }
 
 __all__ = [
@@ -44,8 +46,10 @@ __all__ = [
     "build_dataset",
     "embed",
     "evaluate",
+    "judge_identifiers",
     "learn_identifiers",
     "load_dataset",
+    "read_identifiers",
 ]
 
 

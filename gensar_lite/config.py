@@ -10,7 +10,10 @@ from gensar_lite.training.settings import TrainingConfig
 
 @dataclass(frozen=True)
 class IdentifierConfig:
-    """Which identifiers are learned. The paper: 2 shared and 2 specific levels of 256 codes."""
+    """Which identifiers are learned. The paper: 2 shared and 2 specific levels of 256 codes.
+
+    `strategy` may be the path of a file of finished identifiers (`read_identifiers`); the file then decides on all else.
+    """
 
     strategy: str = "gensar"
     quantiser: str = "rqvae"

@@ -26,6 +26,7 @@ VERBS = [
     "recommend",
     "suggest",
     "add-items",
+    "identifiers judge",
     "evaluate",
     "report",
     "tradeoff",

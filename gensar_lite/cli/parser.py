@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     _add_data(verbs)
     _add_run(verbs)
+    _add_identifiers(verbs)
     _add_answers(verbs)
     _add_results(verbs)
     _add_tradeoff(verbs)
@@ -158,10 +159,16 @@ def _add_run(verbs) -> None:
     run.add_argument("--data", required=True, help="a folder made by `gensar-lite data`, or bazaar")
     run.add_argument("--out", required=True, help="run folder; of an existing one, only what changed is made again")
     run.add_argument("--preset", choices=PRESETS, default="tiny", help="size")
-    run.add_argument(
+    named = run.add_mutually_exclusive_group()
+    named.add_argument(
         "--strategy",
-        default="gensar",
-        help="which identifiers: gensar, semantic, collaborative, fused, unshared, bi-encoder, collaborative-prefix, semantic-prefix, asymmetric, random",
+        default=None,
+        help="which identifiers: gensar, semantic, collaborative, fused, unshared, bi-encoder, collaborative-prefix, semantic-prefix, asymmetric, random (default: gensar)",
+    )
+    named.add_argument(
+        "--identifiers",
+        metavar="FILE",
+        help="finished identifiers instead: index.json of other tools, or a Parquet, CSV or .npy table of codes",
     )
     run.add_argument("--seed", type=int, default=0, help="the model's seed")
     run.add_argument(
@@ -169,7 +176,7 @@ def _add_run(verbs) -> None:
     )
     run.add_argument("--collaborative", default="sequential", help="sequential, als, sequential-text, or an .npy file")
     run.add_argument(
-        "--quantiser", choices=("rqvae", "kmeans", "faiss"), default="rqvae", help="how vectors become codes"
+        "--quantiser", default=None, help="how vectors become codes: rqvae, kmeans or faiss (default: the preset's)"
     )
     run.add_argument(
         "--history",
@@ -192,6 +199,26 @@ def _add_run(verbs) -> None:
     run.add_argument("--examples", type=int, default=3, metavar="N", help="searches and recommendations to show")
     run.add_argument("--map", choices=MAPS, default="umap", help="how the report's maps of items are drawn")
     _json(run)
+
+
+def _add_identifiers(verbs) -> None:
+    about = "judge identifiers, of this kit or of any other tool"
+    identifiers = verbs.add_parser("identifiers", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    kinds = identifiers.add_subparsers(title="verbs", metavar="VERB", required=True)
+    judge = _verb(
+        kinds,
+        "judge",
+        "identifiers:judge",
+        "report how codes are used, what prefixes say and what is lost, side by side",
+    )
+    judge.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="index.json of other tools, a Parquet, CSV or .npy table of codes, a folder of identifiers, or a run folder",
+    )
+    judge.add_argument("--data", required=True, help="the data set that they name: a folder, or bazaar")
+    _json(judge)
 
 
 def _add_answers(verbs) -> None:

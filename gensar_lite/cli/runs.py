@@ -12,6 +12,7 @@ from gensar_lite.config import preset
 from gensar_lite.data.load import load_dataset
 from gensar_lite.data.storage import DataError, check_export, check_folder, read_json
 from gensar_lite.identifiers import list_strategies
+from gensar_lite.identifiers.learning import QUANTISERS
 from gensar_lite.model import GenSAR
 
 
@@ -19,21 +20,24 @@ def run(chosen: Namespace) -> None:
     """Go through all stages, print the table of both tasks, write the report."""
     import gensar_lite.pipeline
 
-    if chosen.strategy not in list_strategies():
+    if chosen.identifiers and chosen.quantiser:
+        raise UsageError("--quantiser makes identifiers anew; leave it out beside --identifiers")
+    if chosen.quantiser not in (None, *QUANTISERS):
+        raise UsageError(f"unknown quantiser {chosen.quantiser!r}; known are {', '.join(QUANTISERS)}")
+    if chosen.strategy not in (None, *list_strategies()):
         raise UsageError(f"unknown strategy {chosen.strategy!r}; known are {', '.join(list_strategies())}")
     if chosen.examples < 0:
         raise UsageError(f"--examples must not be negative, not {chosen.examples}")
     changes = {
         name: getattr(chosen, name)
-        for name in ("history", "mix", "evidence", "steps", "backbone")
+        for name in ("history", "mix", "evidence", "steps", "backbone", "quantiser")
         if getattr(chosen, name) is not None
     }
     try:
         config = preset(
             chosen.preset,
             chosen.seed,
-            strategy=chosen.strategy,
-            quantiser=chosen.quantiser,
+            strategy=chosen.identifiers or chosen.strategy or "gensar",
             text_encoder=chosen.text_encoder,
             collaborative=chosen.collaborative,
             **changes,

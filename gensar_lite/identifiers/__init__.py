@@ -1,6 +1,8 @@
 """Identifiers: from two vectors per item to unique tuples of codes, one for search and one for recommendation."""
 
+from gensar_lite.identifiers.foreign import is_identifier_file, read_identifiers
 from gensar_lite.identifiers.health import describe
+from gensar_lite.identifiers.judge import describe_judgement, judge_identifiers
 from gensar_lite.identifiers.learning import assign_new, learn_identifiers
 from gensar_lite.identifiers.rqvae import RQVAEConfig
 from gensar_lite.identifiers.strategies import list_strategies, register_strategy
@@ -12,7 +14,11 @@ __all__ = [
     "RQVAEConfig",
     "assign_new",
     "describe",
+    "describe_judgement",
+    "is_identifier_file",
+    "judge_identifiers",
     "learn_identifiers",
     "list_strategies",
+    "read_identifiers",
     "register_strategy",
 ]

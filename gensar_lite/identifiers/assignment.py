@@ -120,11 +120,12 @@ def _make_room(
 
 
 def _match(
-    residual: np.ndarray, codebook: np.ndarray, codes: np.ndarray, group: np.ndarray, taken: np.ndarray
+    residual: np.ndarray, codebook: np.ndarray, codes: np.ndarray, group: np.ndarray, taken: np.ndarray, keep: bool
 ) -> np.ndarray:
     """One item per (group, code): a least-distance matching inside each group that has a collision.
 
-    Args as in `_make_room`; `taken` (G, K) is 1 where an identifier is given away already.
+    Args as in `_make_room`; `taken` (G, K) is 1 where an identifier is given away already; `keep`: as many items as
+    possible keep their codes, however far.
     """
     num_codes = len(codebook)
     codes = codes.copy()
@@ -134,7 +135,9 @@ def _match(
     bounds = np.flatnonzero(np.diff(group[rows], prepend=-1, append=-1))
     for start, stop in pairwise(bounds.tolist()):
         members = rows[start:stop]
-        cost = _distances(residual[members], codebook)
+        cost = _distances(residual[members], codebook).astype(np.float64)
+        if keep:
+            cost[np.arange(len(members)), codes[members]] -= cost.max() * len(members)
         cost[:, taken[group[members[0]]] > 0] = np.inf
         codes[members] = linear_sum_assignment(cost)[1]
     return codes
@@ -151,11 +154,12 @@ def assign_unique(
     layout: Layout,
     codebooks: Sequence[np.ndarray],
     existing: np.ndarray | None = None,
+    wanted: np.ndarray | None = None,
 ) -> np.ndarray:
     """Codes of N items, no two of them (nor of the M existing ones) alike in any view.
 
     Args: latents (N, D) float32; codebooks as in `fit_codebooks`; `existing` (M, P) codes that are
-    given away already and never change.
+    given away already and never change; `wanted` (N, P) codes that items keep where they can, instead of the nearest.
     Returns: codes (N, P) int64.
     Raises: DataError if there are more items than identifiers.
     """
@@ -175,8 +179,8 @@ def assign_unique(
             above = list(path[:depth])
             group, _ = group_rows(np.concatenate([existing[:, above], codes[:, above]]))
             group_old, group = group[: len(existing)], group[len(existing) :]
-            chosen = _nearest(part, codebook)
-            chosen = _settle(part, codebook, chosen, group, group_old, existing[:, p], capacity)
+            chosen = _nearest(part, codebook) if wanted is None else wanted[:, p]
+            chosen = _settle(part, codebook, chosen, group, group_old, existing[:, p], capacity, wanted is not None)
             part -= codebook[chosen]
             codes[:, p] = chosen
             done.add(p)
@@ -196,6 +200,7 @@ def _settle(
     group_old: np.ndarray,
     codes_old: np.ndarray,
     capacity: int,
+    keep: bool,
 ) -> np.ndarray:
     """Repair one level, looking only at groups with a cell above its capacity."""
     num_codes = len(codebook)
@@ -211,7 +216,7 @@ def _settle(
     np.add.at(taken, (np.searchsorted(crowded, group_old[old]), codes_old[old]), 1)
     codes = codes.copy()
     if capacity == 1:
-        codes[rows] = _match(part[rows], codebook, codes[rows], local, taken)
+        codes[rows] = _match(part[rows], codebook, codes[rows], local, taken, keep)
     else:
         codes[rows] = _make_room(part[rows], codebook, codes[rows], local, taken, capacity)
     return codes

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gensar_lite.data.dataset import Dataset
 from gensar_lite.identifiers.assignment import Layout, group_rows
 
 
@@ -19,6 +20,19 @@ def codebook_use(codes: np.ndarray, size: int) -> dict:
 def collision_rate(codes: np.ndarray) -> float:
     """Share of the items beyond the first with an identifier: 1 - distinct identifiers / items. codes (N, L)."""
     return 1 - len(group_rows(codes)[1]) / len(codes)
+
+
+def num_sharing(codes: np.ndarray) -> int:
+    """How many items have an identifier that another one has, too. codes (N, L)."""
+    count = group_rows(codes)[1]
+    return int(count[count > 1].sum())
+
+
+def category_labels(data: Dataset) -> list[str] | None:
+    """The first category path of every item, where there are categories."""
+    if "categories" not in data.items:
+        return None
+    return [str(text).split("|")[0].strip() for text in data.items["categories"]]
 
 
 def prefix_purity(codes: np.ndarray, labels: Sequence[str]) -> list[float]:
@@ -59,6 +73,7 @@ def measure_health(
         columns = list(path)
         report["views"][view] = {
             "collisions_before": collision_rate(before[:, columns]),
+            "items_sharing_before": num_sharing(before[:, columns]),
             "collisions_after": collision_rate(after[:, columns]),
             "items_moved": int((before[:, columns] != after[:, columns]).any(1).sum()),
             "num_prefixes": [len(group_rows(after[:, columns[:d]])[1]) for d in range(1, len(columns) + 1)],

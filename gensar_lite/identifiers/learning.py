@@ -15,7 +15,7 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers.assignment import Layout, assign_unique
 from gensar_lite.identifiers.biencoder import fit_biencoder
 from gensar_lite.identifiers.encoder import encode_signals, fit_scaling, standardise
-from gensar_lite.identifiers.health import measure_health
+from gensar_lite.identifiers.health import category_labels, measure_health
 from gensar_lite.identifiers.quantise import (
     decode,
     encode,
@@ -74,9 +74,6 @@ def learn_identifiers(
         after = assign_unique(latents, layout, vectors)
     else:
         before = after = _draw_random(layout, len(item_ids), seed)
-    labels = (
-        [str(text).split("|")[0].strip() for text in data.items["categories"]] if "categories" in data.items else None
-    )
     return IdentifierTable(
         item_ids=item_ids,
         layout=layout,
@@ -94,7 +91,7 @@ def learn_identifiers(
             "num_specific": num_specific,
             "seed": seed,
         },
-        health=measure_health(layout, before, after, labels, lost),
+        health=measure_health(layout, before, after, category_labels(data), lost),
     )
 
 

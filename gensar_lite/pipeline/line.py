@@ -24,7 +24,14 @@ from gensar_lite.config import RunConfig
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError, new_file, new_folder, read_json, write_json
 from gensar_lite.evaluation.baselines import NAMES, build_baselines, recorded_parameters
-from gensar_lite.identifiers import IdentifierTable, learn_identifiers, list_strategies
+from gensar_lite.identifiers import (
+    IdentifierTable,
+    is_identifier_file,
+    learn_identifiers,
+    list_strategies,
+    read_identifiers,
+)
+from gensar_lite.identifiers.foreign import check_identifier_file, read_codes
 from gensar_lite.identifiers.learning import QUANTISERS
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
@@ -53,14 +60,20 @@ def run(
     happens. Raises DataError before any work where the configuration cannot be run, or `out` holds something else.
     """
     check_config(config)
+    if is_identifier_file(config.identifiers.strategy):
+        read_codes(config.identifiers.strategy, data)
     return _Line(data, config, out, baselines, examples, progress, say).run()
 
 
 def check_config(config: RunConfig) -> None:
     """Raise DataError for a configuration that would fail later."""
     chosen = config.identifiers
-    if chosen.strategy not in list_strategies():
-        raise DataError(f"unknown strategy {chosen.strategy!r}; known are {', '.join(list_strategies())}")
+    if is_identifier_file(chosen.strategy):
+        check_identifier_file(chosen.strategy)
+    elif chosen.strategy not in list_strategies():
+        raise DataError(
+            f"unknown strategy {chosen.strategy!r}; known are {', '.join(list_strategies())}, or a file of finished identifiers"
+        )
     if chosen.quantiser not in QUANTISERS:
         raise DataError(f"unknown quantiser {chosen.quantiser!r}; known are {', '.join(QUANTISERS)}")
     text, clicks = config.signals.text_encoder, config.signals.collaborative
@@ -118,7 +131,7 @@ class _Line:
         made_from = {
             **made_from,
             "seed": self.config.seed,
-            "identifiers": asdict(self.config.identifiers),
+            "identifiers": {**asdict(self.config.identifiers), **self.given_identifiers()},
             "from": self.folder.digest("signals"),
         }
         self.stage("identifiers", made_from, self.make_identifiers)
@@ -165,9 +178,11 @@ class _Line:
         embed(self.data, chosen.text_encoder, chosen.collaborative, self.config.seed).save(self.out / "signals")
 
     def make_identifiers(self) -> None:
-        table = learn_identifiers(
-            self.data, Signals.load(self.out / "signals"), **asdict(self.config.identifiers), seed=self.config.seed
-        )
+        chosen, signals = self.config.identifiers, Signals.load(self.out / "signals")
+        if is_identifier_file(chosen.strategy):
+            table = read_identifiers(chosen.strategy, self.data, signals)
+        else:
+            table = learn_identifiers(self.data, signals, **asdict(chosen), seed=self.config.seed)
         table.save(self.out / "identifiers")
 
     def train(self, made_from: dict) -> None:
@@ -268,6 +283,11 @@ class _Line:
             for name, path in sources.items()
             if path.endswith(".npy")
         }
+
+    def given_identifiers(self) -> dict[str, str]:
+        """The hash of a file of finished identifiers."""
+        path = self.config.identifiers.strategy
+        return {"sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()} if is_identifier_file(path) else {}
 
     def check_same_data(self) -> None:
         made_from = self.folder.stages.get("store", {}).get("made_from", {})

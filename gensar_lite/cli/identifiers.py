@@ -1,0 +1,15 @@
+"""The verbs of `gensar-lite identifiers`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from gensar_lite.cli.output import print_json
+from gensar_lite.data.load import load_dataset
+from gensar_lite.identifiers import describe_judgement, judge_identifiers
+
+
+def judge(chosen: Namespace) -> None:
+    """Report on one or several identifiers of a data set, side by side."""
+    reports = judge_identifiers(chosen.files, load_dataset(chosen.data))
+    print_json(reports) if chosen.json else print(describe_judgement(reports))
