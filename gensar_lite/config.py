@@ -39,6 +39,8 @@ class RunConfig:
     signals: SignalConfig = field(default_factory=SignalConfig)
     identifiers: IdentifierConfig = field(default_factory=IdentifierConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    # what a model with `mix_levels` is asked for where a question names no mix; None: their mean
+    wished_mix: float | None = None
 
     def to_json(self) -> dict:
         return asdict(self)

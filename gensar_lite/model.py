@@ -6,6 +6,7 @@ identifiers, the vocabulary and the weights.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -48,7 +49,7 @@ HASHED = {"signals": ("signals",), "training": ("model",)}  # parts whose own fi
 
 
 class GenSAR:
-    """A trained model together with its store. Make one with `fit` or `load`."""
+    """A trained model together with its store. Make one with `fit` or `load`; what changes a model gives a new one."""
 
     name = "gensar"
     tasks: tuple[str, ...] = ("recommendation", "search")
@@ -83,7 +84,8 @@ class GenSAR:
         )
         self.requests = RequestEncoder(data, self.encoder, Evidence(data, signals.semantic, training.evidence))
         if training.mix_levels:
-            self.wish_mix(training.mix)
+            wished = training.mix if config.wished_mix is None else config.wished_mix
+            self.encoder = self.encoder.wishing(training.nearest_level(wished))
         self.tries = self.vocabulary.tries
         if backbone is None:
             backbone = new_weights(self.vocabulary, training, config.seed)
@@ -155,12 +157,22 @@ class GenSAR:
         self.backbone.load_state_dict(other.backbone.state_dict())
 
     def wish_mix(self, mix: float) -> GenSAR:
-        """Ask a model trained with `mix_levels` for the level nearest to this mix from now on; gives the model itself."""
-        levels = self.config.training.mix_levels
-        if not levels:
-            raise ValueError("this model was trained for one mix; train it with mix_levels to choose among mixes")
-        self.encoder.wished = int(np.argmin(np.abs(np.array(levels) - mix)))
-        return self
+        """The same weights, asked for the level of `mix_levels` nearest to this mix; saved and loaded with this wish."""
+        level = self.config.training.nearest_level(mix)
+        other = copy.copy(self)
+        other.config = replace(self.config, wished_mix=mix)
+        other.encoder, other.requests = self.encoder.wishing(level), copy.copy(self.requests)
+        other.requests.encoder = other.encoder
+        return other
+
+    def _asked_for(self, mix: float | None) -> GenSAR:
+        return self if mix is None else self.wish_mix(mix)
+
+    def to(self, device: torch.device | str) -> GenSAR:
+        """The same model with its weights on another device; this one stays where it is."""
+        other = copy.copy(self)
+        other.backbone = copy.deepcopy(self.backbone).to(device)
+        return other
 
     def validator(
         self, data: Dataset, watch: Callable[[GenSAR], object] | None = None, num_cases: int = 500
@@ -190,13 +202,13 @@ class GenSAR:
     # scoring: what evaluation asks ----------------------------------------------------------------
 
     @torch.inference_mode()
-    def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
-        """Exact log-probabilities (C, n) of candidates (C, n), or (C, N) of the whole catalogue."""
-        parts = []
+    def score(self, cases: Cases, candidates: np.ndarray | None, mix: float | None = None) -> np.ndarray:
+        """Exact log-probabilities (C, n) of candidates (C, n), or (C, N) of the whole catalogue; `mix` as in `recommend`."""
+        asked, parts = self._asked_for(mix), []
         for first in range(0, len(cases), CASES_AT_ONCE):
             rows = slice(first, first + CASES_AT_ONCE)
             chunk = cases.take(rows)
-            inputs = self.inputs_of(chunk)
+            inputs = asked.inputs_of(chunk)
             parts.append(
                 self._score_all(inputs, cases.task)
                 if candidates is None
@@ -224,15 +236,16 @@ class GenSAR:
         user: str | None = None,
         history: Sequence[str] | None = None,
         k: int = 10,
+        mix: float | None = None,
         **options: Any,
     ) -> pd.DataFrame:
         """The `k` best items for a query, personalised where a user or a history of item ids is given.
 
         Gives a DataFrame with item_id, title, score (log-probability) and identifier, best first; a list of
-        queries gives one table with the query in front. `options` as in `recommend`.
+        queries gives one table with the query in front. `mix` and `options` as in `recommend`.
         """
         queries = [query] if isinstance(query, str) else list(query)
-        return self._answer(
+        return self._asked_for(mix)._answer(
             "search",
             queries,
             [user] * len(queries),
@@ -243,16 +256,22 @@ class GenSAR:
         )
 
     def recommend(
-        self, user: str | Sequence[str] | None = None, history: Sequence[str] | None = None, k: int = 10, **options: Any
+        self,
+        user: str | Sequence[str] | None = None,
+        history: Sequence[str] | None = None,
+        k: int = 10,
+        mix: float | None = None,
+        **options: Any,
     ) -> pd.DataFrame:
         """The `k` items that a user, or somebody with this history of item ids, will most probably click next.
 
         Options: `num_beams` (default: the larger of 30 and k), `exclude_seen` (leave out items of the history),
         `items` (choose among these item ids only), `category` (among items whose categories contain this text).
+        `mix` is what a model trained with `mix_levels` is asked for (see `wish_mix`).
         A user the log has never seen gets what suits a new user, with a warning.
         """
         users = [user] if user is None or isinstance(user, str) else list(user)
-        return self._answer(
+        return self._asked_for(mix)._answer(
             "recommendation",
             None,
             users,
@@ -369,18 +388,18 @@ class GenSAR:
         return QueryWriter(self.encoder, self.data.log.queries)
 
     def suggest_queries(
-        self, user: str | None = None, history: Sequence[str] | None = None, k: int = 5
+        self, user: str | None = None, history: Sequence[str] | None = None, k: int = 5, mix: float | None = None
     ) -> pd.DataFrame:
         """The `k` queries that this user will most probably type next, among all that the log holds: query and score."""
-        inputs, _ = self.requests.users("next_query", [user], history)
+        inputs, _ = self._asked_for(mix).requests.users("next_query", [user], history)
         return pd.DataFrame(self._query_writer.suggest(self.backbone, inputs, k), columns=["query", "score"])
 
-    def add_items(self, items: pd.DataFrame) -> pd.DataFrame:
-        """Let new items (item_id, title and, where known, description, categories, brand) join without training.
+    def add_items(self, items: pd.DataFrame) -> GenSAR:
+        """A model that new items (item_id, title and, where known, description, categories, brand) have joined.
 
-        They are named by codes that exist, from what their texts say, so that search finds them at once and
-        recommendation where their expected place is; identifiers of the others stay. Gives their item_id, title and
-        identifiers. Raises DataError for ids that are there already and where no identifier is free.
+        Nothing is trained: they are named by codes that exist, from what their texts say, so that search finds them at
+        once and recommendation where their expected place is; identifiers of the others stay (`identifiers_of` tells
+        them). This model stays as it is. Raises DataError for ids that are there already and where no identifier is free.
         """
         if missing := {"item_id", "title"} - set(items.columns):
             raise DataError(f"new items need the columns item_id and title; missing: {', '.join(sorted(missing))}")
@@ -397,15 +416,15 @@ class GenSAR:
             semantic=np.vstack([self.signals.semantic, semantic]),
             collaborative=np.vstack([self.signals.collaborative, collaborative]),
         )
-        history = self.training_history
-        self.__init__(data, signals, table, self.vocabulary.tokenizer, self.backbone, self.config)  # type: ignore[misc]
-        self.training_history = history
-        rows = range(first, data.num_items)
-        return (
-            new[["item_id", "title"]]
-            .assign(**{view: [table.text(row, view) for row in rows] for view in VIEWS})
-            .reset_index(drop=True)
-        )
+        grown = GenSAR(data, signals, table, self.vocabulary.tokenizer, self.backbone, self.config)
+        grown.training_history = self.training_history
+        return grown
+
+    def identifiers_of(self, item_ids: Sequence[str]) -> pd.DataFrame:
+        """item_id, title and both identifiers of some items."""
+        rows = [self.data.item_number[item] for item in item_ids]
+        names = {view: [self.table.text(row, view) for row in rows] for view in VIEWS}
+        return self.data.items.iloc[rows][["item_id", "title"]].assign(**names).reset_index(drop=True)
 
     # on disk --------------------------------------------------------------------------------------
 

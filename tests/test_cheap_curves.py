@@ -180,6 +180,21 @@ def test_a_conditioned_model_answers_by_the_mix_it_is_asked_for(tmp_path):
     np.testing.assert_allclose(loaded.wish_mix(1).score(cases, None), answers[1.0], rtol=1e-5, atol=1e-5)
 
 
+def test_a_wish_gives_a_new_model_that_remembers_it(tmp_path):
+    model, cases = conditioned(), cases_of("search")
+    before = model.score(cases, None)
+    wishing = model.wish_mix(1.0)
+    np.testing.assert_array_equal(model.score(cases, None), before)
+    np.testing.assert_array_equal(model.score(cases, None, mix=1.0), wishing.score(cases, None))
+    wishing.save(tmp_path / "run")
+    loaded = GenSAR.load(tmp_path / "run")
+    np.testing.assert_allclose(loaded.score(cases, None), wishing.score(cases, None), rtol=1e-5, atol=1e-5)
+    user = model.data.log.user_ids[0]
+    answers = [asked["score"] for asked in (wishing.recommend(user), model.recommend(user, mix=1.0))]
+    np.testing.assert_array_equal(*answers)
+    assert not np.allclose(answers[0], model.recommend(user)["score"])
+
+
 def test_a_wish_changes_one_token_of_the_input():
     model, cases = conditioned(), cases_of("recommendation")
     first, second = (model.wish_mix(mix).inputs_of(cases) for mix in (0.0, 1.0))

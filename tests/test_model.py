@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from builders import random_table, tiny_store
@@ -17,6 +19,7 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.protocols import evaluate_ranker
+from gensar_lite.identifiers import learn_identifiers
 from gensar_lite.model import GenSAR
 from gensar_lite.network import t5
 from gensar_lite.network.vocabulary import Vocabulary
@@ -59,6 +62,54 @@ def saved(model: GenSAR, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def user_with_history(model: GenSAR) -> str:
     return model.data.log.user_ids[int(np.diff(model.data.log.user_ptr).argmax())]
+
+
+# one model, many at once -------------------------------------------------------------------------------
+
+
+def test_threads_get_serial_answers_while_items_are_added(signals: Signals) -> None:
+    table = learn_identifiers(tiny_store(), signals, quantiser="kmeans", num_codes=16)
+    model = GenSAR.fit(tiny_store(), signals, table, progress=False, **{**SIZES, "steps": 2})
+    users = model.data.log.user_ids[:16]
+    serial = {user: model.search("sleeping bag", user=user, k=5) for user in users}
+    found: dict[str, list] = {user: [] for user in users}
+
+    def ask(user: str) -> None:
+        try:
+            for _ in range(3):
+                found[user].append(model.search("sleeping bag", user=user, k=5))
+        except Exception as error:
+            found[user].append(error)
+
+    threads = [threading.Thread(target=ask, args=(user,)) for user in users]
+    for thread in threads:
+        thread.start()
+    grown = model
+    for number in range(3):
+        grown = grown.add_items(pd.DataFrame({"item_id": [f"new{number}"], "title": ["Zebra xylophone stand"]}))
+    for thread in threads:
+        thread.join()
+    assert model.data.num_items == 100
+    assert grown.data.num_items == 103
+    assert len(grown.search("xylophone", items=["new0", "new2"])) == 2
+    for user in users:
+        assert len(found[user]) == 3
+        assert all(answer.equals(serial[user]) for answer in found[user])
+
+
+def test_another_device_is_another_model(model: GenSAR) -> None:
+    other = model.to("cpu")
+    with torch.no_grad():
+        other.backbone.shared.weight.zero_()
+    assert model.backbone.shared.weight.any()
+
+
+def test_training_leaves_the_random_numbers_of_others_alone(signals: Signals) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    fit(signals, steps=2)
+    assert torch.equal(torch.rand(3), expected)
 
 
 # answers ----------------------------------------------------------------------------------------------

@@ -248,9 +248,10 @@ def test_new_items_join_and_can_be_found(copy, data):
     model = GenSAR.load(copy)
     before = {view: codes.copy() for view, codes in model.table.codes.items()}
     new = pd.DataFrame({"item_id": ["new1"], "title": ["Zebra striped xylophone stand"]})
-    joined = model.add_items(new)
-    assert joined["semantic"].iloc[0] == model.table.text(data.num_items, "semantic")
-    replace_catalogue(copy, model)
+    grown = model.add_items(new)
+    assert model.data.num_items == data.num_items, "the model itself stays as it is"
+    assert grown.identifiers_of(["new1"])["semantic"].iloc[0] == grown.table.text(data.num_items, "semantic")
+    replace_catalogue(copy, grown)
     model = GenSAR.load(copy)
     assert all((model.table.codes[view][:-1] == before[view]).all() for view in before)
     found = model.search("xylophone stand", k=model.data.num_items, num_beams=model.data.num_items)

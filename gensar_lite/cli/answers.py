@@ -7,6 +7,7 @@ from typing import Any
 
 from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import print_answers, print_json, tell
+from gensar_lite.data.storage import locked
 from gensar_lite.model import GenSAR
 
 
@@ -44,9 +45,10 @@ def add_items(chosen: Namespace) -> None:
     items = read_items(chosen.items, report)
     for sentence in report.sentences:
         tell(f"note: {sentence}")
-    model = GenSAR.load(chosen.run)
-    new = model.add_items(items)
-    replace_catalogue(chosen.run, model)
+    with locked(chosen.run):  # two who add at once would each write the catalogue that they have read
+        model = GenSAR.load(chosen.run).add_items(items)
+        replace_catalogue(chosen.run, model)
+    new = model.identifiers_of(items["item_id"])
     if chosen.json:
         print_json(new.to_dict("records"))
         return

@@ -9,6 +9,7 @@ position, so training, decoding and evaluation share one code path.
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -69,9 +70,15 @@ class InputEncoder:
         kinds = ("prompt", "event", "query", "text", "wish")
         self.base = dict(zip(kinds, np.cumsum([0, *map(len, stored)]), strict=False))
         self.store = Sequences.stack(stored)
-        self.wished = 0  # which of the mixes a conditioned model is asked for
+        self.wished = 0  # which of its mixes a conditioned model is asked for
         self.num_prompts = len(prompts)
         self.prompt_row = {task: i * len(ways) for i, (task, ways) in enumerate(PROMPTS.items())}
+
+    def wishing(self, level: int) -> InputEncoder:
+        """The same encoder, asking a conditioned model for another of its mixes."""
+        other = copy.copy(self)
+        other.wished = level
+        return other
 
     def with_behaviour(self, behaviour: str, texts: Sequences) -> Sequences:
         """Put a behaviour token before every sequence."""

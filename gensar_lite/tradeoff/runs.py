@@ -113,7 +113,7 @@ def _specialist(unit: Unit, design: Design, shop: Workshop) -> Outcome:
 
 def _condition(unit: Unit, design: Design, shop: Workshop) -> Outcome:
     made = shop.model(unit.data, design.config(unit, mix_levels=tuple(design.levels)))
-    places = (("conditioned", level, made.thing.wish_mix(level)) for level in design.levels)  # one model, moved
+    places = (("conditioned", level, made.thing.wish_mix(level)) for level in design.levels)
     ranks = _measure(places, shop.dataset(unit.data), design)
     return Outcome(ranks, made.cost, _before(unit, design, shop), _notes(made.thing))
 

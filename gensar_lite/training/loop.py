@@ -141,7 +141,9 @@ def fit_generator(
         unit="step",
         disable=None if progress and rank == 0 else True,
     )
-    with without_denormals():
+    # seeding is for this training alone: whoever draws after it finds the generators as they were
+    cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), without_denormals():
         backbone.train()
         while run.step < config.steps and not run.stopped(config.patience):
             torch.manual_seed(run.step * world + rank)  # dropout alone draws from this

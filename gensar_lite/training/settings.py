@@ -80,6 +80,12 @@ class TrainingConfig:
         if not 0 <= self.mix <= 1:
             raise ValueError(f"mix must lie between 0 (search only) and 1 (recommendation only), not {self.mix}")
 
+    def nearest_level(self, mix: float) -> int:
+        """Which of `mix_levels` is nearest to a mix. Raises ValueError where there are none."""
+        if not self.mix_levels:
+            raise ValueError("this model was trained for one mix; train it with mix_levels to choose among mixes")
+        return min(range(len(self.mix_levels)), key=lambda level: abs(self.mix_levels[level] - mix))
+
     def level_odds(self, task: str) -> list[float] | None:
         """How probable each of `mix_levels` is for an example of a task, so that the examples of a level have its mix."""
         if not self.mix_levels:
