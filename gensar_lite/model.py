@@ -82,10 +82,10 @@ class GenSAR:
         self.encoder = InputEncoder(
             self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text
         )
-        self.requests = RequestEncoder(data, self.encoder, Evidence(data, signals.semantic, training.evidence))
         if training.mix_levels:
             wished = training.mix if config.wished_mix is None else config.wished_mix
             self.encoder = self.encoder.wishing(training.nearest_level(wished))
+        self.requests = RequestEncoder(data, self.encoder, Evidence(data, signals.semantic, training.evidence))
         self.tries = self.vocabulary.tries
         if backbone is None:
             backbone = new_weights(self.vocabulary, training, config.seed)
