@@ -6,14 +6,22 @@ candidates are drawn in one place and in one way.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
 from gensar_lite.data.candidates import draw_bm25, draw_untouched
-from gensar_lite.data.dataset import INTERACTION_COLUMNS, ITEM_COLUMNS, PROTOCOLS, SEARCH_COLUMNS, Dataset, fingerprint
+from gensar_lite.data.dataset import (
+    INTERACTION_COLUMNS,
+    ITEM_COLUMNS,
+    PROTOCOLS,
+    SEARCH_COLUMNS,
+    Dataset,
+    fingerprint,
+    texts_of,
+)
+from gensar_lite.data.events import DAY, FACE_SECONDS, EventLog, merge_events, units_per_second
 from gensar_lite.data.lexical import LexicalIndex
+from gensar_lite.data.splits import SPLITS, TASKS, hold_out, moments
 from gensar_lite.data.storage import DataError
 
 QUERY_PROTOCOLS = ("simulated", "known-item", "category-path", "log")
@@ -31,14 +39,19 @@ def build_dataset(
     data_seed: int,
     timestamps: str,
     case_users: int | None = None,
+    holdout: str = "leave-one-out",
+    assigned: np.ndarray | None = None,
+    search_fill: str = "near",
     extras: dict | None = None,
 ) -> Dataset:
     """Hold out the cases, draw their candidates and seal the data set with its fingerprint.
 
     The tables are clean: text columns are str, `timestamp` is int64, item ids are unique, every
     `item_id` of a click is in `items`; `searches.item_id` is null where nothing was clicked.
-    `case_users` asks the cases of that many randomly chosen users only. `extras` joins `info`
-    (`search_share`, for instance).
+    A column `session_id` of `interactions` says which clicks were made in one shown list. In a search log with a clock, a
+    search and a click of one user on one item up to `FACE_SECONDS` apart are one event.
+    `case_users` asks the cases of that many randomly chosen users only; `holdout` and `assigned` are those of
+    `splits.hold_out`, `search_fill` is that of `candidates.draw_bm25`. `extras` joins `info` (`search_share`, for instance).
 
     Raises `DataError` for a catalogue of fewer than two items, where there is nothing to rank.
     """
@@ -51,15 +64,22 @@ def build_dataset(
             f"The data set {name!r} has {len(items)} item(s); ranking needs at least two, add items to the catalogue"
         )
     items = items[list(ITEM_COLUMNS)].reset_index(drop=True)
-    interactions = interactions[list(INTERACTION_COLUMNS)].reset_index(drop=True)
+    columns = [*INTERACTION_COLUMNS, *(c for c in ("session_id",) if c in interactions)]
+    interactions = interactions[columns].reset_index(drop=True)
     searches = searches[list(SEARCH_COLUMNS)].reset_index(drop=True)
-    users = pd.concat([interactions["user_id"], searches["user_id"]]).nunique()
+    tolerance, day = 0, 0
+    if query_protocol == "log" and timestamps == "clock":
+        unit = units_per_second(interactions["timestamp"].to_numpy())
+        tolerance, day = FACE_SECONDS * unit, DAY * unit
+    log, faces = merge_events(items, interactions, searches, tolerance, day)
+    cases, train_mask = hold_out(log, case_users, data_seed, holdout, assigned)
+    candidates, fill_shares = draw_candidates(items, log, cases, train_mask, data_seed, search_fill)
     info = {
         "name": name,
         "origin": origin,
         "counts": {
             "items": len(items),
-            "users": int(users),
+            "users": log.num_users,
             "interactions": len(interactions),
             "searches": len(searches),
         },
@@ -67,54 +87,87 @@ def build_dataset(
         "search_share": None,
         "data_seed": data_seed,
         "timestamps": timestamps,
+        "holdout": holdout,
         "case_users": case_users,
+        "faces": faces,
+        "candidates": {"search_fill": search_fill, **fill_shares},
         **(extras or {}),
     }
-    data = Dataset(items, interactions, searches, pd.DataFrame(), info)
-    data = replace(data, candidates=draw_candidates(data))
+    if holdout == "time":
+        info["moments"] = dict(zip(SPLITS, moments(log), strict=True))
+    data = Dataset(items, interactions, searches, candidates, info, log, train_mask)
+    info["notes"] = notes_of(data)
     info["fingerprint"] = fingerprint(data)
     return data
 
 
-def draw_candidates(data: Dataset) -> pd.DataFrame:
-    """The candidate table: one row per held-out case, one list of item numbers per protocol of its task, else null."""
-    cases, log = data.held_out, data.log
-    user, item = cases["user"].to_numpy(np.int64), cases["item"].to_numpy(np.int64)
-    table = pd.DataFrame(
-        {
-            "case_id": cases["case_id"],
-            "split": cases["split"],
-            "task": cases["task"],
-            "user_id": np.array(log.user_ids, dtype=object)[user] if len(cases) else [],
-            "event": cases["event"].to_numpy(np.int64),
-            "item_id": data.items["item_id"].to_numpy(object)[item],
-            "query": cases["query"],
-        }
-    )
-    # one stream of random numbers per protocol: a change in one never moves another
-    streams = np.random.default_rng(data.info["data_seed"]).spawn(3)
-    recommended = np.flatnonzero(cases["task"] == "recommendation")
-    searched = np.flatnonzero(cases["task"] == "search")
-    lists = {
-        "uniform99": (
-            recommended,
-            draw_untouched(log, user[recommended], item[recommended], np.ones(data.num_items), streams[0]),
-        ),
-        "popular99": (
-            recommended,
-            draw_untouched(log, user[recommended], item[recommended], data.popularity, streams[1]),
-        ),
-    }
-    hits = np.zeros((0, 0), np.int64)
-    if len(searched):
-        hits = draw_bm25(
-            LexicalIndex(data.item_texts), cases["query"].iloc[searched].to_list(), item[searched], streams[2]
+def notes_of(data: Dataset) -> list[str]:
+    """What a reader of the data set must know and would not guess, in sentences."""
+    info, notes = data.info, []
+    faces, shares = info["faces"], info["candidates"]
+    if faces["near"]:
+        notes.append(
+            f"{faces['near']:,} searches were joined with a click of the same user on the same item up to {FACE_SECONDS} s apart: one event with two faces"
         )
-    lists["bm25_99"] = (searched, hits)
-    for protocol in (p for task in PROTOCOLS.values() for p in task):
-        rows, drawn = lists[protocol]
-        column = np.full(len(cases), None, dtype=object)
-        for row, numbers in zip(rows, drawn.astype(np.int32), strict=True):
-            column[row] = numbers
-        table[protocol] = pd.Series(column, dtype=object)
-    return table
+    if faces["left"]:
+        notes.append(
+            f"{faces['left']:,} clicked searches have a click of the same user on the same item within a day, but more than {FACE_SECONDS} s apart; they count as two events, and one may stand in the history of the other"
+        )
+    sizes = data.candidates["items"].map(len)
+    if (sizes > 1).any():
+        notes.append(
+            f"{int((sizes > 1).sum()):,} of {len(sizes):,} cases are sessions with several clicked items; all of them are relevant"
+        )
+    for task in TASKS:
+        if not (data.candidates["task"] == task).any():
+            notes.append(f"there is no case of {task}, so nothing is measured there")
+    if shares["hits"] < 1 and (data.candidates["task"] == "search").any():
+        notes.append(
+            f"search candidates (bm25_99): {shares['hits']:.0%} are BM25 hits of the query, {shares['near']:.0%} the items nearest to these hits by text, {shares['random']:.0%} random"
+        )
+    return notes
+
+
+def draw_candidates(
+    items: pd.DataFrame,
+    log: EventLog,
+    cases: pd.DataFrame,
+    train_mask: np.ndarray,
+    data_seed: int,
+    search_fill: str = "near",
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """The candidate table: the held-out cases, one list of item numbers per protocol of their task, else null.
+
+    Also returns the shares of the search lists that are hits, near them and random (see `draw_bm25`).
+    """
+    # one stream of random numbers per protocol: a change in one never moves another
+    streams = dict(zip(("uniform99", "popular99", "bm25_99"), np.random.default_rng(data_seed).spawn(3), strict=True))
+    sizes = cases["items"].map(len).to_numpy(np.int64)
+    table = cases.assign(user_id=np.array(log.user_ids, dtype=object)[cases["user"].to_numpy(np.int64)])
+    table = table[["case_id", "split", "task", "user", "user_id", "query", "start", "stop", "items"]]
+    table["items"] = pd.Series([np.asarray(i, np.int32) for i in table["items"]], dtype=object)
+    clicked = train_mask & (log.item >= 0)
+    weights = {
+        "uniform99": np.ones(len(items)),
+        "popular99": np.bincount(log.item[clicked], minlength=len(items)),
+    }
+    shares = {"hits": 1.0, "near": 0.0, "random": 0.0}
+    for task, protocols in PROTOCOLS.items():
+        rows = np.flatnonzero(cases["task"] == task)
+        ptr = np.concatenate([[0], np.cumsum(sizes[rows])])
+        targets = np.concatenate([np.zeros(0, np.int64), *table["items"].iloc[rows]]).astype(np.int64)
+        for protocol in protocols:
+            if task == "recommendation":
+                users = cases["user"].to_numpy(np.int64)[rows]
+                drawn = draw_untouched(log, users, ptr, targets, weights[protocol], streams[protocol])
+            elif len(rows):
+                index = LexicalIndex(texts_of(items))
+                queries = cases["query"].iloc[rows].to_list()
+                drawn, shares = draw_bm25(index, queries, ptr, targets, streams[protocol], search_fill)
+            else:
+                drawn = np.zeros((0, 0), np.int64)
+            column = np.full(len(cases), None, dtype=object)
+            for row, numbers in zip(rows, drawn.astype(np.int32), strict=True):
+                column[row] = numbers
+            table[protocol] = pd.Series(column, dtype=object)
+    return table, shares

@@ -1,13 +1,17 @@
 """The event log: recommendation clicks and searches of every user, merged in time order.
 
 Explained in notebook 01. One *event* is one thing a user did. Where a table of interactions and a
-table of searches describe the same click (same user, item and timestamp), the event has two faces:
-it is `recommended` and `searched` at once. Merging the faces is what keeps targets out of their own
-histories: the history of an event is everything strictly before it, so neither face can leak.
+table of searches describe the same click (same user and item, at the same time or nearly so), the
+event has two faces: it is `recommended` and `searched` at once.
+
+One *decision* is what a user was asked once: a recommendation click, the clicks of one shown list, or
+the clicks of one search session. The history of an event is everything strictly before its decision
+(`before`), so neither the other face nor another click of the same session can leak into it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +19,9 @@ import pandas as pd
 
 NO_ITEM = -1
 NO_QUERY = -1
+NO_DECISION = -1
+FACE_SECONDS = 600  # search logs and click logs of one click differ by seconds to minutes
+DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -23,11 +30,13 @@ class EventLog:
 
     Shapes: `user`, `item`, `query`, `timestamp`, `recommended`, `searched` are (E,); `user_ptr` is (U + 1,).
     `item` numbers rows of the item table (-1: a search without a click); `query` numbers `queries`
-    (-1: no search).
+    (-1: no search). `before` (E,) is the row at which the history of an event ends: its history is
+    `user_ptr[user]:before`. `shown` and `session` (E,) number the decisions of recommendation and of
+    search (-1: the event has no such face); events with one number are one decision.
     """
 
-    user_ids: list[str]
-    queries: list[str]
+    user_ids: Sequence[str]
+    queries: Sequence[str]
     user_ptr: np.ndarray
     user: np.ndarray
     item: np.ndarray
@@ -35,6 +44,9 @@ class EventLog:
     timestamp: np.ndarray
     recommended: np.ndarray
     searched: np.ndarray
+    before: np.ndarray
+    shown: np.ndarray
+    session: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user)
@@ -49,43 +61,150 @@ class EventLog:
         return np.arange(len(self)) - self.user_ptr[self.user]
 
 
-def build_log(items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame) -> EventLog:
-    """Merge the two tables of a data set into one `EventLog`.
+def units_per_second(timestamps: np.ndarray) -> int:
+    """How many units of a clock are one second: 1, or 1,000 and more where the numbers are too large for seconds."""
+    typical = float(np.median(np.abs(timestamps))) if len(timestamps) else 0.0
+    return int(10 ** (3 * np.searchsorted([1e11, 1e14, 1e17], typical)))
 
-    Events with equal timestamps keep the order of their table, interactions first. A search row whose
-    (user, item, timestamp) equals an interaction's becomes that event's second face; the n-th such
-    search joins the n-th such interaction.
+
+def build_log(
+    items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, face_tolerance: int = 0
+) -> EventLog:
+    """Merge the two tables of a data set into one `EventLog` (see `merge_events`)."""
+    return merge_events(items, interactions, searches, face_tolerance)[0]
+
+
+def merge_events(
+    items: pd.DataFrame, interactions: pd.DataFrame, searches: pd.DataFrame, face_tolerance: int = 0, day: int = 0
+) -> tuple[EventLog, dict[str, int]]:
+    """Merge the two tables of a data set, and count the faces of one event that were found.
+
+    A search row joins the nearest interaction of the same user and item within `face_tolerance` (in the
+    unit of the timestamps); the n-th of equal ones joins the n-th. The event then stands at the later of the
+    two times and its history ends before the earlier. Events with equal timestamps keep the order of their
+    table, interactions first. The rows of one (user, session_id, query) are one decision of search,
+    interactions of one (user, session_id), where they have this column, one decision of recommendation.
+
+    Returns the log and `{"same_time", "near", "left"}`: faces joined at equal times, at different ones, and
+    search clicks left alone though the user clicked the same item elsewhere within `day`.
     """
-    item_number = pd.Series(np.arange(len(items)), index=items["item_id"].to_numpy())
-    clicks = interactions[["user_id", "item_id", "timestamp"]].assign(query=None, recommended=True, searched=False)
-    asked = searches[["user_id", "item_id", "timestamp", "query"]].assign(recommended=False, searched=True)
+    users = pd.concat([interactions["user_id"], searches["user_id"]], ignore_index=True)
+    code, found = pd.factorize(users)
+    by_name = np.argsort(np.asarray(found, dtype=object), kind="stable")
+    rank = np.empty(len(found), np.int32)
+    rank[by_name] = np.arange(len(found), dtype=np.int32)
+    user = rank[code]
+    number = pd.Index(items["item_id"])
+    item = np.concatenate([_numbers(number, interactions["item_id"]), _numbers(number, searches["item_id"])])
+    time = np.concatenate([interactions["timestamp"].to_numpy(np.int64), searches["timestamp"].to_numpy(np.int64)])
+    query, queries = pd.factorize(searches["query"], use_na_sentinel=True)
+    clicks, asked = len(interactions), len(searches)
 
-    key = ["user_id", "item_id", "timestamp"]
-    clicks["nth"] = clicks.groupby(key, sort=False).cumcount()
-    asked["nth"] = asked.groupby(key, sort=False, dropna=False).cumcount()
-    faces = clicks.reset_index(names="row").merge(
-        asked[[*key, "nth", "query"]], on=[*key, "nth"], suffixes=("", "_face")
+    partner = np.full(asked, -1, np.int64)  # of each search row, an interaction row
+    faces = {"same_time": 0, "near": 0, "left": 0}
+    if clicks and asked:
+        partner = pair_faces(user, item, time, clicks, face_tolerance)
+        gap = np.abs(time[clicks:] - time[partner])[partner >= 0]
+        faces = {"same_time": int((gap == 0).sum()), "near": int((gap > 0).sum()), "left": 0}
+        if day:
+            alone = np.concatenate([np.ones(clicks, bool), partner < 0])
+            alone[partner[partner >= 0]] = False
+            rest = np.flatnonzero(alone)
+            wide = pair_faces(user[rest], item[rest], time[rest], int(alone[:clicks].sum()), day)
+            faces["left"] = int((wide >= 0).sum())
+    joined = np.flatnonzero(partner >= 0)
+    with_click = partner[joined]
+    row = np.concatenate([np.arange(clicks), clicks + np.flatnonzero(partner < 0)])
+    start = time.copy()  # when the decision was before the user: the earlier of two faces
+    start[with_click] = np.minimum(time[with_click], time[clicks + joined])
+    time[with_click] = np.maximum(time[with_click], time[clicks + joined])
+    asks = np.concatenate([np.full(clicks, NO_QUERY), query])
+    asks[with_click] = query[joined]
+    session = np.concatenate([np.full(clicks, NO_DECISION), _decisions(user[clicks:], searches, query)])
+    session[with_click] = session[clicks + joined]
+    shown = np.concatenate([_decisions(user[:clicks], interactions), np.full(asked, NO_DECISION)])
+
+    row = row[np.lexsort((time[row], user[row]))]
+    user, time, session, shown = user[row], time[row], session[row], shown[row]
+    user_ptr = np.searchsorted(user, np.arange(len(found) + 1)).astype(np.int64)
+    before = np.minimum(
+        _begin(session, start[row], time, user_ptr[user]), _begin(shown, start[row], time, user_ptr[user])
     )
-    clicks.loc[faces["row"], "query"] = faces["query_face"].to_numpy()
-    clicks.loc[faces["row"], "searched"] = True
-    twins = pd.MultiIndex.from_frame(faces[[*key, "nth"]])
-    own = asked[~pd.MultiIndex.from_frame(asked[[*key, "nth"]]).isin(twins)]
-
-    parts = [part for part in (clicks, own) if len(part)]
-    events = pd.concat(parts, ignore_index=True) if parts else clicks
-    user_ids = sorted(events["user_id"].unique())
-    events["user"] = pd.Categorical(events["user_id"], categories=user_ids).codes
-    events = events.sort_values(["user", "timestamp"], kind="stable", ignore_index=True)
-    query, queries = pd.factorize(events["query"], use_na_sentinel=True)
-    user = events["user"].to_numpy(np.int32)
-    return EventLog(
-        user_ids=list(user_ids),
+    log = EventLog(
+        user_ids=[str(u) for u in np.asarray(found, dtype=object)[by_name]],
         queries=[str(q) for q in queries],
-        user_ptr=np.searchsorted(user, np.arange(len(user_ids) + 1)).astype(np.int64),
+        user_ptr=user_ptr,
         user=user,
-        item=events["item_id"].map(item_number).fillna(NO_ITEM).to_numpy(np.int32),
-        query=query.astype(np.int32),
-        timestamp=events["timestamp"].to_numpy(),
-        recommended=events["recommended"].to_numpy(bool),
-        searched=events["searched"].to_numpy(bool),
+        item=item[row].astype(np.int32),
+        query=asks[row].astype(np.int32),
+        timestamp=time,
+        recommended=row < clicks,
+        searched=session >= 0,
+        before=before.astype(np.int32),
+        shown=shown.astype(np.int32),
+        session=session.astype(np.int32),
     )
+    return log, faces
+
+
+def _numbers(index: pd.Index, ids: pd.Series) -> np.ndarray:
+    """Item numbers of ids, -1 where there is none."""
+    return index.get_indexer(pd.Index(ids)) if len(ids) else np.zeros(0, np.int64)
+
+
+def _decisions(user: np.ndarray, table: pd.DataFrame, query: np.ndarray | None = None) -> np.ndarray:
+    """Number the decisions of a table's rows: one per (user, session_id, query); a row without a session is its own."""
+    if "session_id" not in table or not len(table):
+        return np.arange(len(table))
+    code, names = pd.factorize(table["session_id"], use_na_sentinel=True)
+    own = code < 0
+    code = np.where(own, len(names) + np.arange(len(code)), code)
+    parts = [user, code] if query is None else [user, code, query]
+    return pd.DataFrame(dict(enumerate(parts))).groupby(list(range(len(parts))), sort=False).ngroup().to_numpy()
+
+
+def _begin(decision: np.ndarray, start: np.ndarray, time: np.ndarray, first_of_user: np.ndarray) -> np.ndarray:
+    """(E,) row before which the decision of each event began: its first event, or earlier where it was asked earlier."""
+    every = np.arange(len(decision))
+    mine = np.flatnonzero(decision >= 0)
+    if not len(mine):
+        return every
+    _, first, group = np.unique(decision[mine], return_index=True, return_inverse=True)
+    begin = mine[first]
+    asked = np.full(len(first), np.iinfo(np.int64).max)
+    np.minimum.at(asked, group, start[mine])
+    earlier = np.flatnonzero(asked < time[begin])
+    while len(earlier):  # a few events lie between the two clocks of one click
+        at = begin[earlier]
+        earlier = earlier[(at > first_of_user[at]) & (time[at - 1] >= asked[earlier])]
+        begin[earlier] -= 1
+    every[mine] = begin[group]
+    return every
+
+
+def pair_faces(user: np.ndarray, item: np.ndarray, time: np.ndarray, clicks: int, tolerance: int) -> np.ndarray:
+    """For each row from `clicks` on (searches) the row below `clicks` (an interaction) that is the same click, or -1.
+
+    Same user, same item, times no further apart than `tolerance`; nearest first, each row in one pair at most.
+    """
+    partner = np.full(len(user) - clicks, -1, np.int64)
+    rows = np.flatnonzero(item >= 0)
+    searched = rows >= clicks
+    nth = pd.DataFrame({"u": user[rows], "i": item[rows], "t": time[rows], "s": searched})
+    nth = nth.groupby(["u", "i", "t", "s"], sort=False).cumcount().to_numpy()
+    rows = rows[np.lexsort((searched, nth, time[rows], item[rows], user[rows]))]
+    far = np.iinfo(np.int64).max
+    while len(rows) > 1:
+        a, b = rows[:-1], rows[1:]
+        close = (user[a] == user[b]) & (item[a] == item[b]) & (time[b] - time[a] <= tolerance)
+        gap = np.where(close & ((a < clicks) != (b < clicks)), time[b] - time[a], far)
+        if (gap == far).all():
+            break
+        padded = np.concatenate([[far], gap, [far]])
+        chosen = np.flatnonzero((gap < far) & (gap < padded[:-2]) & (gap <= padded[2:]))
+        left, right = a[chosen], b[chosen]
+        partner[np.maximum(left, right) - clicks] = np.minimum(left, right)
+        kept = np.concatenate([[False], close]) | np.concatenate([close, [False]])  # else nothing is within reach
+        kept[chosen] = kept[chosen + 1] = False
+        rows = rows[kept]
+    return partner

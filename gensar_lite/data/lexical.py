@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import bm25s
 import numpy as np
@@ -17,7 +18,6 @@ from bm25s.stopwords import STOPWORDS_EN
 from scipy import sparse
 
 STOP_WORDS = frozenset(STOPWORDS_EN)
-_CELLS = 4_000_000  # entries of one (B, N) block of scores: bounds the memory to about 50 MB
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
 _ACCENT = re.compile("[\u0300-\u036f]")
 # Sizes such as 1/2 and 1.5 stay one token; scripts written without spaces give one token a character.
@@ -94,27 +94,44 @@ class LexicalIndex:
         Only items with a score above zero are hits; where there are fewer than k, the rest of the row
         is item −1 with score 0. Ties are broken at random with `seed`, never by the order of the catalogue.
         """
-        if not len(queries) or not self.num_items:
-            return np.full((len(queries), k), -1, np.int64), np.zeros((len(queries), k), np.float32)
-        rows_at_once = max(1, _CELLS // self.num_items)
-        rng = np.random.default_rng(seed)
-        parts = [self._top(queries[b : b + rows_at_once], k, rng) for b in range(0, len(queries), rows_at_once)]
-        return np.concatenate([items for items, _ in parts]), np.concatenate([scores for _, scores in parts])
+        return self.top_of_terms(self.terms(queries), k, np.random.default_rng(seed))
 
-    def _top(self, queries: Sequence[str], k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        scores = self.scores(queries)
-        if k < self.num_items:
-            # Only what reaches the k-th best score is sorted: a common word hits most of a catalogue.
-            least = np.partition(scores, self.num_items - k, axis=1)[:, self.num_items - k, None]
-            row, item = np.nonzero((scores >= least) & (scores > 0))
-        else:
-            row, item = np.nonzero(scores > 0)
-        score = scores[row, item]
-        order = np.lexsort((rng.random(len(row)), -score, row))
-        rank = np.arange(len(row)) - np.searchsorted(row, row)
-        order, rank = order[rank < k], rank[rank < k]
-        items = np.full((len(queries), k), -1, np.int64)
-        best = np.zeros((len(queries), k), np.float32)
-        items[row[order], rank] = item[order]
-        best[row[order], rank] = score[order]
+    def top_of_terms(
+        self, terms: sparse.csr_matrix, k: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`top` for queries that are given as weighted terms (B, V). Only the postings of a query's terms are touched."""
+        items = np.full((terms.shape[0], k), -1, np.int64)
+        best = np.zeros((terms.shape[0], k), np.float32)
+        for row in range(terms.shape[0]):
+            hits = terms[[row]] @ self.matrix
+            item, score = hits.indices, hits.data
+            if len(score) > k:
+                # Only what reaches the k-th best score is sorted: a common word hits most of a catalogue.
+                reached = score >= np.partition(score, len(score) - k)[len(score) - k]
+                item, score = item[reached], score[reached]
+            order = np.lexsort((rng.random(len(score)), -score))[:k]
+            order = order[score[order] > 0]
+            items[row, : len(order)], best[row, : len(order)] = item[order], score[order]
         return items, best
+
+    @cached_property
+    def by_item(self) -> sparse.csr_matrix:
+        """`matrix` by items, (N, V)."""
+        return self.matrix.T.tocsr()
+
+    def feedback(self, items: np.ndarray, terms: sparse.csr_matrix, num_terms: int) -> sparse.csr_matrix:
+        """(B, V) the `num_terms` terms with the largest sums of scores in the found `items` (B, k; -1: none).
+
+        An item counts as much as it scores for the query's `terms` (B, V): Rocchio 1971, with the answers found in
+        place of answers judged.
+        """
+        rows = []
+        for row in range(len(items)):
+            found = items[row][items[row] >= 0]
+            weight = (self.by_item[found] @ terms[[row]].T).toarray().ravel()
+            words = sparse.csr_matrix(weight[None, :]) @ self.by_item[found]
+            strongest = np.argsort(-words.data, kind="stable")[:num_terms]
+            rows.append((words.indices[strongest], words.data[strongest]))
+        ends = np.cumsum([0, *(len(word) for word, _ in rows)])
+        parts = [np.concatenate([part[p] for part in rows]) if rows else np.zeros(0) for p in (0, 1)]
+        return sparse.csr_matrix((parts[1], parts[0].astype(np.int64), ends), shape=terms.shape)
