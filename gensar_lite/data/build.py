@@ -69,7 +69,7 @@ def build_dataset(
     searches = searches[list(SEARCH_COLUMNS)].reset_index(drop=True)
     tolerance, day = 0, 0
     if query_protocol == "log" and timestamps == "clock":
-        unit = units_per_second(interactions["timestamp"].to_numpy())
+        unit = units_per_second(pd.concat([interactions["timestamp"], searches["timestamp"]]).to_numpy())
         tolerance, day = FACE_SECONDS * unit, DAY * unit
     log, faces = merge_events(items, interactions, searches, tolerance, day)
     cases, train_mask = hold_out(log, case_users, data_seed, holdout, assigned)
