@@ -194,7 +194,7 @@ class GenSAR:
             for task, cases in asked.items():
                 protocol, metric = PRIMARY[task]
                 place = rank_cases(self, cases, protocol, data.num_items)
-                values[task] = float(case_metrics(*place, (metric,))[metric].mean())
+                values[task] = float(case_metrics(*place, (metric,), cases.ptr)[metric].mean())
             return {**values, "primary": float(np.mean(list(values.values())))} if values else {}
 
         return validate

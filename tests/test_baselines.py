@@ -32,7 +32,8 @@ def make_store(sequences: list[list[int]], num_items: int = NUM_ITEMS) -> Datase
     rows = [(f"u{u:02}", f"i{n}", step) for u, s in enumerate(sequences) for step, n in enumerate(s)]
     interactions = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     last = interactions.groupby("user_id").tail(2)
-    searches = last.assign(session_id="s", query=["thing word" + i[1:] for i in last["item_id"]])
+    sessions = [f"s{n}" for n in range(len(last))]
+    searches = last.assign(session_id=sessions, query=["thing word" + i[1:] for i in last["item_id"]])
     return build_small(items, interactions, searches)
 
 

@@ -30,17 +30,17 @@ def data() -> Dataset:
             "timestamp": np.tile(np.arange(NUM_EVENTS), NUM_USERS).astype(np.int64),
         }
     )
-    searches = clicks.assign(session_id="s", query="a query")[
+    searches = clicks.assign(session_id=[f"s{n}" for n in range(len(clicks))], query="a query")[
         ["user_id", "session_id", "query", "item_id", "timestamp"]
     ]
     cases, _ = hold_out(build_log(items, clicks, searches))
     lists = {}
     for protocol, task in (("uniform99", "recommendation"), ("popular99", "recommendation"), ("bm25_99", "search")):
         lists[protocol] = [
-            rng.choice(np.delete(np.arange(NUM_ITEMS), i), 99, replace=False).tolist() if t == task else None
-            for i, t in zip(cases["item"], cases["task"], strict=True)
+            rng.choice(np.delete(np.arange(NUM_ITEMS), i[0]), 99, replace=False).tolist() if t == task else None
+            for i, t in zip(cases["items"], cases["task"], strict=True)
         ]
-    candidates = pd.DataFrame({"case_id": cases["case_id"], **lists})
+    candidates = cases.assign(**lists)
     return Dataset(items, clicks, searches, candidates, {"name": "toy", "data_seed": 0})
 
 

@@ -31,7 +31,7 @@ def make_log(sequences: list[list[int | None]]) -> EventLog:
     ]
     table = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     clicks = table.dropna()
-    searches = table[table["item_id"].isna()].assign(session_id="s", query="q")
+    searches = table[table["item_id"].isna()].assign(session_id=None, query="q")
     return build_log(items, clicks, searches)
 
 

@@ -53,7 +53,8 @@ def make_store(last: str | None = None, num_users: int = 60) -> Dataset:
         if last is not None:
             rows[-1] = (f"u{user}", last, 6)
     interactions = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
-    searches = interactions.groupby("user_id").tail(2).assign(session_id="s", query="kettle")
+    searches = interactions.groupby("user_id").tail(2).assign(query="kettle")
+    searches["session_id"] = [f"s{n}" for n in range(len(searches))]
     return build_small(items, interactions, searches)
 
 

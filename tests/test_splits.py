@@ -68,30 +68,47 @@ def real_logs(draw) -> Dataset:
     return build_small(catalogue(num_items), interactions, searches, "log")
 
 
+def decisions_of(data: Dataset) -> dict[tuple[str, str], list[set[int]]]:
+    """The events of every decision, by task and user: one click, or the clicked rows of one session and query."""
+    log, found = data.log, {}
+    for task, number, mark in (
+        ("recommendation", log.shown, log.recommended),
+        ("search", log.session, log.searched),
+    ):
+        groups: dict[int, set[int]] = {}
+        for e in np.flatnonzero(mark):
+            groups.setdefault(int(number[e]), set()).add(int(e))
+        for events in groups.values():
+            found.setdefault((task, log.user_ids[log.user[min(events)]]), []).append(events)
+    return found
+
+
 def check_no_leak(data: Dataset) -> None:
-    log = data.log
-    held_out = data.held_out
-    for task in ("recommendation", "search"):
-        for split in ("valid", "test"):
-            cases = data.cases(task, split)
-            for c in range(len(cases)):
-                history = range(cases.start[c], cases.stop[c])
-                event = int(held_out.loc[held_out["case_id"] == cases.case_id[c], "event"].item())
-                assert event not in history
-                assert all(log.user[e] == cases.user[c] for e in history)
-                assert log.item[event] == cases.item[c]
-                # the click itself, in whichever table it stood, is nowhere in the history
-                faces = [
-                    e for e in history if log.item[e] == cases.item[c] and log.timestamp[e] == log.timestamp[event]
-                ]
-                assert faces == []
-                assert all(log.timestamp[e] <= log.timestamp[event] for e in history)
+    log, held_out = data.log, data.held_out
+    decisions = decisions_of(data)
+    asked_at: dict[int, list[int]] = {}
+    for case in held_out.itertuples():
+        history = set(range(case.start, case.stop))
+        # the decision that the case asks for: its items are the case's, and none of its events is in the history
+        mine = [
+            events
+            for events in decisions[case.task, case.user_id]
+            if {int(log.item[e]) for e in events} - {-1} == set(case.items.tolist()) and not events & history
+        ]
+        assert mine, case
+        first = min(min(events) for events in mine if min(events) >= case.stop)
+        assert case.start == log.user_ptr[case.user]
+        assert all(log.user[e] == case.user for e in history)
+        assert all(log.timestamp[e] <= log.timestamp[first] for e in history)
+        if case.task == "search":
+            assert case.query in data.searches["query"].to_list()
+        asked_at.setdefault(case.user, []).append(case.stop)
     for user, asked in held_out.groupby("user"):
-        first = asked["event"].min()
         mine = np.flatnonzero(log.user == user)
-        assert not data.train_mask[mine[mine >= first]].any()  # of either task, at or after any held-out event
+        first = asked["stop"].min()
+        assert not data.train_mask[mine[mine >= first]].any()  # of either task, at or after any held-out decision
         assert data.train_mask[mine[mine < first]].all()
-        test, valid = (asked.loc[asked["split"] == s, "event"] for s in ("test", "valid"))
+        test, valid = (asked.loc[asked["split"] == s, "stop"] for s in ("test", "valid"))
         if len(test) and len(valid):
             assert valid.max() < test.min()
     if data.info["case_users"] is None:  # else users who are not asked keep their held-out events closed
@@ -100,10 +117,14 @@ def check_no_leak(data: Dataset) -> None:
 
 def check_candidates(data: Dataset) -> None:
     log = data.log
-    n = min(99, data.num_items - 1)
+    most = {
+        t: max([1, *data.held_out.loc[data.held_out["task"] == t, "items"].map(len)])
+        for t in ("recommendation", "search")
+    }
     for task in ("recommendation", "search"):
         for split in ("valid", "test"):
             cases = data.cases(task, split)
+            n = min(99, data.num_items - most[task])
             for protocol, lists in cases.candidates.items():
                 if not len(cases):
                     continue
@@ -111,7 +132,7 @@ def check_candidates(data: Dataset) -> None:
                 for c in range(len(cases)):
                     drawn = set(lists[c].tolist())
                     assert len(drawn) == n
-                    assert cases.item[c] not in drawn
+                    assert not drawn & set(cases.relevant[cases.ptr[c] : cases.ptr[c + 1]].tolist())
                     assert all(0 <= i < data.num_items for i in drawn)
                     if protocol != "bm25_99":
                         touched = set(log.item[log.user == cases.user[c]].tolist()) - {-1}
@@ -151,7 +172,7 @@ def test_real_logs_do_not_leak(data: Dataset) -> None:
     assert int((log.recommended & log.searched).sum()) == len(twins)
     for task, mark in (("recommendation", log.recommended), ("search", log.searched)):
         test = data.held_out[(data.held_out["task"] == task) & (data.held_out["split"] == "test")]
-        for u, event in zip(test["user"], test["event"], strict=True):
+        for u, event in zip(test["user"], test["stop"], strict=True):
             later = np.arange(len(log)) > event
             assert not (later & mark & (log.user == u) & (log.item >= 0)).any()  # it is the last of its task
 
@@ -204,7 +225,8 @@ def test_data_set_round_trip_keeps_cases_and_lists(tmp_path) -> None:
         assert a.query == b.query
         assert np.array_equal(a.stop, b.stop)
         assert all(np.array_equal(a.candidates[p], b.candidates[p]) for p in a.candidates)
-    columns = ["case_id", "split", "task", "user_id", "event", "item_id", "query", "uniform99", "popular99", "bm25_99"]
+    columns = ["case_id", "split", "task", "user", "user_id", "query", "start", "stop", "items"]
+    columns += ["uniform99", "popular99", "bm25_99"]
     assert list(again.candidates.columns) == columns
     recommended = (again.candidates["task"] == "recommendation").to_numpy()
     assert again.candidates["bm25_99"][recommended].isna().all()
@@ -271,12 +293,17 @@ def test_bm25_scores_equal_the_formula() -> None:
         assert (items[q][len(hits) :] == -1).all()
 
 
-def test_bm25_lists_hold_the_best_hits_then_random_items() -> None:
+def test_bm25_lists_hold_the_best_hits_then_what_the_fill_says() -> None:
     texts = [f"tent model {i}" if i < 30 else f"cup number {i}" for i in range(300)]
     index = LexicalIndex(texts)
     targets = np.array([3, 200])
-    lists = draw_bm25(index, ["tent 7", "cup"], targets, np.random.default_rng(0))
+    lists, shares = draw_bm25(index, ["tent 7", "cup"], np.arange(3), targets, np.random.default_rng(0), "random")
     assert lists.shape == (2, 99)
+    assert shares == {
+        "hits": pytest.approx((29 + 99) / 198, abs=1e-4),
+        "near": 0,
+        "random": pytest.approx(70 / 198, abs=1e-4),
+    }
     assert lists[0, 0] == 7
     assert set(lists[0, :29]) == set(range(30)) - {3}  # all other hits, then the rest at random
     assert len(set(lists[0])) == 99

@@ -31,18 +31,16 @@ def data() -> Dataset:
             "timestamp": np.tile(np.arange(5), 20).astype(np.int64),
         }
     )
-    searches = clicks.assign(session_id="s", query="a query")[
+    searches = clicks.assign(session_id=[f"s{n}" for n in range(len(clicks))], query="a query")[
         ["user_id", "session_id", "query", "item_id", "timestamp"]
     ]
     cases, _ = hold_out(build_log(items, clicks, searches))
-    draws = [rng.choice(np.delete(np.arange(NUM_ITEMS), i), 99, replace=False).tolist() for i in cases["item"]]
+    draws = [rng.choice(np.delete(np.arange(NUM_ITEMS), i[0]), 99, replace=False).tolist() for i in cases["items"]]
     own = {
         p: [d if t == task else None for d, t in zip(draws, cases["task"], strict=True)]
         for p, task in (("uniform99", "recommendation"), ("popular99", "recommendation"), ("bm25_99", "search"))
     }
-    return Dataset(
-        items, clicks, searches, pd.DataFrame({"case_id": cases["case_id"], **own}), {"name": "toy", "data_seed": 0}
-    )
+    return Dataset(items, clicks, searches, cases.assign(**own), {"name": "toy", "data_seed": 0})
 
 
 class Shuffled:

@@ -72,7 +72,7 @@ def sample_without(
         left = left[chosen[left, -1] < 0]
     rest = np.flatnonzero(weights <= 0)
     for row in np.flatnonzero(chosen[:, -1] < 0):
-        mine, late = columns[rows == row], columns[(rows == row) & last]
+        mine, late = columns[rows == row], np.unique(columns[(rows == row) & last])
         taken = chosen[row][chosen[row] >= 0]
         for pool, closed in ((positive, mine), (rest, mine), (late, mine[~np.isin(mine, late)])):
             free = pool[~np.isin(pool, np.concatenate([taken, closed]))]
@@ -103,7 +103,12 @@ def _first_different(items: np.ndarray, rows: np.ndarray, pairs: np.ndarray, num
 
 
 def draw_untouched(
-    log: EventLog, users: np.ndarray, ptr: np.ndarray, targets: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+    log: EventLog,
+    users: np.ndarray,
+    ptr: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """(C, n) items for cases of `users` (C,), among what each user never touched.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Cases:
     """C questions for a ranker. The history of case c is events `start[c]:stop[c]` of the log.
 
     `case_id`, `user`, `start`, `stop` are (C,); the true items of case c, one or more, are
-    `relevant[ptr[c]:ptr[c + 1]]` (`relevant` is (R,), `ptr` is (C + 1,)). `query` holds C texts, or None for
+    `relevant[ptr[c]:ptr[c + 1]]` (`relevant` is (R,), `ptr` is (C + 1,); left out, every case has one). `query` holds C texts, or None for
     recommendation; `candidates` maps a protocol to item numbers (C, 99), no true item among them.
     """
 
@@ -52,9 +52,13 @@ class Cases:
     start: np.ndarray
     stop: np.ndarray
     relevant: np.ndarray
-    ptr: np.ndarray
     query: list[str] | None
     candidates: dict[str, np.ndarray]
+    ptr: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if not len(self.ptr):
+            object.__setattr__(self, "ptr", np.arange(len(self.case_id) + 1))
 
     def __len__(self) -> int:
         return len(self.case_id)
@@ -82,9 +86,9 @@ class Cases:
             self.start[rows],
             self.stop[rows],
             self.relevant[place],
-            ptr,
             None if self.query is None else [self.query[r] for r in rows],
             {name: c[rows] for name, c in self.candidates.items()},
+            ptr,
         )
 
     def one_each(self) -> Cases:
@@ -208,7 +212,9 @@ class Dataset:
         table = self.candidates
         table = table[(table["task"] == task) & (table["split"] == split)]
         lists = {
-            protocol: np.stack(table[protocol].to_list()).astype(np.int64) if len(table) else np.zeros((0, 99), np.int64)
+            protocol: np.stack(table[protocol].to_list()).astype(np.int64)
+            if len(table)
+            else np.zeros((0, 99), np.int64)
             for protocol in PROTOCOLS[task]
         }
         sizes = table["items"].map(len).to_numpy(np.int64)
@@ -313,7 +319,8 @@ def _content(values: pd.Series) -> Iterable[np.ndarray]:
         return [values.to_numpy("<i8")]
     if pd.api.types.is_float_dtype(values):
         return [values.to_numpy("<f8")]
-    if any(isinstance(v, (list, np.ndarray)) for v in values.head(1000)):
+    first = values.first_valid_index()
+    if first is not None and isinstance(values[first], (list, np.ndarray)):
         sizes = [-1 if v is None else len(v) for v in values]
         return [np.array(sizes, "<i8"), np.concatenate([np.zeros(0, "<i8"), *(v for v in values if v is not None)])]
     texts = pa.array(values, pa.large_string(), from_pandas=True)

@@ -96,9 +96,7 @@ class LexicalIndex:
         """
         return self.top_of_terms(self.terms(queries), k, np.random.default_rng(seed))
 
-    def top_of_terms(
-        self, terms: sparse.csr_matrix, k: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def top_of_terms(self, terms: sparse.csr_matrix, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """`top` for queries that are given as weighted terms (B, V). Only the postings of a query's terms are touched."""
         items = np.full((terms.shape[0], k), -1, np.int64)
         best = np.zeros((terms.shape[0], k), np.float32)

@@ -9,7 +9,7 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError
 
 EMBEDDED = Path(__file__).parents[2] / "data" / "bazaar"
-BAZAAR_FINGERPRINT = "d02564070bf4dcece24465dbfd048d530ac91f188d1beaae81ada3934f585904"
+BAZAAR_FINGERPRINT = "c195b565e13f7f8c7f36017fb93b638dcf047277ea1378992b0a05bacf7c431a"
 
 
 def load_dataset(name_or_folder: str | Path) -> Dataset:

@@ -59,14 +59,14 @@ def decisions(log: EventLog, task: str) -> Decisions:
     events, group = events[by_group], group[by_group]
     edges = np.searchsorted(group, np.arange(len(first) + 1))
     item = log.item[events].astype(np.int64)
-    begin = np.minimum.reduceat(log.before[events].astype(np.int64), edges[:-1]) if len(first) else np.zeros(0, np.int64)
+    begin = (
+        np.minimum.reduceat(log.before[events].astype(np.int64), edges[:-1]) if len(first) else np.zeros(0, np.int64)
+    )
     seen = np.lexsort((np.arange(len(item)), item, group))
     again = np.zeros(len(item), bool)
     again[seen[1:]] = (group[seen[1:]] == group[seen[:-1]]) & (item[seen[1:]] == item[seen[:-1]])
     ptr = np.concatenate([[0], np.cumsum(np.bincount(group[~again], minlength=len(first)))]).astype(np.int64)
-    return Decisions(
-        log.user[events[edges[:-1]]], begin, events[edges[:-1]], events[edges[1:] - 1], ptr, item[~again]
-    )
+    return Decisions(log.user[events[edges[:-1]]], begin, events[edges[:-1]], events[edges[1:] - 1], ptr, item[~again])
 
 
 def hold_out(

@@ -6,11 +6,12 @@ metric has an exact expectation, and no metric depends on how a sort happens to 
 McSherry & Najork, "Computing Information Retrieval Performance Measures Efficiently in the Presence
 of Tied Scores", ECIR 2008, section 3.
 
-Shapes: C cases, n scored items of a case.
+Shapes: C cases, n scored items of a case, R relevant items of all cases.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,21 @@ def place_of_target(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (others > target).sum(axis=1), (others == target).sum(axis=1)
 
 
-def case_metrics(better: np.ndarray, ties: np.ndarray, names: tuple[str, ...] = METRICS) -> dict[str, np.ndarray]:
-    """Expected metrics (C,) of cases with one relevant item each, from counts (C,).
+def case_metrics(
+    better: np.ndarray, ties: np.ndarray, names: tuple[str, ...] = METRICS, ptr: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Expected metrics (C,) from the counts (R,) of the relevant items of C cases.
 
-    `names` may hold HR@k, NDCG@k for any k, and MRR. With one relevant item the ideal DCG is 1.
+    Without `ptr` every case has one relevant item (R = C, the ideal DCG is 1); else those of case c are
+    `ptr[c]:ptr[c + 1]`, counted in one list that holds all of them. NDCG is then held against the ideal ranking,
+    HR@k is the probability that one of them at least is among the first k, MRR that of the first. `names` may hold
+    HR@k, NDCG@k for any k, and MRR; with `ptr` also Recall@k.
     """
     better, size = np.asarray(better, np.int64), np.asarray(ties, np.int64) + 1
-    return {name: _expected(name, better, size) for name in names}
+    if ptr is None or (np.diff(ptr) == 1).all():
+        return {name: _expected(name.replace("Recall", "HR"), better, size) for name in names}
+    groups = _TieGroups.from_places(better, size, np.asarray(ptr, np.int64))
+    return {name: _judged(name, groups) for name in names}
 
 
 def _expected(name: str, better: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -77,40 +86,57 @@ def judged_metrics(
         raise ValueError("scores must be numbers and gains must be numbers of at least 0")
     if 0 in scores.shape:
         return {name: np.zeros(len(scores)) for name in names}
-    groups = _TieGroups(scores, gains > 0)
     worth = np.exp2(gains) - 1 if gain == "exponential" else gains
-    return {name: _judged(name, groups, worth) for name in names}
+    groups = _TieGroups.from_scores(scores, gains > 0, worth)
+    return {name: _judged(name, groups) for name in names}
 
 
+@dataclass(frozen=True)
 class _TieGroups:
-    """Each item's tie group by descending score; all arrays are (C, n) in that order, positions from 0."""
+    """G groups of tied items, in the order of the cases and of their places.
 
-    def __init__(self, scores: np.ndarray, relevant: np.ndarray) -> None:
+    `case`, `start` (place of the group's first item, from 0), `size`, `relevant` (how many) and `worth` (sum of
+    gains) are (G,); `ideal` (C, n) holds the gains of each case, the largest first.
+    """
+
+    case: np.ndarray
+    start: np.ndarray
+    size: np.ndarray
+    relevant: np.ndarray
+    worth: np.ndarray
+    ideal: np.ndarray
+
+    @classmethod
+    def from_scores(cls, scores: np.ndarray, relevant: np.ndarray, worth: np.ndarray) -> _TieGroups:
         num_cases, n = scores.shape
-        self.order = np.argsort(-scores, axis=1, kind="stable")
-        ranked = np.take_along_axis(scores, self.order, axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        ranked = np.take_along_axis(scores, order, axis=1)
         opens = np.ones((num_cases, n), bool)
         opens[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-        self.group = np.cumsum(opens.ravel()) - 1  # numbered through all cases
-        self.case = np.arange(num_cases * n)[opens.ravel()] // n
-        self.start = np.arange(num_cases * n)[opens.ravel()] % n
-        self.size = np.bincount(self.group)
-        self.relevant = self.total(relevant)
-        self.shape = (num_cases, n)
+        group = np.cumsum(opens.ravel()) - 1  # numbered through all cases
+        first = np.flatnonzero(opens.ravel())
 
-    def total(self, values: np.ndarray) -> np.ndarray:
-        """Sum of per-item values (C, n), in the items' own order, over every group."""
-        ranked = np.take_along_axis(values, self.order, axis=1)
-        return np.bincount(self.group, weights=ranked.ravel())
+        def total(values: np.ndarray) -> np.ndarray:
+            return np.bincount(group, weights=np.take_along_axis(values, order, axis=1).ravel())
+
+        return cls(first // n, first % n, np.bincount(group), total(relevant), total(worth), -np.sort(-worth, axis=1))
+
+    @classmethod
+    def from_places(cls, better: np.ndarray, size: np.ndarray, ptr: np.ndarray) -> _TieGroups:
+        """The groups that hold a relevant item: the others change no metric."""
+        case = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
+        key = np.stack([case, better])
+        groups, first, relevant = np.unique(key, axis=1, return_index=True, return_counts=True)
+        ideal = (np.arange(int(np.diff(ptr).max(initial=0))) < np.diff(ptr)[:, None]).astype(float)
+        return cls(groups[0], groups[1], size[first], relevant, relevant, ideal)
 
     def per_case(self, values: np.ndarray) -> np.ndarray:
         """Sum over the groups of every case: (C,)."""
-        return np.bincount(self.case, weights=values, minlength=self.shape[0])
+        return np.bincount(self.case, weights=values, minlength=len(self.ideal))
 
 
-def _judged(name: str, groups: _TieGroups, worth: np.ndarray) -> np.ndarray:
+def _judged(name: str, groups: _TieGroups) -> np.ndarray:
     kind, k = _parse(name)
-    n = groups.shape[1]
     if kind == "MRR":
         return _expected_reciprocal_rank(groups)
     inside = np.clip(k - groups.start, 0, groups.size)
@@ -118,14 +144,14 @@ def _judged(name: str, groups: _TieGroups, worth: np.ndarray) -> np.ndarray:
     if kind == "HR":
         # The group that straddles k shows `inside` of its items: none is relevant with hypergeometric probability.
         missed = _log_choose(groups.size - groups.relevant, inside) - _log_choose(groups.size, inside)
-        return 1 - np.exp(groups.per_case(missed)) if n else np.zeros(groups.shape[0])
+        return 1 - np.exp(groups.per_case(missed))
     if kind == "Recall":
         found = groups.per_case(groups.relevant * inside / groups.size)
         return np.divide(found, num_relevant, out=np.zeros_like(found), where=num_relevant > 0)
-    gained = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, n + 2)))])
-    discount = gained[groups.start + inside] - gained[groups.start]
-    dcg = groups.per_case(groups.total(worth) / groups.size * discount)
-    best = -np.sort(-worth, axis=1)[:, :k]
+    gained = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+    start = np.minimum(groups.start, k)
+    dcg = groups.per_case(groups.worth / groups.size * (gained[start + inside] - gained[start]))
+    best = groups.ideal[:, :k]
     ideal = best @ (gained[1:] - gained[:-1])[: best.shape[1]]
     return np.divide(dcg, ideal, out=np.zeros_like(dcg), where=ideal > 0)
 
@@ -145,20 +171,27 @@ def _expected_reciprocal_rank(groups: _TieGroups) -> np.ndarray:
     span = np.repeat(np.arange(len(first)), size)
     j = np.arange(len(span)) - np.repeat(np.cumsum(size) - size, size) + 1
     chance = np.exp(_log_choose(size[span] - j, relevant[span] - 1) - _log_choose(size, relevant)[span])
-    expected = np.zeros(groups.shape[0])
+    expected = np.zeros(len(groups.ideal))
     expected[cases] = np.bincount(span, weights=chance / (groups.start[first][span] + j), minlength=len(first))
     return expected
 
 
 def add_metrics(ranks: pd.DataFrame, names: tuple[str, ...] = METRICS) -> pd.DataFrame:
-    """The table of ranks with one more column per metric, the expected value of each case.
+    """The table of ranks with one row per case and one more column per metric, its expected value.
 
-    `rank` is the expected rank, 1 + better + ties / 2, and `ties` the number of other items with the
-    target's score, as `evaluate_ranker` writes them.
+    `ranks` has one row per relevant item: `rank` is the expected rank, 1 + better + ties / 2, and `ties` the number of
+    other items with its score, as `evaluate_ranker` writes them. Of a case of several items the row of the
+    best placed one stays.
     """
     ties = ranks["ties"].to_numpy(np.int64)
     better = np.rint(ranks["rank"].to_numpy(np.float64) - 1 - ties / 2).astype(np.int64)
-    return ranks.assign(**case_metrics(better, ties, names))
+    keys = [column for column in ranks if column not in ("item_id", "rank", "ties")]
+    if "case_id" not in keys or not ranks.duplicated(keys).any():
+        return ranks.assign(**case_metrics(better, ties, names))
+    case = ranks.groupby(keys, sort=False, dropna=False, observed=True).ngroup().to_numpy()
+    order = np.lexsort((better, case))
+    ptr = np.concatenate([[0], np.cumsum(np.bincount(case))])
+    return ranks.iloc[order[ptr[:-1]]].assign(**case_metrics(better[order], ties[order], names, ptr))
 
 
 def metrics_of(ranks: pd.DataFrame, names: tuple[str, ...] = METRICS) -> dict[str, dict[str, dict[str, float]]]:

@@ -1,7 +1,7 @@
-"""Which items a target is ranked against, and the ranks that come out.
+"""Which items the true ones are ranked against, and the ranks that come out.
 
-Explained in notebook 07. Sampled protocols rank the target among the 99 items of the data set's own
-lists, so that all models and seeds meet the same ones; `full` ranks it in the whole catalogue, where
+Explained in notebook 07. Sampled protocols rank the true items of a case, one or more, among themselves and the 99 items
+of the data set's own lists, so that all models and seeds meet the same ones; `full` ranks them in the whole catalogue, where
 items of the user's own history stay in place (people buy again, and a ranker that should leave them
 out can score them low itself). `adhoc_` asks a search without its user's history.
 
@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.storage import DataError
-from gensar_lite.evaluation.metrics import place_of_target
 
 ADHOC = "adhoc_"
 EVALUATION_PROTOCOLS = {
@@ -36,8 +35,8 @@ CASES_AT_ONCE = 512
 class Ranker(Protocol):
     """Anything that scores items for cases; higher is better.
 
-    A ranker may also offer `full_rank(cases) -> (better (C,), ties (C,))`, the target's place in the whole
-    catalogue, and `top_items(cases, k) -> (C, k)` item numbers, where it has a faster exact way than scoring
+    A ranker may also offer `full_rank(cases) -> (better (C,), ties (C,))`, the place in the whole catalogue of the
+    one true item that each of the cases then has, and `top_items(cases, k) -> (C, k)` item numbers, where it has a faster exact way than scoring
     every item.
     """
 
@@ -56,9 +55,9 @@ def evaluate_ranker(
     tasks: Iterable[str] | None = None,
     protocols: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """Rank the true item of every held-out case, for each task that the ranker serves.
+    """Rank the true items of every held-out case, for each task that the ranker serves.
 
-    `tasks` and `protocols` narrow the work down (default: all). Returns one row per case and protocol
+    `tasks` and `protocols` narrow the work down (default: all). Returns one row per true item and protocol
     with task, protocol, split, case_id, user_id, item_id, `rank` (expected under a random order of ties:
     1 + better + ties / 2) and `ties` (other items with the target's score); `add_metrics` turns them into
     the expected metrics. Raises `DataError` where a ranker gives NaN or an array of the wrong shape.
@@ -86,9 +85,9 @@ def _rows(data: Dataset, cases: Cases, protocol: str, split: str, better: np.nda
             "task": cases.task,
             "protocol": protocol,
             "split": split,
-            "case_id": cases.case_id,
-            "user_id": np.array(data.log.user_ids, dtype=object)[cases.user],
-            "item_id": data.items["item_id"].to_numpy(dtype=object)[cases.item],
+            "case_id": cases.case_id[cases.owner],
+            "user_id": np.array(data.log.user_ids, dtype=object)[cases.user][cases.owner],
+            "item_id": data.items["item_id"].to_numpy(dtype=object)[cases.relevant],
             "rank": 1 + better + ties / 2,
             "ties": ties.astype(np.int64),
         }
@@ -96,41 +95,59 @@ def _rows(data: Dataset, cases: Cases, protocol: str, split: str, better: np.nda
 
 
 def rank_cases(ranker: Ranker, cases: Cases, protocol: str, num_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (C,) of the items better than the target and tied with it, in one protocol."""
+    """Counts (R,) of the items better than each true item and tied with it, in one protocol; other true ones count, too."""
     if protocol.removeprefix(ADHOC) == "full" and hasattr(ranker, "full_rank"):
-        better, ties = ranker.full_rank(cases.without_history() if protocol.startswith(ADHOC) else cases)
+        asked = cases.one_each()
+        better, ties = ranker.full_rank(asked.without_history() if protocol.startswith(ADHOC) else asked)
         return np.asarray(better, np.int64), np.asarray(ties, np.int64)
-    better, ties = np.zeros(len(cases), np.int64), np.zeros(len(cases), np.int64)
+    better, ties = np.zeros(len(cases.relevant), np.int64), np.zeros(len(cases.relevant), np.int64)
     for rows, items, scores in score_in_chunks(ranker, cases, protocol, num_items):
-        if items is None:
-            target = scores[np.arange(len(scores)), cases.item[rows]][:, None]
-            better[rows] = (scores > target).sum(axis=1)
-            ties[rows] = (scores == target).sum(axis=1) - 1
-        else:
-            better[rows], ties[rows] = place_of_target(scores)
+        place = places_of(cases, rows)
+        better[place], ties[place] = count_places(scores, items, cases.relevant[place])
+    return better, ties
+
+
+def places_of(cases: Cases, rows: np.ndarray) -> np.ndarray:
+    """(n, M) where the M true items of the cases in `rows`, as `score_in_chunks` gives them, stand in `cases.relevant`."""
+    size = int(cases.ptr[rows[0] + 1] - cases.ptr[rows[0]])
+    return cases.ptr[rows][:, None] + np.arange(size)
+
+
+def count_places(scores: np.ndarray, items: np.ndarray | None, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts (n, M) of the items better than each of the M true ones and tied with it, in `score_in_chunks`' scores."""
+    target = np.take_along_axis(scores, relevant, axis=1) if items is None else scores[:, : relevant.shape[1]]
+    better = np.stack([(scores > target[:, [m]]).sum(axis=1) for m in range(target.shape[1])], axis=1)
+    ties = np.stack([(scores == target[:, [m]]).sum(axis=1) - 1 for m in range(target.shape[1])], axis=1)
     return better, ties
 
 
 def score_in_chunks(
     ranker: Ranker, cases: Cases, protocol: str, num_items: int
-) -> Iterator[tuple[slice, np.ndarray | None, np.ndarray]]:
-    """Yield the rows of a chunk of cases, its items (the target first; None: the whole catalogue) and their scores.
+) -> Iterator[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
+    """Yield the rows of a chunk of cases, its items (the true ones first; None: the whole catalogue) and their scores.
 
-    Chunks bound the memory of the scores (`SCORES_AT_ONCE`). Raises `DataError` on NaN and on a wrong shape.
+    The cases of a chunk have the same number of true items. Chunks bound the memory of the scores
+    (`SCORES_AT_ONCE`). Raises `DataError` on NaN and on a wrong shape.
     """
     if protocol.startswith(ADHOC):
         cases = cases.without_history()
     base = protocol.removeprefix(ADHOC)
-    lists = None if base == "full" else np.column_stack([cases.item, cases.candidates[base]])
-    if lists is not None and (lists[:, 1:] == lists[:, :1]).any():
-        row = int(np.flatnonzero((lists[:, 1:] == lists[:, :1]).any(axis=1))[0])
-        raise DataError(
-            f"case {cases.case_id[row]} has its own target among the candidates of {base}; import or simulate the data set again"
-        )
-    width = num_items if lists is None else lists.shape[1]
-    for rows in _chunks(len(cases), width, f"{ranker.name}: {cases.task}, {protocol}"):
-        items = None if lists is None else lists[rows]
-        yield rows, items, _checked(ranker, cases.take(rows), items, width)
+    lists = None if base == "full" else cases.candidates[base]
+    if lists is not None:
+        found = (lists[cases.owner] == cases.relevant[:, None]).any(axis=1)
+        if found.any():
+            case = cases.case_id[cases.owner[np.flatnonzero(found)[0]]]
+            raise DataError(
+                f"case {case} has its own target among the candidates of {base}; import or simulate the data set again"
+            )
+    sizes = np.diff(cases.ptr)
+    for size in np.unique(sizes).tolist():
+        same = np.flatnonzero(sizes == size)
+        width = num_items if lists is None else size + lists.shape[1]
+        for part in _chunks(len(same), width, f"{ranker.name}: {cases.task}, {protocol}"):
+            rows = same[part]
+            items = None if lists is None else np.hstack([cases.relevant[places_of(cases, rows)], lists[rows]])
+            yield rows, items, _checked(ranker, cases.take(rows), items, width)
 
 
 def _chunks(num_cases: int, width: int, label: str) -> Iterable[slice]:

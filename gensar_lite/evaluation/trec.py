@@ -1,8 +1,9 @@
 """Runs and judgements in TREC format, for trec_eval, ir_measures, ranx and whoever wants to check the numbers.
 
-Explained in notebook 07. A run line is `case Q0 item rank score model`, a judgement `case 0 item 1`.
-Tools of this format know no expected value under ties: each breaks them by a rule of its own (trec_eval
-by item id), so their numbers differ from ours exactly as far as scores are tied.
+Explained in notebook 07. A run line is `case Q0 item rank score model`, a judgement `case 0 item 1`, one for each true
+item. The ranks of tied items are drawn at random, with the same seed each time. Tools of this format know no expected
+value under ties: those that sort by score break them by a rule of their own (trec_eval by item id), so their numbers differ
+from ours exactly as far as scores are tied.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _run_name(model: str, task: str, protocol: str) -> str:
 
 
 def _write_judgements(folder: Path, data: Dataset, cases: Cases, names: np.ndarray) -> list[str]:
-    judged = pd.DataFrame({"case": cases.case_id, "zero": 0, "item": names[cases.item], "gain": 1})
+    judged = pd.DataFrame({"case": cases.case_id[cases.owner], "zero": 0, "item": names[cases.relevant], "gain": 1})
     judged.to_csv(folder / f"{cases.task}.qrels", sep=" ", header=False, index=False, quoting=3, escapechar="\\")
     users = np.array(data.log.user_ids, dtype=object)[cases.user]
     topics = pd.DataFrame({"case": cases.case_id, "user": users, "query": cases.query or ""})
@@ -85,10 +86,12 @@ def _write_judgements(folder: Path, data: Dataset, cases: Cases, names: np.ndarr
 
 
 def _write_run(path: Path, ranker: Ranker, cases: Cases, protocol: str, names: np.ndarray, depth: int) -> None:
+    random = np.random.default_rng(0)
     with path.open("w", encoding="utf-8", newline="\n") as out:
         for rows, items, scores in score_in_chunks(ranker, cases, protocol, len(names)):
             keep = min(depth, scores.shape[1])
-            order = np.argsort(-scores, axis=1, kind="stable")[:, :keep]
+            # the true items stand first in a list: without the draw a tie would be theirs
+            order = np.lexsort((random.random(scores.shape), -scores), axis=1)[:, :keep]
             top = np.take_along_axis(scores, order, axis=1)
             listed = order if items is None else np.take_along_axis(items, order, axis=1)
             retrieved = top > -np.inf

@@ -117,7 +117,7 @@ def describe_examples(model: GenSAR, data: Dataset, num: int, k: int = 5) -> lis
     """`num` test cases of each task with the model's answers, drawn at random and not for their success.
 
     Each has task, user, query (search), history (titles of the latest clicks and queries, oldest first), answers
-    (item_id, title, identifier, best first), target (item_id, title) and its exact rank in the whole catalogue.
+    (item_id, title, identifier, best first), target (item_id, title; of a session the first click) and its exact rank in the whole catalogue.
     """
     found: list[dict[str, Any]] = []
     for task in reversed(TASKS):
@@ -128,6 +128,7 @@ def describe_examples(model: GenSAR, data: Dataset, num: int, k: int = 5) -> lis
         cases = cases.take(rows)
         answers = model.top_items(cases, k)
         better, ties = rank_cases(model, cases, "full", data.num_items)
+        rank = (1 + better + ties / 2)[cases.ptr[:-1]]
         for row in range(len(cases)):
             found.append(
                 {
@@ -137,7 +138,7 @@ def describe_examples(model: GenSAR, data: Dataset, num: int, k: int = 5) -> lis
                     "history": _history_texts(data, cases, row),
                     "answers": model.describe(answers[row], task).to_dict("records"),
                     "target": data.items.iloc[cases.item[row]][["item_id", "title"]].to_dict(),
-                    "rank": float(1 + better[row] + ties[row] / 2),
+                    "rank": float(rank[row]),
                 }
             )
     return found

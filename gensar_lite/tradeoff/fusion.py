@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from gensar_lite.data.dataset import Cases, Dataset
-from gensar_lite.evaluation.metrics import case_metrics, place_of_target
-from gensar_lite.evaluation.protocols import PRIMARY, Ranker, score_in_chunks
+from gensar_lite.evaluation.metrics import case_metrics
+from gensar_lite.evaluation.protocols import PRIMARY, Ranker, count_places, places_of, score_in_chunks
 from gensar_lite.model import GenSAR
 
 SCALES = ("z-score", "logprob")
@@ -92,19 +92,15 @@ def rank_fused(
     weights: Sequence[float],
     how: str = "z-score",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (W, C) of the items better than the target and tied with it, for W weights with one scoring of each ranker."""
-    better = np.zeros((len(weights), len(cases)), np.int64)
+    """Counts (W, R) of the items better than each true item and tied with it, for W weights with one scoring of each ranker."""
+    better = np.zeros((len(weights), len(cases.relevant)), np.int64)
     ties = np.zeros_like(better)
     streams = [score_in_chunks(ranker, cases, protocol, num_items) for ranker in (first, second)]
     for (rows, items, ours), (_, _, theirs) in zip(*streams, strict=True):
-        for place, weight in enumerate(weights):
-            scores = fuse(ours, theirs, weight, how)
-            if items is None:  # the target to the front
-                target = scores[np.arange(len(scores)), cases.item[rows]][:, None]
-                better[place, rows] = (scores > target).sum(axis=1)
-                ties[place, rows] = (scores == target).sum(axis=1) - 1
-            else:
-                better[place, rows], ties[place, rows] = place_of_target(scores)
+        place = places_of(cases, rows)
+        for row, weight in enumerate(weights):
+            counts = count_places(fuse(ours, theirs, weight, how), items, cases.relevant[place])
+            better[row, place], ties[row, place] = counts
     return better, ties
 
 
@@ -118,5 +114,7 @@ def choose_weight(
     if task not in second.tasks:
         return 0.0
     protocol, metric = PRIMARY[task]
-    places = rank_fused(first, second, data.cases(task, "valid"), protocol, data.num_items, weights, how)
-    return float(weights[int(np.argmax(case_metrics(*places, (metric,))[metric].mean(axis=1)))])
+    cases = data.cases(task, "valid")
+    better, ties = rank_fused(first, second, cases, protocol, data.num_items, weights, how)
+    values = [case_metrics(*places, (metric,), cases.ptr)[metric].mean() for places in zip(better, ties, strict=True)]
+    return float(weights[int(np.argmax(values))])

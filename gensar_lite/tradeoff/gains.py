@@ -41,21 +41,26 @@ def signal_agreement(signals: Signals, num_neighbours: int = NUM_NEIGHBOURS) -> 
 
 
 def case_features(data: Dataset, signals: Signals, cases: Cases) -> pd.DataFrame:
-    """One row per case: case_id and the columns of `FEATURES`; NaN where a property does not apply."""
-    titles = data.items["title"].to_numpy(dtype=object)[cases.item]
-    query_words, overlap = np.full(len(cases), np.nan), np.full(len(cases), np.nan)
-    for row, query in enumerate(cases.query or []):
-        terms = set(index_terms(query))
-        query_words[row] = len(query.split())
-        overlap[row] = len(terms & set(index_terms(titles[row]))) / len(terms) if terms else np.nan
+    """One row per case: case_id and the columns of `FEATURES`, means over the true items; NaN where a property does not apply."""
+    titles = data.items["title"].to_numpy(dtype=object)
+    query_words, overlap = np.full(len(cases), np.nan), np.full(len(cases.relevant), np.nan)
+    terms = [set(index_terms(query)) for query in cases.query or []]
+    query_words[: len(terms)] = [len(query.split()) for query in cases.query or []]
+    for row, (case, item) in enumerate(zip(cases.owner, cases.relevant, strict=True)):
+        if terms and terms[case]:
+            overlap[row] = len(terms[case] & set(index_terms(titles[item]))) / len(terms[case])
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(cases.owner, values, len(cases)) / np.diff(cases.ptr)
+
     return pd.DataFrame(
         {
             "case_id": cases.case_id,
-            "popularity": data.popularity[cases.item],
+            "popularity": mean(data.popularity[cases.relevant]),
             "history": cases.stop - cases.start,
             "query_words": query_words,
-            "overlap": overlap,
-            "agreement": signal_agreement(signals)[cases.item],
+            "overlap": mean(overlap),
+            "agreement": mean(signal_agreement(signals)[cases.relevant]),
         }
     )
 

@@ -38,7 +38,7 @@ def calibrate(
         if len(some):
             rows = np.sort(np.random.default_rng(seed).permutation(len(some))[:MAX_CASES])
             view = TASK_VIEW[some.task]
-            levels = _parts(backbone, vocabulary, asker, some.take(rows), view)
+            levels = _parts(backbone, vocabulary, asker, some.take(rows).one_each(), view)
             backbone.config.strengths[view] = [_fit(*level) for level in levels]
     return backbone.config.strengths
 

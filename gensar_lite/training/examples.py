@@ -110,7 +110,8 @@ class Examples:
         )
         log = data.log
         clicked = data.train_mask & (log.item >= 0)
-        start = log.user_ptr[log.user]
+        # a history ends before the decision: no other click of a session stands in it
+        start, before = log.user_ptr[log.user], np.asarray(log.before, np.int64)
         self.item_of = log.item
         open_events = np.bincount(log.user, data.train_mask, log.num_users).astype(np.int64)
         self.last_open = (log.user_ptr[:-1] + np.maximum(open_events - 1, 0))[
@@ -123,13 +124,19 @@ class Examples:
         both = np.concatenate([every, every])
         view = np.repeat([0, 1], data.num_items)
         self.tasks = {
-            "next_item": _task(len(recommended), start[recommended], recommended, item=log.item[recommended], view=1),
+            "next_item": _task(
+                len(recommended), start[recommended], before[recommended], item=log.item[recommended], view=1
+            ),
             "next_search_item": _task(
-                len(searched), start[searched], searched, base["query"] + log.query[searched], log.item[searched]
+                len(searched),
+                start[searched],
+                before[searched],
+                base["query"] + log.query[searched],
+                log.item[searched],
             ),
             "query_to_item": _task(len(pseudo), tail=first_pseudo + np.arange(len(pseudo)), item=pseudo_queries[1]),
             "text_to_item": _task(len(both), tail=base["text"] + both, item=both, view=view),
-            "next_query": _task(len(asked), start[asked], asked, text=base["query"] + log.query[asked]),
+            "next_query": _task(len(asked), start[asked], before[asked], text=base["query"] + log.query[asked]),
             "item_to_text": _task(len(both), tail=first_identifier + np.arange(len(both)), text=base["text"] + both),
         }
         shares = {task: share for task, share in config.shares().items() if len(self.tasks[task]) and share > 0}
