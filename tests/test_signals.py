@@ -167,8 +167,10 @@ def test_save_and_load_round_trip(store: Dataset, signals: Signals, tmp_path) ->
     assert loaded.report == signals.report
     assert loaded.sources == signals.sources
     loaded.check(store)
+    turned = store.items.iloc[::-1].reset_index(drop=True)
+    other = Dataset(turned, store.interactions, store.searches, store.candidates, store.info)
     with pytest.raises(DataError, match="first difference at item 0"):
-        loaded.check(replace(store, items=store.items.iloc[::-1].reset_index(drop=True)))
+        loaded.check(other)
 
 
 def test_broken_files_are_refused(signals: Signals, tmp_path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from builders import tiny_store
 
+from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers import (
     IdentifierTable,
@@ -226,7 +227,8 @@ def test_strategies_that_learn_from_the_log(strategy, store_signals, tmp_path):
 def test_the_bi_encoder_brings_queries_nearer_to_what_is_clicked(store_signals):
     data = tiny_store()
     joint = fit_biencoder(data, store_signals)
-    start = fit_biencoder(replace(data, interactions=data.interactions[:0], searches=data.searches[:0]), store_signals)
+    silent = Dataset(data.items, data.interactions[:0], data.searches[:0], data.candidates, data.info)
+    start = fit_biencoder(silent, store_signals)
     asked = np.flatnonzero(data.train_mask & data.log.searched & (data.log.item >= 0))
     queries, clicked = [data.log.queries[q] for q in data.log.query[asked]], data.log.item[asked]
     ranks = []

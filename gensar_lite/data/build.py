@@ -24,7 +24,7 @@ from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.splits import SPLITS, TASKS, hold_out, moments
 from gensar_lite.data.storage import DataError
 
-QUERY_PROTOCOLS = ("simulated", "known-item", "category-path", "log")
+QUERY_PROTOCOLS = ("simulated", "known-item", "category-path", "log", "none")
 TIMESTAMPS = ("clock", "steps")
 
 
@@ -40,7 +40,7 @@ def build_dataset(
     timestamps: str,
     case_users: int | None = None,
     holdout: str = "leave-one-out",
-    assigned: np.ndarray | None = None,
+    judgements: pd.DataFrame | None = None,
     search_fill: str = "near",
     extras: dict | None = None,
 ) -> Dataset:
@@ -50,10 +50,15 @@ def build_dataset(
     `item_id` of a click is in `items`; `searches.item_id` is null where nothing was clicked.
     A column `session_id` of `interactions` says which clicks were made in one shown list. In a search log with a clock, a
     search and a click of one user on one item up to `FACE_SECONDS` apart are one event.
-    `case_users` asks the cases of that many randomly chosen users only; `holdout` and `assigned` are those of
-    `splits.hold_out`, `search_fill` is that of `candidates.draw_bm25`. `extras` joins `info` (`search_share`, for instance).
+    `case_users` asks the cases of that many randomly chosen users only; `holdout` is that of `splits.hold_out`,
+    `search_fill` that of `candidates.draw_bm25`. `extras` joins `info` (`search_share`, for instance).
 
-    Raises `DataError` for a catalogue of fewer than two items, where there is nothing to rank.
+    `judgements` (query_id, query, item_id, relevant; `split`, where queries are assigned already) make a data set of search
+    alone: there are no users and no times, each query is a decision of its own whose right answers are all relevant,
+    and whole queries are held out. `info["anonymous"]` says so.
+
+    Raises `DataError` for a catalogue of fewer than two items, where there is nothing to rank, and for judgements
+    beside a log.
     """
     if query_protocol not in QUERY_PROTOCOLS:
         raise ValueError(f"query_protocol must be one of {QUERY_PROTOCOLS}, not {query_protocol!r}")
@@ -63,6 +68,14 @@ def build_dataset(
         raise DataError(
             f"The data set {name!r} has {len(items)} item(s); ranking needs at least two, add items to the catalogue"
         )
+    assigned, counts = None, {}
+    if judgements is not None:
+        if len(interactions) or len(searches):
+            raise DataError(
+                "Judgements beside a log cannot be held out together; import the judged queries as a data set of their own"
+            )
+        searches, assigned, counts = _judged_searches(judgements)
+        holdout = "queries"
     items = items[list(ITEM_COLUMNS)].reset_index(drop=True)
     columns = [*INTERACTION_COLUMNS, *(c for c in ("session_id",) if c in interactions)]
     interactions = interactions[columns].reset_index(drop=True)
@@ -79,9 +92,10 @@ def build_dataset(
         "origin": origin,
         "counts": {
             "items": len(items),
-            "users": log.num_users,
+            "users": 0 if judgements is not None else log.num_users,
             "interactions": len(interactions),
             "searches": len(searches),
+            **counts,
         },
         "query_protocol": query_protocol,
         "search_share": None,
@@ -93,12 +107,36 @@ def build_dataset(
         "candidates": {"search_fill": search_fill, **fill_shares},
         **(extras or {}),
     }
+    if judgements is not None:
+        info["anonymous"] = True
     if holdout == "time":
         info["moments"] = dict(zip(SPLITS, moments(log), strict=True))
     data = Dataset(items, interactions, searches, candidates, info, log, train_mask)
     info["notes"] = notes_of(data)
     info["fingerprint"] = fingerprint(data)
     return data
+
+
+def _judged_searches(judgements: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None, dict[str, int]]:
+    """Judged queries as searches, one "user" for each query with a right answer; the split of each, and counts."""
+    asked = judgements["query_id"].astype(str) if "query_id" in judgements else judgements["query"]
+    right = judgements["relevant"].to_numpy(bool)
+    counts = {
+        "judgements": len(judgements),
+        "queries": int(asked.nunique()),
+        "queries_without_answer": int(asked.nunique() - asked[right].nunique()),
+    }
+    if not right.any():
+        raise DataError(
+            "No judged pair is a right answer, so there is nothing to learn or to ask; say which grades are"
+        )
+    table = judgements[right].assign(user_id=asked[right], session_id=asked[right], timestamp=0)
+    table["query"] = table.groupby("user_id", sort=False)["query"].transform("first")
+    assigned = None
+    if "split" in table:
+        first = table.groupby("user_id")["split"].first()  # sorted by id, as the users of the log are
+        assigned = np.where(first.isin(SPLITS), first, "train").astype(object)
+    return table[list(SEARCH_COLUMNS)].astype({"timestamp": np.int64}), assigned, counts
 
 
 def notes_of(data: Dataset) -> list[str]:
@@ -118,6 +156,8 @@ def notes_of(data: Dataset) -> list[str]:
         notes.append(
             f"{int((sizes > 1).sum()):,} of {len(sizes):,} cases are sessions with several clicked items; all of them are relevant"
         )
+    if missing := info["counts"].get("queries_without_answer"):
+        notes.append(f"{missing:,} judged queries have no right answer and are left out")
     for task in TASKS:
         if not (data.candidates["task"] == task).any():
             notes.append(f"there is no case of {task}, so nothing is measured there")

@@ -20,9 +20,9 @@ from gensar_lite.explore.style import FAINT, GROUPS, INK, MARKERS, MUTED, OTHER,
 PROTOCOL_TEXTS = {
     "uniform99": "against 99 items drawn uniformly",
     "popular99": "against 99 items drawn by popularity",
-    "bm25_99": "against 99 BM25 hits of the query",
+    "bm25_99": "against the query's BM25 hits, filled up to 99",
     "full": "in the whole catalogue",
-    "adhoc_bm25_99": "without history, against 99 BM25 hits of the query",
+    "adhoc_bm25_99": "without history, against the query's BM25 hits, filled up to 99",
     "adhoc_full": "without history, in the whole catalogue",
 }
 MINUS = "\N{MINUS SIGN}"
