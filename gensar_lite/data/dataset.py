@@ -2,7 +2,7 @@
 
 On disk: `items.parquet`, `interactions.parquet`, `searches.parquet`, `candidates.parquet` (the held-out
 cases with their candidate lists), `log/` (the merged log as arrays) and `dataset.json` (name, origin, counts,
-fingerprint, query protocol, data_seed, kind of timestamps, hashes of the files). Loading maps the arrays
+fingerprint, query protocol, data_seed, kind of timestamps); the folder's mark holds the hashes of its files. Loading maps the arrays
 and reads a table only when it is asked for; nothing is computed again.
 """
 
@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gensar_lite.data.events import EventLog, build_log
+from gensar_lite.data.marks import check_whole
 from gensar_lite.data.splits import TASKS, hold_out
-from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
 
 ITEM_COLUMNS = ("item_id", "title", "description", "categories", "brand")
 INTERACTION_COLUMNS = ("user_id", "item_id", "timestamp")
@@ -34,7 +35,6 @@ LOG_ARRAYS = (
 )  # fmt: skip
 LOG_TEXTS = ("user_ids", "queries")
 FORMAT = 2  # of the folder; 1 (version 0.1) kept no cases and no log
-STAMPS = "stamps.json"  # sizes and times of the files when their hashes were taken
 
 
 @dataclass(frozen=True)
@@ -242,15 +242,13 @@ class Dataset:
             for name in LOG_TEXTS:
                 texts = pa.table({name: pa.array(list(getattr(self.log, name)), pa.large_string())})
                 pq.write_table(texts, temporary / "log" / f"{name}.parquet", compression="zstd")
-            files = hash_files(temporary, [*(f"{table}.parquet" for table in TABLES), "log"])
-            write_json(temporary / "dataset.json", {**self.info, "format": FORMAT, "files": files})
-            write_json(temporary / STAMPS, _stamps(temporary, files))
+            write_json(temporary / "dataset.json", {**self.info, "format": FORMAT})
 
     @classmethod
     def load(cls, folder: str | Path) -> Dataset:
         """Open a folder written by `save`; a changed or broken file is refused by its hash.
 
-        Hashes are computed where a file's size or time is not the one at which its hash was last checked.
+        Hashes are computed where a file's size or time is not that of its writing.
         Raises `DataError` for what is no data set, is damaged, or was written by version 0.1.
         """
         folder = Path(folder)
@@ -259,13 +257,11 @@ class Dataset:
                 f"{folder} is not a data set (no dataset.json); make one with `gensar-lite data import` or `data simulate`"
             )
         info = read_json(folder / "dataset.json")
-        if info.pop("format", 1) != FORMAT or not isinstance(files := info.pop("files", None), dict):
+        if info.pop("format", 1) != FORMAT:
             raise DataError(
                 f"{folder} was written by another version of gensar_lite, whose cases were drawn in another way; make it again with `gensar-lite data import` or `data simulate` (for a run: `gensar-lite run` again)"
             )
-        stamps = read_json(folder / STAMPS) if (folder / STAMPS).is_file() else None
-        if _stamps(folder, files) != stamps:
-            check_files(folder, files)
+        check_whole(folder)
         data = cls.__new__(cls)
         data.info, data.folder = info, folder
         return data
@@ -337,11 +333,3 @@ def _read_log(folder: Path) -> EventLog:
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{folder} cannot be read ({error}); import or simulate the data set again") from error
     return EventLog(**arrays, **texts)
-
-
-def _stamps(folder: Path, files: Iterable[str]) -> dict[str, list[int]]:
-    """Size and time of each file; [] where there is none."""
-    found = {name: folder / name for name in files}
-    return {
-        name: [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else [] for name, path in found.items()
-    }

@@ -128,6 +128,28 @@ def write_mark(folder: Path, kind: str, state: str) -> None:
     temporary.replace(folder / MARK)
 
 
+def check_whole(folder: Path) -> None:
+    """Raise DataError unless a folder that was written as a whole still holds what was written.
+
+    A file is hashed only where its size or time is not that of its writing: a copy is read once each time, the original never.
+    """
+    files = (read_mark(folder) or {}).get("files")
+    if files is None:
+        raise DataError(f"{folder} lacks its mark ({MARK}); make it again, or take a complete copy")
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"{folder} lacks {', '.join(missing[:3])}; make it again, or take a complete copy")
+    changed = [
+        name
+        for name, (digest, *written) in files.items()
+        if [*size_and_time(folder / name)] != written and hash_file(folder / name) != digest
+    ]
+    if changed:
+        raise DataError(
+            f"{folder}: {', '.join(changed[:3])} was changed or cut off since it was written; make it again, or take a complete copy"
+        )
+
+
 def is_begun(folder: Path) -> bool:
     """Whether a folder is one that a writer began and did not end."""
     try:
