@@ -1,0 +1,658 @@
+"""From a mapping to clean tables: read, join, one unit of time, cores and samples.
+
+Explained in notebook 10. `read_tables` needs nothing but a `Mapping` and a folder; what was understood,
+assumed and left out stands in the report.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gensar_lite.data.importing.columns import MISSING, Coded, Gather, _find, _is_missing, clean_ids, lacking, resolve
+from gensar_lite.data.importing.events import Events, Reader
+from gensar_lite.data.importing.items import Catalogue, read_items
+from gensar_lite.data.importing.judgements import read_judgements
+from gensar_lite.data.importing.log import Cleaner, Log, _joined
+from gensar_lite.data.importing.mapping import LOGS, TABLES, WORDS, Mapping
+from gensar_lite.data.importing.places import Place
+from gensar_lite.data.importing.reading import Source, connect
+from gensar_lite.data.importing.report import ImportReport
+from gensar_lite.data.importing.times import UNITS
+from gensar_lite.data.storage import DataError
+
+LARGE = 2_000_000  # rows from which the cost is said first
+_DEFAULTS = {
+    "items": ("item_id", "title", "description", "categories", "brand"),
+    "interactions": ("user_id", "item_id", "timestamp", "session_id"),
+    "searches": ("user_id", "session_id", "query", "item_id", "timestamp"),
+    "judgements": ("query_id", "query", "item_id", "grade"),
+}
+_NEEDED = {
+    "items": ("item_id", "title"),
+    "interactions": ("user_id", "item_id"),
+    "searches": ("user_id", "query"),
+    "judgements": ("query", "item_id"),
+}
+_LISTS = ("items", "impressions", "shown", "gaps")
+_FURTHER = ("category_names", "category_files", "category_parents")
+
+
+@dataclass
+class Tables:
+    """Clean tables: columns of a data set, text columns `str`, times int64 of one unit; `searches` is None without a search log.
+
+    `timestamps` is "clock" or "steps". `untitled` (N,) are items whose title another text stands in for.
+    """
+
+    items: pd.DataFrame
+    interactions: pd.DataFrame
+    searches: pd.DataFrame | None
+    judgements: pd.DataFrame | None
+    timestamps: str
+    report: ImportReport
+    untitled: np.ndarray
+    name: str = "tables"
+    files: list[str] = field(default_factory=list)
+    unit: str | None = None
+
+
+def read_tables(
+    mapping: Mapping | Sequence[Mapping],
+    root: str | Path = ".",
+    *,
+    data_seed: int = 0,
+    tell: Callable[[str], None] | None = None,
+) -> Tables:
+    """Read everything that a mapping names, below `root` (a folder or zip file), into clean tables.
+
+    Of several mappings (the forms of a recipe) the first one counts whose files and columns are there.
+    `tell` is called with sentences about the cost before a long import begins. Raises `DataError` with
+    one sentence where something is missing or cannot be sure, mostly with a guess that can be pasted.
+    """
+    forms = [mapping] if isinstance(mapping, Mapping) else list(mapping)
+    with tempfile.TemporaryDirectory(prefix="gensar-import-") as scratch:
+        report = ImportReport()
+        (Path(scratch) / "files").mkdir()
+        place = Place(root, Path(scratch) / "files", report)
+        engine = connect(Path(scratch))
+        try:
+            failures = []
+            for form in forms:
+                work = _Import(form, place, engine, data_seed, report)
+                try:
+                    work.open()
+                except DataError as error:
+                    failures.append((len(work.sources), error))
+                    report.sentences.clear()
+                    continue
+                return work.run(tell)
+            raise max(failures, key=lambda f: f[0])[1]
+        finally:
+            engine.close()
+
+
+class _Import:
+    def __init__(self, mapping: Mapping, place: Place, engine, data_seed: int, report: ImportReport) -> None:
+        self.mapping, self.data_seed, self.report = mapping, data_seed, report
+        self.place, self.engine = place, engine
+        self.said: dict[str, dict[str, Any]] = {}
+        self.sources: dict[str, Source] = {}
+        self.used: dict[str, list[str]] = {}
+
+    def open(self) -> None:
+        """Find and look at all files."""
+        unused = set(self.mapping.anywhere)
+        for table in TABLES:
+            if table in self.mapping.tables:
+                self._open(table, unused)
+        if unused:
+            word = sorted(unused)[0]
+            source = next(iter(self.sources.values()))
+            raise DataError(lacking(source, next(iter(self.sources)), word, self.mapping.anywhere[word]))
+        if "items" not in self.sources:
+            raise DataError(
+                "The items are missing: say which files hold them with --items FILE or --set items.files=FILE"
+            )
+        if not any(t in self.sources for t in (*LOGS, "judgements")):
+            raise DataError(
+                "The log is missing: say which files hold it with --interactions FILE, --searches FILE or --judgements FILE"
+            )
+
+    def run(self, tell: Callable[[str], None] | None) -> Tables:
+        """Read, clean and join."""
+        self._announce(tell)
+        catalogue = self._items()
+        logs, cleaners = self._logs(catalogue)
+        judgements = self._judgements(catalogue)
+        return self._tables(catalogue, logs, cleaners, judgements)
+
+    # ------------------------------------------------------------------ what was said, completed
+    def _open(self, table: str, unused: set[str]) -> None:
+        said = dict(self.mapping.tables[table])
+        if not said.get("files"):
+            raise DataError(f"The table {table} has no file; say --set {table}.files=FILE")
+        places = any(str(said.get(w) or "").split(" ")[0].isdigit() for w in _DEFAULTS[table])
+        if any(said.get(w) == "rest" for w in said):
+            said.setdefault("format", "lines")
+        source = Source(self.engine, self.place, said, places, self.report)
+        for word, spec in self.mapping.anywhere.items():
+            first = re.split(r" else | [+>] ", spec)[0].strip()
+            if table in WORDS[word].tables and word not in said and _find(first, source) is not None:
+                said[word] = spec
+                unused.discard(word)
+        for word, spec in list(said.items()):
+            names = str(spec).split(" else ")
+            if names[-1].strip() == "nothing":
+                there = [n.strip() for n in names[:-1] if _find(n.strip(), source) is not None]
+                said[word] = " else ".join(there) or None
+        for word in _DEFAULTS[table]:
+            if word not in said and _find(word, source) is not None and not (word == "item_id" and said.get("items")):
+                said[word] = word
+        for word in _NEEDED[table]:
+            if said.get(word) or (word == "item_id" and any(said.get(w) for w in _LISTS)):
+                continue
+            if word == "title" and (word in said or said.get("property")):
+                continue
+            raise DataError(
+                lacking(source, table, word, word)
+                + (" (no titles at all: --set items.title=)" if word == "title" else "")
+            )
+        if table in LOGS and not said.get("gaps") and "timestamp" not in said:
+            raise DataError(
+                lacking(source, table, "timestamp", "timestamp")
+                + f"; where there is no time say --set {table}.timestamp= and the order of the file is taken"
+            )
+        for word, spec in said.items():
+            own = word in WORDS and WORDS[word].kind == "columns" and not word.startswith("click_")
+            if own and spec and not (table == "items" and said.get("property") and word not in ("item_id", "property")):
+                resolve(spec, source, table, word)
+        self.said[table], self.sources[table] = said, source
+
+    def _announce(self, tell) -> None:
+        """How long and how much memory a large import takes."""
+        rows = sum(s.estimate() for t, s in self.sources.items() if t in LOGS)
+        if tell is None or rows < LARGE:
+            return
+        minutes, memory = rows / 4e6, 0.7 + rows * 2.5e-7
+        tell(
+            f"About {rows / 1e6:.0f} million rows of a log: expect {minutes:.0f} to {minutes * 3:.0f} minutes and up to {memory:.1f} GB of memory"
+            + (
+                "."
+                if self.mapping.options.get("sample_users")
+                else "; --sample-users 10000 imports the log of 10,000 random users first."
+            )
+        )
+
+    # ------------------------------------------------------------------ tables
+    def _further(self, table: str, word: str) -> Source | None:
+        said = self.said[table]
+        if not said.get(word):
+            return None
+        how = {
+            "files": said[word],
+            **{w: said[w] for w in ("delimiter", "encoding", "quoting") if w in said and word != "category_names"},
+        }
+        if word == "category_names":
+            how |= {"header": False}
+        return Source(self.engine, self.place, how, False, self.report)
+
+    def _items(self) -> Catalogue:
+        said = self.said["items"]
+        logs = [self.sources[t].found for t in LOGS if t in self.sources]
+        flat = self.sources["items"].found in logs
+        if flat:
+            self.report.note(f"items and events come from one file ({self.sources['items'].name})")
+        extra = {w: s for w in _FURTHER if (s := self._further("items", w)) is not None}
+        catalogue = read_items(self.sources["items"], said, self.report, extra, flat)
+        self.used["items"] = list(catalogue.used)
+        return catalogue
+
+    def _events(self, table: str) -> tuple[Events, Cleaner]:
+        reader = Reader(self.sources[table], table, self.said[table])
+        events = reader.read()
+        self.used[table] = list(reader.used)
+        return events, reader  # type: ignore[return-value]
+
+    def _logs(self, catalogue: Catalogue) -> tuple[dict[str, Log], dict[str, Cleaner]]:
+        ids = catalogue.ids
+        logs: dict[str, Log] = {}
+        cleaners: dict[str, Cleaner] = {}
+        for table in LOGS:
+            if table not in self.sources:
+                continue
+            said = self.said[table]
+            events, _ = self._events(table)
+            cleaner = cleaners[table] = Cleaner(table, self.sources[table].name, said, ids, self.report)
+            self._understood(table, events)
+            self._other_users(table)
+            if table == "interactions":
+                log, asked = cleaner.interactions(events)
+                logs[table] = log
+                if asked is not None:
+                    logs["asked"] = asked
+            else:
+                clicks = self._clicks(table) if said.get("click_files") else None
+                logs[table] = cleaner.searches(events, clicks)
+        if "asked" in logs:  # searches that a log of interactions holds
+            asked = logs.pop("asked")
+            logs["searches"] = _both(asked, logs["searches"]) if "searches" in logs else asked
+        self._one_unit(logs)
+        if "searches" in logs:
+            cleaner = cleaners.get("searches") or Cleaner(
+                "searches", self.sources["interactions"].name, {}, ids, self.report
+            )
+            logs["searches"] = cleaner.copies(logs["searches"])
+            if self.mapping.options.get("search_clicks"):
+                self._search_clicks(logs)
+            if not len(logs.get("interactions", ())):
+                self.report.note(
+                    "there are no recommendation clicks in this log, so recommendation cannot be measured; --set options.search_clicks=yes counts clicks after searches as such, too"
+                )
+            self._joint_facts(logs)
+        return logs, cleaners
+
+    def _search_clicks(self, logs: dict[str, Log]) -> None:
+        """Clicks after searches as interactions, too: two faces of one event."""
+        asked = logs["searches"]
+        clicked = asked.take(asked.item >= 0)
+        clicked.query = None
+        both = _both(logs["interactions"], clicked) if "interactions" in logs else clicked
+        both = both.take(~both.key().duplicated().to_numpy())
+        self.report.note("clicks after searches count as recommendation clicks, too")
+        logs["interactions"] = both
+
+    def _clicks(self, table: str) -> tuple[Coded, Coded]:
+        """Session and item of each click of a file of its own."""
+        said = self.said[table]
+        source = self._further(table, "click_files")
+        assert source is not None
+        names = [
+            resolve(said.get(w) or d, source, table, w).names[0]
+            for w, d in (("click_session", said.get("session_id") or "session_id"), ("click_item", "item_id"))
+        ]
+        gather = Gather()
+        for batch in source.batches(names):
+            for name in names:
+                gather.add(name, batch[name])
+        return clean_ids(gather.coded(names[0]), MISSING)[0], clean_ids(gather.coded(names[1]), MISSING)[0]
+
+    def _judgements(self, catalogue: Catalogue) -> pd.DataFrame | None:
+        if "judgements" not in self.sources:
+            return None
+        reader = Reader(self.sources["judgements"], "judgements", self.said["judgements"])
+        events = reader.read()
+        self.used["judgements"] = list(reader.used)
+        self._understood("judgements", events)
+        return read_judgements(
+            events, self.said["judgements"], self.sources["judgements"].name, catalogue.ids, self.report
+        )
+
+    # ------------------------------------------------------------------ time
+    def _one_unit(self, logs: dict[str, Log]) -> None:
+        """All tables in the finest unit that one of them needs. Raises `DataError` where one has a unit and the other none."""
+        clocks = {t: log for t, log in logs.items() if len(log)}
+        kinds = {
+            t: "none" if log.time is None else "unknown" if log.exponent is None else "known"
+            for t, log in clocks.items()
+        }
+        if len(set(kinds.values())) > 1:
+            first, second = list(clocks)[:2]
+            for table, other in ((first, second), (second, first)):
+                if kinds[table] == "unknown":
+                    raise DataError(
+                        f"The times of {other} are {clocks[other].written or 'missing'}, those of {table} numbers of unknown unit (such as {clocks[table].time[0]}); say which with --set {table}.time_unit=s (or ms, us, ns)"  # type: ignore[index]
+                    )
+            missing = first if kinds[first] == "none" else second
+            raise DataError(
+                f"The table {missing} has no time and the other one has, so their events cannot be put in order; say the column with --columns {missing}.timestamp=NAME"
+            )
+        known = [log for log in clocks.values() if log.exponent is not None and log.time is not None]
+        if not known:
+            return
+        target = max(_coarsest(log) for log in known)
+        written = {t: log.written for t, log in clocks.items()}
+        exponents = {_coarsest(log) for log in known}
+        if len(known) > 1 and (len(exponents) > 1 or len(set(written.values())) > 1):
+            told = "; ".join(f"{t}: {w}, in {UNITS[_coarsest(clocks[t])]}" for t, w in written.items())
+            self.report.note(f"the tables write time differently ({told}); {UNITS[target]} were taken for all")
+        spans = {}
+        for table, log in clocks.items():
+            log.time, log.exponent = _at(log.time, log.exponent, target), target
+            spans[table] = (log.time.min(), log.time.max())
+        if len(spans) == 2:
+            (a, b), (c, d) = spans.values()
+            if b < c or d < a:
+                days = [str(np.datetime64(int(v // 10**target), "s"))[:10] for v in (a, b, c, d)]
+                self.report.note(
+                    f"the tables share no time: {list(spans)[0]} are from {days[0]} to {days[1]}, {list(spans)[1]} from {days[2]} to {days[3]}; check --set TABLE.time_unit"
+                )
+
+    def _joint_facts(self, logs: dict[str, Log]) -> None:
+        """What concerns clicks and searches together, where both stand in one file."""
+        clicks, asked = logs.get("interactions"), logs["searches"]
+        parts = [log for log in (clicks, asked) if log is not None and len(log)]
+        if (
+            len(parts) == 2
+            and clicks is not None
+            and self.said.get("searches", {}).get("files") == self.said["interactions"].get("files")
+            and clicks.time is not None
+        ):
+            both = _both(*(log.take(log.item >= 0) for log in parts))
+            order = np.lexsort((both.line, both.user.codes))
+            user, time = both.user.codes[order], both.time[order]  # type: ignore[index]
+            users = len(np.unique(user[1:][(np.diff(time) < 0) & (user[1:] == user[:-1])]))
+            self.report.say(
+                "users_out_of_order",
+                users,
+                f"together the rows of {users} users were not in time order and were sorted",
+            )
+        several = 0
+        for log in parts:
+            if log.session is None:
+                continue
+            clicked = log.take(log.item >= 0)
+            size = (
+                pd.DataFrame({"user": clicked.user.codes, "session": clicked.session.codes})
+                .query("session >= 0")
+                .value_counts()
+            )  # type: ignore[union-attr]
+            several += int((size > 1).sum())
+        self.report.say(
+            "sessions_with_several_clicks",
+            several,
+            f"{several} sessions have several clicks; each is one decision with several right answers",
+        )
+
+    # ------------------------------------------------------------------ the result
+    def _tables(
+        self, catalogue: Catalogue, logs: dict[str, Log], cleaners: dict[str, Cleaner], judgements: pd.DataFrame | None
+    ) -> Tables:
+        self._unused()
+        keep = _Selection(logs, len(catalogue.table))
+        options = self.mapping.options
+        if options.get("k_core") and int(options["k_core"]) > 1:
+            keep.core(int(options["k_core"]), self.report)
+        if options.get("sample_users"):
+            keep.sample(int(options["sample_users"]), self.data_seed, self.report)
+        if self.said["items"].get("only") == "clicked" or (options.get("k_core") and int(options["k_core"]) > 1):
+            rows = keep.clicked()
+            dropped = int((~rows).sum())
+            self.report.say(
+                "items_without_clicks", dropped, f"{dropped} items without a click that stays were left out"
+            )
+            catalogue.table = catalogue.table[rows].reset_index(drop=True)
+            catalogue.untitled = catalogue.untitled[rows]
+            keep.renumber(rows)
+            if len(catalogue.table) < 2:
+                raise DataError("Fewer than two items are left; choose a smaller --k-core")
+        clicks, asked = keep.logs.get("interactions"), keep.logs.get("searches")
+        ids = catalogue.ids
+        steps = all(log.time is None for log in keep.logs.values())
+        unit = next((log.exponent for log in keep.logs.values() if log.exponent is not None), None)
+        return Tables(
+            items=catalogue.table,
+            interactions=_frame(clicks, ids, "interactions"),
+            searches=None if asked is None else _frame(asked, ids, "searches"),
+            judgements=judgements,
+            timestamps="steps" if steps else "clock" if unit is not None else "auto",
+            report=self.report,
+            untitled=catalogue.untitled,
+            name=str(options.get("name") or Path(self.sources["items"].found[0]).absolute().parent.name),
+            files=[f.name for s in self.sources.values() for f in s.found[:4]],
+            unit=UNITS.get(unit) if unit is not None else None,
+        )
+
+    # ------------------------------------------------------------------ the report
+    def _understood(self, table: str, events: Events) -> None:
+        said, source = self.said[table], self.sources[table]
+        words = ", ".join(
+            f"{w} = {said[w]}"
+            for w in said
+            if w
+            in (
+                "user_id",
+                "session_id",
+                "item_id",
+                "items",
+                "impressions",
+                "shown",
+                "labels",
+                "history",
+                "query",
+                "query_id",
+                "grade",
+                "timestamp",
+                "gaps",
+                "event_type",
+                "rating",
+                "weight",
+            )
+            and said[w]
+        )
+        how = "" if source.header else " (no header: columns by their places, from 0)"
+        rules = "; ".join(f"{w}: {said[w]}" for w in ("where", "clicks") if said.get(w))
+        time = "" if table == "judgements" else f"; times: {events.time.written if events.time else 'none'}"
+        self.report.understood.append(
+            f"{table} from {source.name}{how}, {events.rows} rows: {words}{time}{'; ' + rules if rules else ''}."
+        )
+        if table == "interactions" and "session" in str(said.get("user_id", "")).lower():
+            self.report.note(f"{source.name}: sessions stand for users ({said['user_id']})")
+        if table in LOGS and said.get("gaps"):
+            self.report.note(
+                f"{source.name}: times are gaps in seconds; they were added up from each user's first event, so users cannot be compared in time"
+            )
+        if table == "judgements" and not any(t in self.sources for t in LOGS):
+            self.report.note(
+                f"{source.name}: no users and no times in this file: it can measure search, with several right answers to a query; there is nothing to recommend"
+            )
+
+    def _other_users(self, table: str) -> None:
+        """Columns that look like users and are not used: how much is missing there."""
+        source, spec = self.sources[table], str(self.said[table].get("user_id"))
+        used = set(self.used[table])
+        for column in source.columns:
+            if (
+                column in used
+                or column in spec
+                or not re.search("user|customer|visitor", column, re.IGNORECASE)
+                or "session" in column.lower()
+            ):
+                continue
+            if source.size > 1 << 28:
+                continue
+            lost = sum(pc.sum(_is_missing(batch[column], MISSING)).as_py() or 0 for batch in source.batches([column]))
+            self.report.say(
+                f"{table}_other_users_missing",
+                lost,
+                f"{source.name}: the column {column} is not used; it is missing (empty, NA) in {lost} rows",
+            )
+
+    def _unused(self) -> None:
+        """Every column that is not used is named."""
+        said = self.said["items"]
+        source = self.sources["items"]
+        words = ", ".join(
+            f"{w} = {said[w]}"
+            for w in ("item_id", "title", "description", "brand", "categories", "category_flags")
+            if said.get(w)
+        )
+        how = "" if source.header else " (no header: columns by their places, from 0)"
+        self.report.understood.insert(
+            0, f"items from {source.name}{how}, {self.report.counts.get('item_rows', 0)} rows: {words}."
+        )
+        by_files: dict[tuple, set[str]] = {}
+        for table, source in self.sources.items():
+            by_files.setdefault(tuple(source.found), set()).update(self.used.get(table, []))
+        for files, used in by_files.items():
+            source = next(s for s in self.sources.values() if tuple(s.found) == files)
+            spare = [c for c in source.columns if c not in used]
+            if spare:
+                self.report.note(
+                    f"{source.name}: columns not used: {', '.join(spare[:30])}{' …' if len(spare) > 30 else ''}"
+                )
+                self.report.counts["unused_columns"] = self.report.counts.get("unused_columns", 0) + len(spare)
+
+
+class _Selection:
+    """Which events stay, with one number for each user in all tables."""
+
+    def __init__(self, logs: dict[str, Log], num_items: int) -> None:
+        self.logs, self.num_items = logs, num_items
+        values = [log.user.values for log in logs.values()]
+        self.users = (
+            pc.unique(pa.concat_arrays([v.cast(pa.string()) for v in values])) if values else pa.array([], pa.string())
+        )
+
+    def _numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        user = [log.user.numbers_in(self.users) for log in self.logs.values()]
+        item = [log.item for log in self.logs.values()]
+        return np.concatenate([*user, np.zeros(0, np.int32)]), np.concatenate([*item, np.zeros(0, np.int32)])
+
+    def _keep(self, users: np.ndarray, items: np.ndarray | None) -> None:
+        """Keep events of some users; those on other items are dropped, searches lose their click."""
+        for table, log in list(self.logs.items()):
+            rows = users[log.user.numbers_in(self.users)]
+            if items is not None:
+                known = items[log.item] | (log.item < 0)
+                if table == "searches":
+                    log.item = np.where(known, log.item, -1).astype(np.int32)
+                else:
+                    rows = rows & known
+            self.logs[table] = log.take(rows)
+
+    def core(self, k: int, report: ImportReport) -> None:
+        """The k-core: the largest part in which every user and item has at least k clicks of both tables together."""
+        user, item = self._numbers()
+        clicked = item >= 0
+        stay = core_mask(user[clicked], item[clicked], k)
+        users = np.zeros(max(len(self.users), 1), bool)
+        users[user[clicked][stay]] = True
+        items = np.zeros(self.num_items + 1, bool)
+        items[item[clicked][stay]] = True
+        self._keep(users, items)
+        report.counts |= {"core": k, "events_in_core": int(stay.sum())}
+        report.note(
+            f"the {k}-core was taken: {int(users.sum())} users and {int(items.sum())} items with at least {k} clicks each, {int(stay.sum())} of {int(clicked.sum())} clicks"
+        )
+        if not stay.any():
+            raise DataError(f"There are no users and items with {k} or more clicks each; choose a smaller --k-core")
+
+    def sample(self, num_users: int, seed: int, report: ImportReport) -> None:
+        """A random sample of users, with all their events."""
+        user, _ = self._numbers()
+        there = np.unique(user)
+        if len(there) <= num_users:
+            return
+        chosen = np.random.default_rng(seed).choice(there, num_users, replace=False)
+        users = np.zeros(len(self.users), bool)
+        users[chosen] = True
+        self._keep(users, None)
+        report.counts["sampled_users"] = num_users
+        report.note(f"a random sample of {num_users} of {len(there)} users was taken")
+
+    def clicked(self) -> np.ndarray:
+        """(N,) items with a click."""
+        _, item = self._numbers()
+        return np.bincount(item[item >= 0], minlength=self.num_items) > 0
+
+    def renumber(self, rows: np.ndarray) -> None:
+        """Items that were left out lose their number."""
+        to = np.where(rows, np.cumsum(rows) - 1, -1).astype(np.int32)
+        for log in self.logs.values():
+            log.item = np.where(log.item >= 0, to[log.item], -1).astype(np.int32)
+
+
+def core_mask(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
+    """Mask (E,) of the events in the k-core: the largest part in which every user and item has at least k events."""
+    keep = np.ones(len(user), dtype=bool)
+    while True:
+        before = int(keep.sum())
+        for number in (user, item):
+            keep &= np.bincount(number[keep], minlength=number.max(initial=0) + 1)[number] >= k
+        if int(keep.sum()) == before:
+            return keep
+
+
+def _coarsest(log: Log) -> int:
+    """The smallest unit that loses nothing of a log's times."""
+    assert log.time is not None and log.exponent is not None
+    return next(e for e in (0, 3, 6, 9) if e >= log.exponent or not (log.time % 10 ** (log.exponent - e)).any())
+
+
+def _at(time: np.ndarray | None, exponent: int | None, target: int) -> np.ndarray:
+    assert time is not None and exponent is not None
+    return time * 10 ** (target - exponent) if target >= exponent else time // 10 ** (exponent - target)
+
+
+def _both(first: Log, second: Log) -> Log:
+    """Two logs, users of both in one numbering; columns that only one has are missing in the other."""
+    values = pc.unique(pa.concat_arrays([first.user.values.cast(pa.string()), second.user.values.cast(pa.string())]))
+    logs = []
+    for log in (first, second):
+        logs.append(log.take(np.arange(len(log))))
+        logs[-1].user = Coded(log.user.numbers_in(values), values)
+        logs[-1].cells, logs[-1].event, logs[-1].numbers = None, None, {}
+    for name in ("session", "query"):
+        columns = [getattr(log, name) for log in logs]
+        if all(c is None for c in columns):
+            continue
+        both = pc.unique(pa.concat_arrays([c.values.cast(pa.string()) for c in columns if c is not None]))
+        for log, column in zip(logs, columns, strict=True):
+            codes = np.full(len(log), -1, np.int32) if column is None else column.numbers_in(both)
+            setattr(log, name, Coded(codes, both))
+    joined = _joined(logs[0], logs[1])
+    for name in ("session", "query"):
+        parts = [getattr(log, name) for log in logs]
+        if parts[0] is not None:
+            setattr(joined, name, Coded(np.concatenate([p.codes for p in parts]), parts[0].values))
+    return joined
+
+
+def _frame(log: Log | None, ids: pa.Array, table: str) -> pd.DataFrame:
+    """A log as the table of a data set; without times the places within each user."""
+    columns: dict[str, Any] = {}
+    if log is None:
+        columns = {c: pa.array([], pa.string()) for c in ("user_id", "item_id")} | {
+            "timestamp": pa.array([], pa.int64())
+        }
+        return pa.table(columns).to_pandas()
+    time = log.time
+    if time is None:
+        user = log.user.codes
+        begin = np.flatnonzero(np.concatenate([[True], user[1:] != user[:-1]])) if len(user) else np.zeros(0, int)
+        time = np.arange(len(user)) - np.repeat(begin, np.diff(np.append(begin, len(user))))
+    columns["user_id"] = log.user.texts()
+    session = log.session.texts() if log.session is not None else None
+    if log.days and session is None:  # what was bought on one day is one basket
+        session = pc.utf8_slice_codeunits(pa.array(time // (86_400 * 10 ** (log.exponent or 0))).cast(pa.string()), 0)
+    if table == "searches":
+        if log.query is None:
+            raise DataError(
+                "The search log has no queries; say which column they are in with --columns searches.query=NAME"
+            )
+        lost = np.ones(len(log), bool) if log.session is None else log.session.missing
+        if lost.any():  # several clicks on the answers to one query are one session
+            made = (
+                pd.DataFrame({"user": log.user.codes, "query": log.query.codes, "time": time})
+                .groupby(["user", "query", "time"], sort=False)
+                .ngroup()
+                .to_numpy()
+            )
+            named = pc.binary_join_element_wise("s", pa.array(made).cast(pa.string()), "")
+            session = named if session is None else pc.if_else(pa.array(lost), named, session)
+        columns |= {"session_id": session, "query": log.query.texts()}
+    columns["item_id"] = pc.take(ids, pa.array(log.item, mask=log.item < 0))
+    columns["timestamp"] = pa.array(time.astype(np.int64))
+    if table == "interactions" and session is not None:
+        columns["session_id"] = session
+    return pa.table(columns).to_pandas()

@@ -1,0 +1,52 @@
+"""Recipes: mappings for the formats that everyone has, kept as data (`recipes/*.toml`).
+
+A recipe has `about`, `source` (where the format is described), perhaps `options`, and its tables; or several
+`form`s with tables each, of which the first one counts whose files and columns are there.
+`[download.NAME]` lists the files of a public data set that the recipe reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gensar_lite.data.importing.mapping import TABLES, Mapping, read_recipe_file
+from gensar_lite.data.storage import DataError
+
+_SHIPPED = files("gensar_lite.data.importing") / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship with the kit."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The content of a recipe: one that ships with the kit, or a file."""
+    if Path(name).suffix.lower() in (".toml", ".json"):
+        return read_recipe_file(name)
+    if name not in recipe_names():
+        close = difflib.get_close_matches(name.lower(), recipe_names(), 3, 0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(recipe_names())}"
+        raise DataError(f"The recipe {name!r} is unknown; {hint} A file of your own ends in .toml or .json")
+    return tomllib.loads((_SHIPPED / f"{name}.toml").read_text("utf-8"))
+
+
+def recipe_forms(said: dict[str, Any]) -> list[Mapping]:
+    """The mappings of a recipe: one, or one for each of its forms."""
+    said = said.get("mapping", said)  # as it stands in dataset.json
+    shared = {key: value for key, value in said.items() if key not in ("form", "download")}
+    forms = said.get("form") or [{}]
+    if not isinstance(forms, list) or not all(isinstance(form, dict) for form in forms):
+        raise DataError("`form` of a recipe is a list of tables of words: [[form]], then [form.items], …")
+    merged = []
+    for form in forms:
+        whole = dict(shared)
+        for key, value in form.items():
+            both = key in (*TABLES, "options") and isinstance(value, dict)
+            whole[key] = {**shared.get(key, {}), **value} if both else value
+        merged.append(Mapping.from_dict(whole))
+    return merged
