@@ -161,7 +161,9 @@ def test_wrong_usage_is_2(finished, store, capsys, tmp_path):
     assert "search log" in failed(
         capsys, ["data", "import", "--items", "a", "--interactions", "b", "--queries", "log", "--out", "c"], 2
     )
-    assert "give one of" in failed(capsys, ["data", "import", "--items", "a", "--out", "c"], 2)
+    assert "give --items with" in failed(capsys, ["data", "import", "--out", "c"], 2)
+    assert "go together" in failed(capsys, ["data", "import", "--reviews", "a", "--out", "c"], 2)
+    assert "give --out" in failed(capsys, ["data", "import", "--items", "a", "--interactions", "b"], 2)
     for arguments in (
         ["search", str(finished)],
         ["search", str(finished), "tent", "-k", "0"],
@@ -229,7 +231,7 @@ def test_import_describe_and_run_of_own_tables(tmp_path, capsys):
     assert main(["data", "describe", str(tmp_path / "own"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["query_protocol"] == "known-item"
     (tmp_path / "items.csv").write_text("id,title\na,b\n")
-    assert "lacks the column 'item_id'" in failed(capsys, own)
+    assert "no column 'item_id' (it has id, title); did you mean 'id'?" in failed(capsys, own)
 
 
 def test_evaluate_export_and_another_data_set(finished, store, capsys, tmp_path):
@@ -284,7 +286,7 @@ def test_items_are_added_and_found(finished, tmp_path, capsys):
     assert "new1" in {row["item_id"] for row in json.loads(capsys.readouterr().out)}
     assert "already in the catalogue" in failed(capsys, ["add-items", run, "--items", str(tmp_path / "new.csv")])
     (tmp_path / "bad.csv").write_text("name\nx\n")
-    assert "lacks the columns" in failed(capsys, ["add-items", run, "--items", str(tmp_path / "bad.csv")])
+    assert "no columns 'item_id', 'title'" in failed(capsys, ["add-items", run, "--items", str(tmp_path / "bad.csv")])
 
 
 def test_report_of_several_runs(finished, tmp_path, capsys):

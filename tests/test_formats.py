@@ -92,7 +92,11 @@ def by_user(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def moment(value: int, unit: str | None) -> pd.Timestamp | int:
-    return value if unit is None else pd.Timestamp(value, unit={"seconds": "s", "milliseconds": "ms", "microseconds": "us"}[unit], tz="UTC")
+    return (
+        value
+        if unit is None
+        else pd.Timestamp(value, unit={"seconds": "s", "milliseconds": "ms", "microseconds": "us"}[unit], tz="UTC")
+    )
 
 
 def check_expected(tables: Tables, expected: dict) -> None:

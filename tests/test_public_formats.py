@@ -13,18 +13,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gensar_lite.data import download
-from gensar_lite.data.amazon import import_amazon, read_metadata, read_reviews
-from gensar_lite.data.cleaning import ImportReport
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.download import RemoteFile, download_file, find_source, import_source, known_sources
-from gensar_lite.data.kuaisar import import_kuaisar
-from gensar_lite.data.public_files import core_filter
+from gensar_lite.data.importing import ImportReport, import_mapping, import_recipe
+from gensar_lite.data.importing.assemble import core_mask, read_tables
+from gensar_lite.data.importing.mapping import add_words
+from gensar_lite.data.importing.recipes import read_recipe, recipe_forms
 from gensar_lite.data.storage import DataError
 
 USERS = [f"A{n}XYZ" for n in range(5)]
@@ -153,12 +152,23 @@ def amazon(folder: Path, edition: str) -> tuple[Path, Path]:
     return write(folder / "Things.jsonl.gz", reviews), write(folder / "meta_Things.jsonl.gz", meta)
 
 
+def import_amazon(reviews: Path, meta: Path, *, k_core: int | None = None, **options) -> tuple[Dataset, ImportReport]:
+    """As `--reviews` and `--metadata` do."""
+    files = {"interactions": reviews, "items": meta}
+    forms = [add_words(f, files=files, options={"k_core": k_core}) for f in recipe_forms(read_recipe("amazon"), files)]
+    return import_mapping(forms, **options)
+
+
+def import_kuaisar(path: Path, **options) -> tuple[Dataset, ImportReport]:
+    return import_recipe("kuaisar", path, **options)
+
+
 @pytest.mark.parametrize("edition", ["2014", "2018", "2023"])
 def test_amazon_editions(tmp_path: Path, edition: str) -> None:
     data, report = import_amazon(*amazon(tmp_path, edition), data_seed=1)
     assert sorted(data.items["item_id"]) == ASINS[:5]  # the sixth item is not in the 5-core
     assert len(data.interactions) == 25
-    assert report.counts["reviews_in_core"] == 25
+    assert report.counts["events_in_core"] == 25
     row = data.items.set_index("item_id").loc[ASINS[2]]
     assert row["brand"] == "Acme"
     assert row["categories"].startswith("Electronics > GPS & Navigation > Kind 2")
@@ -169,40 +179,50 @@ def test_amazon_editions(tmp_path: Path, edition: str) -> None:
     assert set(data.searches["query"]) <= {"gifts"} | {f"electronics gps navigation kind {n}" for n in range(5)} | {
         "electronics gps navigation kind"
     }
-    assert np.diff(np.unique(data.interactions["timestamp"])).tolist() == [DAY * (1000 if edition == "2023" else 1)] * 4
+    assert np.diff(np.unique(data.interactions["timestamp"])).tolist() == [DAY] * 4  # whole seconds
     everything, _ = import_amazon(*amazon(tmp_path, edition), k_core=1, queries="known-item")
     assert len(everything.items) == 6
 
 
 def test_ratings_without_a_header_and_with_one(tmp_path: Path) -> None:
     layouts = {
-        "ratings_2014.csv": [f"{u},{i},5.0,{t}" for u, i, t in bought()],
-        "2018.csv": [f"{i},{u},5.0,{t}" for u, i, t in bought()],
-        "2023.csv.gz": ["user_id,parent_asin,rating,timestamp", *(f"{u},{i},5.0,{t}" for u, i, t in bought())],
+        "ratings_Things.csv": ("2014", [f"{u},{i},5.0,{t}" for u, i, t in bought()]),
+        "Things.csv": ("2018", [f"{i},{u},5.0,{t}" for u, i, t in bought()]),
+        "Ratings.csv.gz": (
+            "2023",
+            ["user_id,parent_asin,rating,timestamp", *(f"{u},{i},5.0,{t}" for u, i, t in bought())],
+        ),
     }
-    for name, lines in layouts.items():
-        (tmp_path / name).write_bytes(
-            gzip.compress("\n".join(lines).encode()) if name.endswith("gz") else "\n".join(lines).encode()
-        )
-        frame = read_reviews(tmp_path / name, ImportReport())
-        assert list(frame.itertuples(index=False, name=None)) == bought()
+    for name, (edition, lines) in layouts.items():
+        text = "\n".join(lines).encode()
+        (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+        _, meta = amazon(tmp_path, edition)
+        files = {"interactions": tmp_path / name, "items": meta}
+        forms = recipe_forms(read_recipe("amazon"), files)
+        frame = read_tables([add_words(f, files=files, options={"k_core": 1}) for f in forms]).interactions
+        assert sorted(frame.itertuples(index=False, name=None)) == sorted(bought())
     (tmp_path / "two.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match="has 2 columns"):
-        read_reviews(tmp_path / "two.csv", ImportReport())
+    with pytest.raises(DataError, match=r"two.csv has no column .* \(it has"):
+        import_amazon(tmp_path / "two.csv", meta)
 
 
 def test_bad_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     reviews, meta = amazon(tmp_path, "2014")
     lines = gzip.decompress(reviews.read_bytes()).decode().splitlines()
-    report = ImportReport()
     # a cut line, a call instead of a literal, an incomplete review, a copy
     write(
         reviews, [lines[0], lines[1][:40], "__import__('os').getcwd()", '{"asin": "B000000000"}', *lines[1:], lines[1]]
     )
-    assert len(read_reviews(reviews, report)) == 26
-    assert report.counts == {"unreadable_lines": 2, "incomplete_reviews": 1, "duplicate_reviews": 1}
-    assert "first in line 2, 3" in report.sentences[0]
-    assert len(read_metadata(meta, set(ASINS), report)) == 6
+    data, report = import_amazon(reviews, meta, k_core=1)
+    assert len(data.interactions) == 26
+    counts = report.counts
+    assert (counts["unreadable_lines"], counts["interactions_without_user"], counts["interactions_copies"]) == (2, 1, 1)
+    rows = counts["interactions_rows"]
+    assert rows == len(data.interactions) + 1 + 1
+    write(meta, [*gzip.decompress(meta.read_bytes()).decode().splitlines(), "__import__('os').getcwd()"])
+    _, report = import_amazon(reviews, meta, k_core=1)
+    assert report.counts["unreadable_lines"] == 3
+    assert any("1 lines are no records" in s for s in report.sentences)
 
 
 def test_files_of_another_layout_or_cut_off_are_refused(tmp_path: Path) -> None:
@@ -210,13 +230,14 @@ def test_files_of_another_layout_or_cut_off_are_refused(tmp_path: Path) -> None:
     other = write(tmp_path / "other.json.gz", ["no json"] * 20)
     with pytest.raises(DataError, match="no JSON objects"):
         import_amazon(other, meta)
-    with pytest.raises(DataError, match="no review with user, item and time"):
+    with pytest.raises(DataError, match="has no column"):
         import_amazon(meta, reviews)
     with pytest.raises(DataError, match="does not exist"):
         import_amazon(tmp_path / "nowhere.json.gz", meta)
-    with pytest.raises(DataError, match="describes none of the 5 items"):
-        import_amazon(reviews, write(tmp_path / "m.json.gz", [json.dumps({"asin": "B999999999", "title": "x"})]))
-    with pytest.raises(DataError, match="no users and items with 50 or more reviews"):
+    elsewhere = gzip.decompress(meta.read_bytes()).decode().replace("B00000", "B99999").splitlines()
+    with pytest.raises(DataError, match="none of the 26 rows names an item of the catalogue"):
+        import_amazon(reviews, write(tmp_path / "meta_m.json.gz", elsewhere))
+    with pytest.raises(DataError, match="no users and items with 50 or more clicks"):
         import_amazon(reviews, meta, k_core=50)
     whole = reviews.read_bytes()
     reviews.write_bytes(whole[: len(whole) // 2])
@@ -228,16 +249,16 @@ def test_reviews_of_items_without_metadata_go_and_the_core_is_taken_again(tmp_pa
     reviews, meta = amazon(tmp_path, "2018")
     lines = gzip.decompress(meta.read_bytes()).decode().splitlines()
     data, report = import_amazon(reviews, write(meta, lines[1:]), k_core=4)
-    assert report.counts["reviews_without_metadata"] == 5
+    assert report.counts["interactions_unknown_items"] == 5
     assert len(data.interactions) == 20
-    with pytest.raises(DataError, match="choose a smaller k-core"):
+    with pytest.raises(DataError, match="choose a smaller --k-core"):
         import_amazon(reviews, meta, k_core=5)
 
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=40), st.integers(1, 4))
 def test_k_core_equals_peeling_one_by_one(pairs: list[tuple[int, int]], k: int) -> None:
-    events = pd.DataFrame(pairs, columns=["user_id", "item_id"])
+    events = np.array(pairs, dtype=np.int32).reshape(-1, 2)
     left = list(range(len(pairs)))
     while True:
         weak = [
@@ -248,7 +269,7 @@ def test_k_core_equals_peeling_one_by_one(pairs: list[tuple[int, int]], k: int) 
         if not weak:
             break
         left.remove(weak[0])
-    assert np.flatnonzero(core_filter(events, k)).tolist() == left
+    assert np.flatnonzero(core_mask(events[:, 0], events[:, 1], k)).tolist() == left
 
 
 def kuaisar(folder: Path) -> Path:
@@ -299,15 +320,15 @@ def test_kuaisar_from_folder_and_zip(tmp_path: Path) -> None:
     data, report = import_kuaisar(root, k_core=1)
     assert sorted(data.items["item_id"]) == [str(100 + i) for i in range(6)]  # clicked ones only
     row = data.items.set_index("item_id").loc["102"]
-    assert (row["title"], row["categories"], row["brand"]) == ("w2 w213 w24", "Funny > Funny joke", "author2")
+    assert (row["title"], row["categories"], row["brand"]) == ("w2 w213 w24", "Funny > Funny joke", "2")
     assert data.items.set_index("item_id").loc["100", "brand"] == ""  # author 0 is padding
     assert len(data.interactions) == 4 * 5  # clicks only
     assert data.info["query_protocol"] == "log"
     assert data.info["timestamps"] == "clock"
     mine = data.searches[data.searches["user_id"] == "1"].sort_values("timestamp", kind="stable")
-    assert mine["query"].tolist() == [f"w{s} w34 w3" for s in (0, 0, 1, 2, 3, 4)]
-    assert mine["item_id"].fillna("").tolist() == ["101", "", "102", "103", "104", ""]  # a user profile is no item
-    assert report.counts["unknown_searched_items"] == 4
+    assert mine["query"].tolist() == [f"w{s} w34 w3" for s in range(5)]
+    assert mine["item_id"].fillna("").tolist() == ["101", "102", "103", "104", ""]  # a user profile is no item
+    assert report.counts["searches_unknown_items"] == 4
     again, _ = import_kuaisar(zipped(root), k_core=1)
     assert again.info["fingerprint"] == data.info["fingerprint"]
     with pytest.raises(DataError, match="no users and items with 50 or more clicks"):
@@ -322,12 +343,12 @@ def test_broken_kuaisar_is_refused(tmp_path: Path) -> None:
         import_kuaisar(path)
     text = (root / "src_inter.csv").read_text(encoding="utf-8")
     (root / "src_inter.csv").write_text(text.replace("keyword", "words"), encoding="utf-8")
-    with pytest.raises(DataError, match=r"src_inter.csv of .* lacks the column keyword"):
+    with pytest.raises(DataError, match=r"src_inter.csv has no column 'keyword'"):
         import_kuaisar(root)
     (root / "src_inter.csv").unlink()
-    with pytest.raises(DataError, match="does not hold src_inter"):
+    with pytest.raises(DataError, match="has no file src_inter"):
         import_kuaisar(root)
-    with pytest.raises(DataError, match="cannot be read as a zip file"):
+    with pytest.raises(DataError, match=r"nothing.zip does not exist"):
         import_kuaisar(tmp_path / "nothing.zip")
 
 
@@ -485,17 +506,17 @@ def test_a_full_disk_keeps_the_part(server, tmp_path: Path, monkeypatch) -> None
 
 def test_known_sources_and_misspelt_ones() -> None:
     sources = known_sources()
-    assert [f.name for f in sources["amazon-2014/Beauty"]] == ["reviews_Beauty_5.json.gz", "meta_Beauty.json.gz"]
-    assert [f.name for f in sources["amazon-2018/Industrial_and_Scientific"]] == [
+    assert [f.name for f in sources["amazon-2014/Beauty"].files] == ["reviews_Beauty_5.json.gz", "meta_Beauty.json.gz"]
+    assert [f.name for f in sources["amazon-2018/Industrial_and_Scientific"].files] == [
         "Industrial_and_Scientific_5.json.gz",
         "meta_Industrial_and_Scientific.json.gz",
     ]
-    assert [f.name for f in find_source("AMAZON-2023/all_beauty")] == [
+    assert [f.name for f in find_source("AMAZON-2023/all_beauty").files] == [
         "All_Beauty.jsonl.gz",
         "meta_All_Beauty.jsonl.gz",
     ]
-    assert [f.name for f in sources["kuaisar-small"]] == ["KuaiSAR.zip"]
-    assert all(f.url.startswith("https://") for files in sources.values() for f in files)
+    assert [f.name for f in sources["kuaisar-small"].files] == ["KuaiSAR.zip"]
+    assert all(f.url.startswith("https://") for source in sources.values() for f in source.files)
     with pytest.raises(DataError, match=r"did you mean.*amazon-2014/Electronics"):
         find_source("amazon-2014/Electronic")
 
@@ -508,7 +529,8 @@ def test_download_and_import_from_a_server_that_breaks_off(server, tmp_path: Pat
     handler.files |= {f"/{p.name}": p.read_bytes() for p in paths}
     handler.breaks[:] = [150]
     remote = tuple(RemoteFile(f"{url}/{p.name}", p.stat().st_size, sha(p.read_bytes())) for p in paths)
-    monkeypatch.setattr(download, "known_sources", lambda: {name: remote})
+    recipe, tables = ("kuaisar", ()) if name == "kuaisar" else ("amazon", ("interactions", "items"))
+    monkeypatch.setattr(download, "known_sources", lambda: {name: download.RemoteData(remote, recipe, tables)})
     monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     data, _ = import_source(name, tmp_path / "raw", k_core=2)
     assert data.info["name"] == name.replace("/", "-").lower()

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from gensar_lite.data.candidates import draw_bm25, sample_without
 from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.importing import import_tables
 from gensar_lite.data.lexical import LexicalIndex, index_terms
 from gensar_lite.data.queries import synthesise_searches
 from gensar_lite.data.storage import DataError
-from gensar_lite.data.tables import import_tables
 
 TITLES = ["red tent", "blue tent", "trail shoe", "espresso cup", "milk jug", "red cup", "tent peg", "coffee mill"]
 QUICK = settings(max_examples=40)

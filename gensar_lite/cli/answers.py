@@ -37,12 +37,12 @@ def suggest(chosen: Namespace) -> None:
 
 def add_items(chosen: Namespace) -> None:
     """Let new items join a run, which is written anew as a whole."""
-    from gensar_lite.data.cleaning import ImportReport
-    from gensar_lite.data.tables import read_items
+    from gensar_lite.data.importing.finish import read_new_items
+    from gensar_lite.data.importing.report import ImportReport
     from gensar_lite.pipeline.folder import replace_catalogue
 
     report = ImportReport()
-    items = read_items(chosen.items, report)
+    items = read_new_items(chosen.items, report)
     for sentence in report.sentences:
         tell(f"note: {sentence}")
     with locked(chosen.run):  # two who add at once would each write the catalogue that they have read

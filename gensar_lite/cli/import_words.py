@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gensar_lite.data.importing.mapping import Mapping
 
-EPILOG = """\
+IMPORT_EXAMPLES = """\
 a shop's export by one line:
   gensar-lite data import --items products.csv --interactions orders.csv \\
     --columns user_id=customer,item_id=sku,title=product_name,timestamp=ordered_at --out mine
@@ -106,9 +105,7 @@ def mappings_of(chosen: Namespace) -> tuple[list[Mapping], Path, str]:
         recipe, folder = "kuaisar", chosen.kuaisar
     forms = [Mapping()]
     if recipe:
-        forms = recipe_forms(read_recipe(recipe))
-        fitting = [f for f in forms if all(_named(f, table, path) for table, path in files.items() if path)]
-        forms = fitting or forms
+        forms = recipe_forms(read_recipe(recipe), files)
     short = {
         "delimiter": chosen.delimiter,
         "encoding": chosen.encoding,
@@ -127,15 +124,3 @@ def mappings_of(chosen: Namespace) -> tuple[list[Mapping], Path, str]:
     ]
     origin = f"recipe {Path(recipe).stem}" if recipe else "tables"
     return said, Path(folder or "."), origin
-
-
-def _named(form: Mapping, table: str, path: str) -> bool:
-    """Whether a file has a name that this form of a recipe would take."""
-    patterns = form.tables.get(table, {}).get("files") or []
-    name = Path(path).name
-    for end in (".gz", ".zst", ".bz2", ".zip"):
-        name = name.removesuffix(end)
-    wanted = [p for p in patterns if not p.startswith("!")]
-    return any(fnmatch.fnmatch(name, Path(p).name) for p in wanted) and not any(
-        fnmatch.fnmatch(name, p[1:]) for p in patterns if p.startswith("!")
-    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from gensar_lite.cli.import_words import IMPORT_EXAMPLES, add_import_arguments
+
 PRESETS = ("tiny", "small", "paper")
 MAPS = ("umap", "pca", "none")
 KNOBS = (
@@ -103,24 +105,24 @@ def _add_data(verbs) -> None:
         kinds,
         "import",
         "tables:import_data",
-        "import your own tables, CSV or Parquet (or public files: --reviews with --metadata, or --kuaisar)",
+        "import your own tables, or public files as they were downloaded (--recipe NAME FOLDER)",
     )
-    tables.add_argument("--items", help="item_id, title and, where known, description, categories, brand")
-    tables.add_argument("--interactions", help="user_id, item_id, timestamp")
-    tables.add_argument(
-        "--searches", help="search log, where there is one: user_id, query, timestamp, item_id, session_id"
-    )
-    tables.add_argument("--reviews", help="Amazon Reviews of any edition, with --metadata")
-    tables.add_argument("--metadata", help="the metadata of these reviews")
-    tables.add_argument("--kuaisar", help="zip file or folder of KuaiSAR")
+    add_import_arguments(tables, positive)
+    tables.epilog, tables.formatter_class = IMPORT_EXAMPLES, argparse.RawDescriptionHelpFormatter
     _import_options(tables)
     tables.add_argument(
         "--timestamps",
         choices=("auto", "clock", "steps"),
-        default="auto",
+        default=None,
         help="what timestamps are: a clock, or places in each user's history",
     )
-    tables.add_argument("--out", required=True, help="folder to write")
+    tables.add_argument(
+        "--holdout",
+        choices=("leave-one-out", "time"),
+        default=None,
+        help="what is held out: each user's last events (default), or everything after a moment",
+    )
+    tables.add_argument("--out", help="folder to write")
     _json(tables)
 
     download = _verb(kinds, "download", "tables:download", "download a public data set and import it")
@@ -129,6 +131,12 @@ def _add_data(verbs) -> None:
     download.add_argument("--files", default="downloads", help="folder for the files as they come")
     download.add_argument("--out", help="data set folder to write; without it, the files are downloaded only")
     _import_options(download)
+    download.add_argument(
+        "--k-core",
+        type=positive,
+        default=None,
+        help="users and items with at least so many clicks (default: the recipe's)",
+    )
     _json(download)
 
     describe = _verb(kinds, "describe", "tables:describe", "say what is in a data set")
@@ -143,13 +151,12 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="where queries come from: made from item text or categories, or the search log",
     )
-    parser.add_argument("--search-share", type=share, default=0.5, help="share of interactions that get a made query")
+    parser.add_argument(
+        "--search-share", type=share, default=None, help="share of interactions that get a made query (default 0.5)"
+    )
     parser.add_argument("--data-seed", type=int, default=0, help="seed of queries, held-out cases and candidates")
     parser.add_argument("--name", dest="name_of_data", help="name to give the data set")
     parser.add_argument("--case-users", type=positive, default=None, help="hold out the cases of that many users only")
-    parser.add_argument(
-        "--k-core", type=positive, default=5, help="public files: users and items with at least so many events"
-    )
 
 
 def _add_run(verbs) -> None:

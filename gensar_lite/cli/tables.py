@@ -26,56 +26,76 @@ def simulate(chosen: Namespace) -> None:
 
 def import_data(chosen: Namespace) -> None:
     """Import people's own tables, or public files that lie here already."""
-    kinds = {
-        "--items and --interactions": (chosen.items, chosen.interactions),
-        "--reviews and --metadata": (chosen.reviews, chosen.metadata),
-        "--kuaisar": (chosen.kuaisar,),
-    }
-    given = [names for names, paths in kinds.items() if any(paths)]
-    if len(given) != 1 or not all(kinds[given[0]]):
-        raise UsageError(f"give one of {'; '.join(kinds)}")
-    check_folder(chosen.out, "data set")
-    common: dict[str, Any] = {
+    from gensar_lite.cli.import_words import list_recipes, list_words, mappings_of
+
+    if chosen.recipe in ("list", "words"):
+        print(list_recipes() if chosen.recipe == "list" else list_words())
+        return
+    if bool(chosen.reviews) != bool(chosen.metadata):
+        raise UsageError("--reviews and --metadata go together: give both")
+    if not (chosen.items or chosen.recipe or chosen.reviews or chosen.kuaisar):
+        raise UsageError(
+            "give --items with --interactions, --searches or --judgements, or --recipe NAME FOLDER (--recipe list shows the names)"
+        )
+    if not (chosen.out or chosen.dry_run):
+        raise UsageError("give --out FOLDER, or --dry-run to see what was understood")
+    if chosen.out and not chosen.dry_run:
+        check_folder(chosen.out, "data set")
+    said, folder, origin = mappings_of(chosen)
+    if chosen.queries == "log" and not any("searches" in f.tables for f in said):
+        raise UsageError(
+            "--queries log needs a search log: give --searches, or make queries with known-item or category-path"
+        )
+    from gensar_lite.data.importing.assemble import read_tables
+    from gensar_lite.data.importing.finish import complete_options, finish_import
+
+    options = complete_options(
+        said[0], {**_finishing(chosen), "timestamps": chosen.timestamps, "holdout": chosen.holdout}
+    )
+    tables = read_tables(said, folder, data_seed=chosen.data_seed, tell=tell)
+    if chosen.dry_run:
+        _print_understood(tables, chosen)
+        return
+    data = finish_import(tables, origin=origin, **options)
+    _print_notes(tables.report)
+    data.save(chosen.out)
+    _print_facts(data, chosen, written=True, notes=tables.report.to_dict())
+
+
+def _finishing(chosen: Namespace) -> dict[str, Any]:
+    """Options of the steps after the reading."""
+    return {
+        "queries": None if chosen.queries == "log" else chosen.queries,
+        "search_share": chosen.search_share,
         "data_seed": chosen.data_seed,
         "name": chosen.name_of_data,
         "case_users": chosen.case_users,
     }
-    if chosen.queries == "log" and not (chosen.searches or chosen.kuaisar):
-        raise UsageError(
-            "--queries log needs a search log: give --searches, or make queries with known-item or category-path"
-        )
-    if chosen.items:
-        from gensar_lite.data.tables import import_tables
 
-        queries = None if chosen.queries == "log" else chosen.queries
-        data, report = import_tables(
-            chosen.items,
-            chosen.interactions,
-            chosen.searches,
-            queries=queries,
-            search_share=chosen.search_share,
-            timestamps=chosen.timestamps,
-            **common,
-        )
-    elif chosen.reviews:
-        from gensar_lite.data.amazon import import_amazon
 
-        data, report = import_amazon(
-            chosen.reviews,
-            chosen.metadata,
-            k_core=chosen.k_core,
-            queries=chosen.queries or "category-path",
-            search_share=chosen.search_share,
-            **common,
-        )
-    else:
-        from gensar_lite.data.kuaisar import import_kuaisar
-
-        data, report = import_kuaisar(chosen.kuaisar, k_core=chosen.k_core, **common)
+def _print_notes(report) -> None:
+    for sentence in report.understood:
+        tell(sentence)
     for sentence in report.sentences:
         tell(f"note: {sentence}")
-    data.save(chosen.out)
-    _print_facts(data, chosen, written=True, notes=report.to_dict())
+
+
+def _print_understood(tables, chosen: Namespace) -> None:
+    """What a dry run found."""
+    counts = {
+        "items": len(tables.items),
+        "interactions": len(tables.interactions),
+        "searches": 0 if tables.searches is None else len(tables.searches),
+        "judgements": 0 if tables.judgements is None else len(tables.judgements),
+    }
+    if chosen.json:
+        print_json({"counts": counts, "report": tables.report.to_dict(), "mapping": tables.mapping})
+        return
+    print("\n".join(tables.report.understood))
+    print("\n".join(f"- {sentence}" for sentence in tables.report.sentences))
+    print("would give " + ", ".join(f"{n:,} {what}" for what, n in counts.items() if n) + "; nothing was written")
+    for row in tables.items.head(3).itertuples():
+        print(f"  {row.item_id}: {row.title} [{row.categories}]")
 
 
 def download(chosen: Namespace) -> None:
@@ -88,7 +108,7 @@ def download(chosen: Namespace) -> None:
         return
     if not chosen.name:
         raise UsageError("name a public data set; --list shows what is known")
-    files = find_source(chosen.name)
+    files = find_source(chosen.name).files
     if chosen.out:
         check_folder(chosen.out, "data set")
     tell(
@@ -98,16 +118,9 @@ def download(chosen: Namespace) -> None:
         paths = [str(path) for path in download_source(chosen.name, chosen.files)]
         print_json(paths) if chosen.json else print("\n".join(paths))
         return
-    options: dict[str, Any] = {"k_core": chosen.k_core, "data_seed": chosen.data_seed, "case_users": chosen.case_users}
-    if len(files) == 2:
-        if chosen.queries == "log":
-            raise UsageError(f"{chosen.name} has no search log; make queries with known-item or category-path")
-        options |= {"queries": chosen.queries or "category-path", "search_share": chosen.search_share}
-    if chosen.name_of_data:
-        options["name"] = chosen.name_of_data
-    data, report = import_source(chosen.name, chosen.files, **options)
-    for sentence in report.sentences:
-        tell(f"note: {sentence}")
+    options = {k: v for k, v in _finishing(chosen).items() if v is not None}
+    data, report = import_source(chosen.name, chosen.files, k_core=chosen.k_core, tell=tell, **options)
+    _print_notes(report)
     data.save(chosen.out)
     _print_facts(data, chosen, written=True, notes=report.to_dict())
 

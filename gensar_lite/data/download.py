@@ -18,35 +18,14 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
-from gensar_lite.data.amazon import import_amazon
-from gensar_lite.data.cleaning import ImportReport
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.data.kuaisar import import_kuaisar
+from gensar_lite.data.importing.finish import import_mapping
+from gensar_lite.data.importing.mapping import add_words
+from gensar_lite.data.importing.recipes import read_recipe, recipe_forms, recipe_names
+from gensar_lite.data.importing.report import ImportReport
 from gensar_lite.data.storage import DataError, read_json, write_json
 
 _BLOCK = 1 << 16  # bytes; a broken connection loses at most one block
-_SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
-_UCSD = "https://mcauleylab.ucsd.edu/public_datasets/data"
-_SHARED = (
-    "Automotive", "Books", "CDs_and_Vinyl", "Cell_Phones_and_Accessories", "Clothing_Shoes_and_Jewelry", "Digital_Music",
-    "Electronics", "Grocery_and_Gourmet_Food", "Home_and_Kitchen", "Kindle_Store", "Movies_and_TV", "Musical_Instruments",
-    "Office_Products", "Patio_Lawn_and_Garden", "Pet_Supplies", "Sports_and_Outdoors", "Tools_and_Home_Improvement",
-    "Toys_and_Games", "Video_Games",
-)  # fmt: skip
-_LATER = (
-    "All_Beauty",
-    "Appliances",
-    "Arts_Crafts_and_Sewing",
-    "Gift_Cards",
-    "Industrial_and_Scientific",
-    "Magazine_Subscriptions",
-    "Software",
-)
-CATEGORIES = {
-    "2014": (*_SHARED, "Amazon_Instant_Video", "Apps_for_Android", "Baby", "Beauty", "Health_and_Personal_Care"),
-    "2018": (*_SHARED, *_LATER, "AMAZON_FASHION", "Luxury_Beauty", "Prime_Pantry"),
-    "2023": (*_SHARED, *_LATER, "Amazon_Fashion", "Baby_Products", "Beauty_and_Personal_Care", "Handmade_Products", "Health_and_Household", "Health_and_Personal_Care", "Subscription_Boxes"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,54 +42,55 @@ class RemoteFile:
         return urlsplit(self.url).path.rsplit("/", 1)[-1]
 
 
-def known_sources() -> dict[str, tuple[RemoteFile, ...]]:
-    """Names of public data sets and their files: `amazon-EDITION/CATEGORY` (reviews, metadata), `kuaisar`, `kuaisar-small`."""
-    sources: dict[str, tuple[RemoteFile, ...]] = {}
-    patterns = {
-        "2014": (f"{_SNAP}/reviews_{{}}_5.json.gz", f"{_SNAP}/meta_{{}}.json.gz"),
-        "2018": (
-            f"{_UCSD}/amazon_v2/categoryFilesSmall/{{}}_5.json.gz",
-            f"{_UCSD}/amazon_v2/metaFiles2/meta_{{}}.json.gz",
-        ),
-        "2023": (
-            f"{_UCSD}/amazon_2023/raw/review_categories/{{}}.jsonl.gz",
-            f"{_UCSD}/amazon_2023/raw/meta_categories/meta_{{}}.jsonl.gz",
-        ),
-    }
-    for edition, categories in CATEGORIES.items():
-        for category in sorted(categories):
-            sources[f"amazon-{edition}/{category}"] = tuple(RemoteFile(p.format(category)) for p in patterns[edition])
-    zenodo = "https://zenodo.org/records/8181109/files"
-    sources["kuaisar"] = (RemoteFile(f"{zenodo}/KuaiSAR_v2.zip"),)
-    sources["kuaisar-small"] = (RemoteFile(f"{zenodo}/KuaiSAR.zip", md5="daea8cbf605db6bd5841740f0e4a12d9"),)
+@dataclass(frozen=True)
+class RemoteData:
+    """A public data set: its files, the recipe that reads them, and which table each file holds (none: the recipe finds out)."""
+
+    files: tuple[RemoteFile, ...]
+    recipe: str
+    tables: tuple[str, ...] = ()
+
+
+def known_sources() -> dict[str, RemoteData]:
+    """Names of public data sets that can be downloaded, as the recipes list them: `amazon-2018/Books`, `kuaisar-small`, …"""
+    sources: dict[str, RemoteData] = {}
+    for recipe in recipe_names():
+        for name, said in read_recipe(recipe).get("download", {}).items():
+            hashes = said.get("md5", [None] * len(said["urls"]))
+            for part in said.get("names", [""]):
+                files = tuple(RemoteFile(u.format(part), md5=md5) for u, md5 in zip(said["urls"], hashes, strict=True))
+                sources[f"{name}/{part}" if part else name] = RemoteData(files, recipe, tuple(said.get("tables", ())))
     return sources
 
 
-def find_source(name: str) -> tuple[RemoteFile, ...]:
-    """The files of a public data set; an unknown name gets the closest known ones as a hint."""
+def find_source(name: str) -> RemoteData:
+    """A public data set; an unknown name gets the closest known ones as a hint."""
     sources = known_sources()
     by_lower = {known.lower(): known for known in sources}
     if name.lower() not in by_lower:
         close = [by_lower[c] for c in difflib.get_close_matches(name.lower(), by_lower, 3, 0.4)]
-        hint = (
-            f"did you mean {' or '.join(close)}?"
-            if close
-            else "known are amazon-2014/…, amazon-2018/…, amazon-2023/…, kuaisar and kuaisar-small"
-        )
+        families = dict.fromkeys(known.split("/")[0] + "/…" * ("/" in known) for known in sources)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(families)}"
         raise DataError(f"The public data set {name!r} is unknown; {hint}")
     return sources[by_lower[name.lower()]]
 
 
 def download_source(name: str, folder: str | Path) -> list[Path]:
     """Download all files of a public data set (see `known_sources`) into a folder; files already there are kept."""
-    return [download_file(file, Path(folder) / file.name) for file in find_source(name)]
+    return [download_file(file, Path(folder) / file.name) for file in find_source(name).files]
 
 
-def import_source(name: str, folder: str | Path, **options) -> tuple[Dataset, ImportReport]:
-    """Download where needed and import; `options` go to `import_amazon` or `import_kuaisar`."""
-    paths = download_source(name, folder)
-    options.setdefault("name", name.replace("/", "-").lower())
-    return import_amazon(paths[0], paths[1], **options) if len(paths) == 2 else import_kuaisar(paths[0], **options)
+def import_source(
+    name: str, folder: str | Path, *, k_core: int | None = None, **options
+) -> tuple[Dataset, ImportReport]:
+    """Download where needed and import by the recipe; `options` go to `import_mapping`."""
+    source = find_source(name)
+    paths = [path.absolute() for path in download_source(name, folder)]
+    files = dict(zip(source.tables, paths, strict=False))
+    forms = recipe_forms(read_recipe(source.recipe), files)
+    said = [add_words(form, files=files, options={"k_core": k_core}) for form in forms]
+    options = {"name": name.replace("/", "-").lower(), "origin": f"recipe {source.recipe}", **options}
+    return import_mapping(said, folder if files else paths[0], **options)
 
 
 def download_file(

@@ -6,6 +6,7 @@ assumed and left out stands in the report.
 
 from __future__ import annotations
 
+import difflib
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -64,6 +65,7 @@ class Tables:
     name: str = "tables"
     files: list[str] = field(default_factory=list)
     unit: str | None = None
+    mapping: dict = field(default_factory=dict)  # what was said and understood, as a recipe
 
 
 def read_tables(
@@ -71,11 +73,13 @@ def read_tables(
     root: str | Path = ".",
     *,
     data_seed: int = 0,
+    items_only: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Tables:
     """Read everything that a mapping names, below `root` (a folder or zip file), into clean tables.
 
     Of several mappings (the forms of a recipe) the first one counts whose files and columns are there.
+    With `items_only` there is no log, and one item is enough.
     `tell` is called with sentences about the cost before a long import begins. Raises `DataError` with
     one sentence where something is missing or cannot be sure, mostly with a guess that can be pasted.
     """
@@ -88,7 +92,7 @@ def read_tables(
         try:
             failures = []
             for form in forms:
-                work = _Import(form, place, engine, data_seed, report)
+                work = _Import(form, place, engine, data_seed, report, items_only)
                 try:
                     work.open()
                 except DataError as error:
@@ -102,7 +106,10 @@ def read_tables(
 
 
 class _Import:
-    def __init__(self, mapping: Mapping, place: Place, engine, data_seed: int, report: ImportReport) -> None:
+    def __init__(
+        self, mapping: Mapping, place: Place, engine, data_seed: int, report: ImportReport, items_only: bool
+    ) -> None:
+        self.items_only = items_only
         self.mapping, self.data_seed, self.report = mapping, data_seed, report
         self.place, self.engine = place, engine
         self.said: dict[str, dict[str, Any]] = {}
@@ -118,12 +125,12 @@ class _Import:
         if unused:
             word = sorted(unused)[0]
             source = next(iter(self.sources.values()))
-            raise DataError(lacking(source, next(iter(self.sources)), word, self.mapping.anywhere[word]))
+            raise DataError(lacking(source, next(iter(self.sources)), {word: self.mapping.anywhere[word]}))
         if "items" not in self.sources:
             raise DataError(
                 "The items are missing: say which files hold them with --items FILE or --set items.files=FILE"
             )
-        if not any(t in self.sources for t in (*LOGS, "judgements")):
+        if not self.items_only and not any(t in self.sources for t in (*LOGS, "judgements")):
             raise DataError(
                 "The log is missing: say which files hold it with --interactions FILE, --searches FILE or --judgements FILE"
             )
@@ -158,20 +165,19 @@ class _Import:
         for word in _DEFAULTS[table]:
             if word not in said and _find(word, source) is not None and not (word == "item_id" and said.get("items")):
                 said[word] = word
-        for word in _NEEDED[table]:
-            if said.get(word) or (word == "item_id" and any(said.get(w) for w in _LISTS)):
-                continue
-            if word == "title" and (word in said or said.get("property")):
-                continue
-            raise DataError(
-                lacking(source, table, word, word)
-                + (" (no titles at all: --set items.title=)" if word == "title" else "")
-            )
-        if table in LOGS and not said.get("gaps") and "timestamp" not in said:
-            raise DataError(
-                lacking(source, table, "timestamp", "timestamp")
-                + f"; where there is no time say --set {table}.timestamp= and the order of the file is taken"
-            )
+        needed = [*_NEEDED[table], *(["timestamp"] if table in LOGS and not said.get("gaps") else [])]
+        lost = {}
+        for word in needed:
+            listed = word == "item_id" and any(said.get(w) for w in (*_LISTS, "click_files"))
+            if not (
+                said.get(word) or listed or (word in ("title", "timestamp") and (word in said or said.get("property")))
+            ):
+                lost[word] = word
+        if lost:
+            taken = [str(v) for v in said.values() if isinstance(v, str)]
+            none = {"title": "no titles at all", "timestamp": "no time, only the order of the file"}
+            others = "".join(f" ({about}: --set {table}.{w}=)" for w, about in none.items() if w in lost)
+            raise DataError(lacking(source, table, lost, taken) + others)
         for word, spec in said.items():
             own = word in WORDS and WORDS[word].kind == "columns" and not word.startswith("click_")
             if own and spec and not (table == "items" and said.get("property") and word not in ("item_id", "property")):
@@ -213,7 +219,7 @@ class _Import:
         if flat:
             self.report.note(f"items and events come from one file ({self.sources['items'].name})")
         extra = {w: s for w in _FURTHER if (s := self._further("items", w)) is not None}
-        catalogue = read_items(self.sources["items"], said, self.report, extra, flat)
+        catalogue = read_items(self.sources["items"], said, self.report, extra, flat, 1 if self.items_only else 2)
         self.used["items"] = list(catalogue.used)
         return catalogue
 
@@ -232,7 +238,9 @@ class _Import:
                 continue
             said = self.said[table]
             events, _ = self._events(table)
-            cleaner = cleaners[table] = Cleaner(table, self.sources[table].name, said, ids, self.report)
+            cleaner = cleaners[table] = Cleaner(
+                table, self.sources[table].name, said, ids, self.report, self.sources[table].first_row
+            )
             self._understood(table, events)
             self._other_users(table)
             if table == "interactions":
@@ -334,7 +342,7 @@ class _Import:
             if b < c or d < a:
                 days = [str(np.datetime64(int(v // 10**target), "s"))[:10] for v in (a, b, c, d)]
                 self.report.note(
-                    f"the tables share no time: {list(spans)[0]} are from {days[0]} to {days[1]}, {list(spans)[1]} from {days[2]} to {days[3]}; check --set TABLE.time_unit"
+                    f"the tables share no time: {next(iter(spans))} are from {days[0]} to {days[1]}, {list(spans)[1]} from {days[2]} to {days[3]}; check --set TABLE.time_unit"
                 )
 
     def _joint_facts(self, logs: dict[str, Log]) -> None:
@@ -410,7 +418,17 @@ class _Import:
             name=str(options.get("name") or Path(self.sources["items"].found[0]).absolute().parent.name),
             files=[f.name for s in self.sources.values() for f in s.found[:4]],
             unit=UNITS.get(unit) if unit is not None else None,
+            mapping=self._as_recipe(),
         )
+
+    def _as_recipe(self) -> dict:
+        """The words that were said or found, in the form of a recipe file."""
+        said = {
+            t: {w: v for w, v in words.items() if v is not None or w in ("title", "timestamp")}
+            for t, words in self.said.items()
+        }
+        said = {t: {w: "" if v is None else v for w, v in words.items()} for t, words in said.items()}
+        return {**({"options": self.mapping.options} if self.mapping.options else {}), **said}
 
     # ------------------------------------------------------------------ the report
     def _understood(self, table: str, events: Events) -> None:
@@ -496,6 +514,12 @@ class _Import:
         for files, used in by_files.items():
             source = next(s for s in self.sources.values() if tuple(s.found) == files)
             spare = [c for c in source.columns if c not in used]
+            for table in (t for t, s in self.sources.items() if tuple(s.found) == files):
+                for word in (w for w in _DEFAULTS[table] if w not in self.said[table]):
+                    if match := difflib.get_close_matches(word, spare, 1, 0.75):
+                        self.report.note(
+                            f"{source.name} has no column {word!r}; did you mean {match[0]!r} by it? Then say --columns {table}.{word}={match[0]}"
+                        )
             if spare:
                 self.report.note(
                     f"{source.name}: columns not used: {', '.join(spare[:30])}{' …' if len(spare) > 30 else ''}"
@@ -585,12 +609,14 @@ def core_mask(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
 
 def _coarsest(log: Log) -> int:
     """The smallest unit that loses nothing of a log's times."""
-    assert log.time is not None and log.exponent is not None
+    assert log.time is not None
+    assert log.exponent is not None
     return next(e for e in (0, 3, 6, 9) if e >= log.exponent or not (log.time % 10 ** (log.exponent - e)).any())
 
 
 def _at(time: np.ndarray | None, exponent: int | None, target: int) -> np.ndarray:
-    assert time is not None and exponent is not None
+    assert time is not None
+    assert exponent is not None
     return time * 10 ** (target - exponent) if target >= exponent else time // 10 ** (exponent - target)
 
 

@@ -42,23 +42,56 @@ def resolve(spec: str, source: Source, table: str, word: str) -> Columns:
             return Columns(tuple(n for p in parts for n in p.names), how.strip())
     name = _find(spec, source)
     if name is None:
-        raise DataError(lacking(source, table, word, spec))
+        raise DataError(lacking(source, table, {word: spec}))
     return Columns((name,))
 
 
-def lacking(source: Source, table: str, word: str, spec: str) -> str:
-    """The sentence for a column that is not there, with a guess that can be pasted."""
-    close = difflib.get_close_matches(spec.lower(), [c.lower() for c in source.columns], 1, 0.5) or [
-        c.lower() for c in source.columns if _plain(spec).split("_")[0] in _plain(c)
-    ]
-    guess = next((c for c in source.columns if close and c.lower() == close[0]), None)
-    hint = (
-        f"did you mean {guess!r}? Then say --columns {_quoted(f'{table}.{word}={guess}')}"
-        if guess
-        else f"say which one it is with --columns {table}.{word}=NAME"
-    )
+USUAL = {  # names that such columns often have
+    "user_id": ("user", "userid", "uid", "customer", "client", "visitor", "member", "reviewer", "account", "session"),
+    "item_id": (
+        "item",
+        "itemid",
+        "iid",
+        "sku",
+        "product",
+        "article",
+        "movie",
+        "asin",
+        "book",
+        "isbn",
+        "stockcode",
+        "id",
+    ),
+    "timestamp": ("time", "ts", "date", "datetime", "created", "at", "when", "unix"),
+    "title": ("name", "label", "headline", "product_name"),
+    "query": ("keyword", "search", "q", "term", "phrase"),
+    "grade": ("label", "relevance", "rating", "judgement"),
+}
+
+
+def guess_column(word: str, columns: Sequence[str], taken: Sequence[str] = ()) -> str | None:
+    """The column that is probably meant by a word: of a similar name, or of a name that such columns often have."""
+    spare = {_plain(c): c for c in reversed(columns) if c not in taken}
+    close = difflib.get_close_matches(word, list(spare), 1, 0.6)
+    if close:
+        return spare[close[0]]
+    for usual in USUAL.get(word, ()):
+        found = [c for c in spare if c == usual or usual in c.split("_") or (len(usual) > 3 and usual in c)]
+        if found:
+            return spare[min(found, key=len)]
+    return None
+
+
+def lacking(source: Source, table: str, words: dict[str, str], taken: Sequence[str] = ()) -> str:
+    """The sentence for columns that are not there (word: the name it was given), with guesses that can be pasted."""
+    guesses = {w: guess_column(w if _plain(n) == w else _plain(n), source.columns, taken) for w, n in words.items()}
+    for word in [w for w, g in guesses.items() if g is None]:
+        guesses[word] = guess_column(word, source.columns, [*taken, *filter(None, guesses.values())])
+    named = ", ".join(repr(n) if _plain(n) == w else f"{n!r} for {w}" for w, n in words.items())
     shown = ", ".join(source.columns[:20]) + (" …" if len(source.columns) > 20 else "")
-    return f"{source.name} has no column {spec!r} for {word} (it has {shown}); {hint}"
+    hints = [f"did you mean {g!r}?" for g in guesses.values() if g]
+    said = _quoted(",".join(f"{table}.{w}={g or 'NAME'}" for w, g in guesses.items()))
+    return f"{source.name} has no column{'s' * (len(words) > 1)} {named} (it has {shown}); {' '.join(hints) + ' Then say' if hints else 'say which one it is with'} --columns {said}"
 
 
 def _quoted(text: str) -> str:

@@ -6,7 +6,7 @@ One row an event; one row an item that was shown, with a mark where it was click
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,25 +63,17 @@ class Events:
         """Some rows, by number or mask."""
         time = self.time
         if time is not None:
-            time = Times(time.values[rows], time.bad[rows], time.exponent, time.written, time.notes)
-        return Events(
-            {name: column.take(rows) for name, column in self.texts.items()},
-            time,
-            self.clicked[rows],
-            self.line[rows],
-            {name: n[rows] for name, n in self.numbers.items()},
-            None if self.taken_back is None else self.taken_back[rows],
-            None if self.cells is None else self.cells[rows],
-            self.history.take(rows) if self.history is not None else None,
-            self.rows,
-            self.entries,
-            self.left_out,
-            self.left_out_rows,
-            self.unclicked,
-            self.in_lists,
-            self.shown_lists,
-            self.empty_lists,
-            self.used,
+            time = replace(time, values=time.values[rows], bad=time.bad[rows])
+        return replace(
+            self,
+            texts={name: column.take(rows) for name, column in self.texts.items()},
+            time=time,
+            clicked=self.clicked[rows],
+            line=self.line[rows],
+            numbers={name: n[rows] for name, n in self.numbers.items()},
+            taken_back=None if self.taken_back is None else self.taken_back[rows],
+            cells=None if self.cells is None else self.cells[rows],
+            history=None if self.history is None else self.history.take(rows),
         )
 
 

@@ -33,7 +33,7 @@ from gensar_lite.data.storage import DataError
 
 TITLE_WORDS = 12  # of the description, where the title says nothing
 TEXTS = ("title", "description", "brand")
-_NOTHING = ("nan", "none", "null", "n/a", "na", "-", "untitled", "no title", "unknown")
+_NOTHING = ("nan", "none", "null", "n/a", "na", "-", "untitled", "no title")
 LEVELS, PATHS = " > ", " | "
 
 
@@ -64,13 +64,20 @@ def read_items(
     """
     reading = _ItemRows(source, said, report)
     columns = reading.read()
+    if not reading.rows:
+        raise DataError(f"{source.name} has no rows; add at least one")
     ids, words, points = clean_ids(columns.pop("item_id"), MISSING)
     name = source.name
     if points:
         report.note(f"{name}: all {points} item ids end in .0 (12.0); they were read as whole numbers (12)")
     blank = ids.missing
     report.counts["item_rows"] = reading.rows
-    report.say("items_without_id", int(blank.sum()), f"{name}: {int(blank.sum())} rows without an item id were dropped")
+    report.say(
+        "items_without_id",
+        int(blank.sum()),
+        f"{name}: {int(blank.sum())} rows without an item_id were dropped",
+        reading.numbers(np.flatnonzero(blank)),
+    )
     del words
     if reading.property is not None:
         ids, columns = reading.latest(ids, columns)
@@ -85,7 +92,7 @@ def read_items(
             f"{name} has {len(order)} usable item(s); {'ranking needs at least two, add items to the catalogue' if least > 1 else 'give items with an item_id and a title'}"
         )
     if not flat and reading.property is None:
-        _say_repeats(ids, columns, reading.cells, report, name)
+        _say_repeats(ids, columns, reading, report, name)
     table: dict[str, pa.Array] = {"item_id": pc.take(ids.values, pa.array(order))}
     for word, column in columns.items():
         chosen, several = _choose(ids, column, first, flat)
@@ -98,7 +105,9 @@ def read_items(
         table[word] = pc.take(chosen, pa.array(order))
     frame = _texts(table, said, report, name)
     frame["categories"] = _categories(table, said, report, name, extra, reading)
-    return _stand_in(frame, report, name, "title" in columns, used=reading.used)
+    rows = None if flat else reading.numbers(np.arange(reading.rows))
+    places = rows if rows is None else rows[first[order]]
+    return _stand_in(frame, report, name, "title" in columns, used=reading.used, places=places)
 
 
 class _ItemRows:
@@ -161,6 +170,11 @@ class _ItemRows:
         )
         return {name: gather.coded(name) for name in list(gather.parts)} or {"item_id": gather.coded("item_id")}
 
+    def numbers(self, rows: np.ndarray) -> np.ndarray | None:
+        """Rows as a spreadsheet numbers them, where that helps."""
+        known = self.source.first_row is not None and self.where is None and self.property is None
+        return np.sort(rows) + self.source.first_row if known else None
+
     def latest(self, ids: Coded, columns: dict[str, Coded]) -> tuple[Coded, dict[str, Coded]]:
         """Rows of properties as one column a word; of several values of one property the latest counts."""
         time = np.zeros(len(ids))
@@ -209,26 +223,26 @@ def _choose(ids: Coded, column: Coded, first: np.ndarray, flat: bool) -> tuple[p
     return pc.take(column.values, pa.array(result, mask=result < 0)), several
 
 
-def _say_repeats(
-    ids: Coded, columns: dict[str, Coded], cells: np.ndarray | None, report: ImportReport, name: str
-) -> None:
+def _say_repeats(ids: Coded, columns: dict[str, Coded], reading: _ItemRows, report: ImportReport, name: str) -> None:
     """Rows that repeat an id: exact copies, and others."""
-    keys = pd.DataFrame(
-        {"id": ids.codes, **({"cells": cells} if cells is not None else {w: c.codes for w, c in columns.items()})}
-    )
-    keys = keys[ids.codes >= 0]
+    said = {"cells": reading.cells} if reading.cells is not None else {w: c.codes for w, c in columns.items()}
+    rows = np.flatnonzero(ids.codes >= 0)
+    keys = pd.DataFrame({"id": ids.codes, **said}).iloc[rows]
     exact = keys.duplicated().to_numpy()
     again = keys["id"].duplicated().to_numpy() & ~exact
     report.say(
-        "duplicate_item_rows", int(exact.sum()), f"{name}: {exact.sum()} exact copies of other rows were dropped"
+        "duplicate_item_rows",
+        int(exact.sum()),
+        f"{name}: {exact.sum()} exact copies of other rows were dropped",
+        reading.numbers(rows[exact]),
     )
-    names = (
-        ", ".join(pc.take(ids.values, pa.array(keys["id"].to_numpy()[again][:3])).to_pylist()) if again.any() else ""
-    )
+    examples = np.unique(keys["id"].to_numpy()[again])[:3]
+    names = ", ".join(pc.take(ids.values, pa.array(examples)).to_pylist())
     report.say(
         "duplicate_item_ids",
         int(again.sum()),
-        f'{name}: {again.sum()} rows repeat an item id with other content ({names}); the first row of each id was kept. If one id stands for several items, say which column tells them apart, such as --columns "items.item_id=ID + LOCALE"',
+        f'{name}: {again.sum()} rows repeat an item_id with other content ({names}); the first row of each id was kept. If one id stands for several items, say what tells them apart, such as --columns "items.item_id=ID + LOCALE"',
+        reading.numbers(rows[again]),
     )
 
 
@@ -244,7 +258,7 @@ def _texts(table: dict[str, pa.Array], said: dict, report: ImportReport, name: s
         if parts:
             parts = [pc.fill_null(_from_lists(p), "") for p in parts]
             column = parts[0] if len(parts) == 1 else pc.utf8_trim_whitespace(pc.binary_join_element_wise(*parts, " "))
-        column = spelled(column, said)
+        column = spelled(column, said if word != "brand" else {**said, "word_prefix": None})
         gone = told_missing(column, said, report, name, word)
         column, odd = clean_texts(gone)
         frame[word], marked[word] = column, odd.to_numpy(zero_copy_only=False).astype(bool)
@@ -266,6 +280,11 @@ def spelled(column: pa.Array, said: dict) -> pa.Array:
         column = pc.replace_substring_regex(column, r"[^0-9]+", " ")
         column = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"([0-9]+)", said["word_prefix"] + r"\1")
     return column
+
+
+def _blanks(column: pa.Array, said: dict) -> pa.Array:
+    """Words with blanks between them, as they are."""
+    return spelled(column, {**said, "word_prefix": None})
 
 
 def told_missing(column: pa.Array, said: dict, report: ImportReport, name: str, word: str) -> pa.Array:
@@ -330,7 +349,7 @@ def _categories(
 
 
 def _plain_level(column: pa.Array, said: dict, report: ImportReport, name: str) -> pa.Array:
-    column = told_missing(spelled(pc.utf8_trim_whitespace(column), said), said, report, name, "categories")
+    column = told_missing(_blanks(pc.utf8_trim_whitespace(column), said), said, report, name, "categories")
     return pc.if_else(pc.equal(column, ""), None, column)
 
 
@@ -340,10 +359,11 @@ def _paths(column: pa.Array, said: dict, report: ImportReport, name: str) -> pa.
     distinct = encoded.dictionary.to_pylist()
     several, level = said.get("categories_separator"), said.get("level_separator")
     guessed = several is None and level is None and any(t and "|" in t.replace(PATHS, "") for t in distinct)
-    result = []
+    result, lists = [], False
     for text in distinct:
         if text and text.startswith("[") and text.endswith("]"):
-            result.append(_listed(text, said.get("categories_list") == "path"))
+            result.append(_listed(text, said.get("categories_list") != "several"))
+            lists = True
             continue
         paths = (text or "").split(several or "|") if several or "|" in (text or "") else [text or ""]
         levels = [
@@ -354,8 +374,11 @@ def _paths(column: pa.Array, said: dict, report: ImportReport, name: str) -> pa.
         report.note(
             f"{name}: | in categories was taken to stand between several of them; --set items.categories_separator=SIGN says otherwise"
         )
-    spelled_ = spelled(pa.array(result, pa.string()), said)
-    return pc.take(spelled_, encoded.indices)
+    if lists and not said.get("categories_list"):
+        report.note(
+            f"{name}: lists of categories were taken for one path each; --set items.categories_list=several says otherwise"
+        )
+    return pc.take(_blanks(pa.array(result, pa.string()), said), encoded.indices)
 
 
 def _listed(text: str, path: bool) -> str:
@@ -390,79 +413,80 @@ def _with_parents(column: pa.Array, source: Source) -> pa.Array:
 
 
 def _stand_in(
-    frame: dict[str, pa.Array], report: ImportReport, name: str, titled: bool, used: tuple[str, ...]
+    frame: dict[str, pa.Array],
+    report: ImportReport,
+    name: str,
+    titled: bool,
+    used: tuple[str, ...],
+    places: np.ndarray | None,
 ) -> Catalogue:
     """Titles that say nothing are replaced: by the opening of the description, else brand and category, else "untitled ID".
 
     A title says nothing where it is empty, has no letter or digit, is a word like "nan", or is a scrap of
-    HTML that three or more items share.
+    HTML that three or more items share. `places` (N,) are the rows of the file.
     """
     title, marked = frame["title"], frame.pop("_marked").to_numpy(zero_copy_only=False).astype(bool)
     encoded = pc.dictionary_encode(title)
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    shared = np.bincount(codes)[codes] >= 3 if len(codes) else marked
-    scrap = marked & shared
-    distinct = encoded.dictionary
-    said = pc.match_substring_regex(distinct, r"[\p{L}\p{N}]")
-    nothing = pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(_NOTHING[:-1]))
-    mute = pc.or_(pc.invert(said), nothing).to_numpy(zero_copy_only=False).astype(bool)[codes]
-    kept = int((marked & ~scrap & ~mute).sum())
-    report.say("titles_with_html", kept, f"{name}: HTML was taken out of {kept} titles")
-    report.say(
-        "html_titles_replaced",
-        int(scrap.sum()),
-        f"{name}: {scrap.sum()} titles are a scrap of HTML shared by several items; other text stands in",
+    codes, distinct = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary
+    scrap = marked & (np.bincount(codes, minlength=1)[codes] >= 3)
+    empty = pc.or_(
+        pc.invert(pc.match_substring_regex(distinct, r"[\p{L}\p{N}]")),
+        pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(_NOTHING)),
     )
-    rows = np.flatnonzero(scrap | mute)
-    alone = title.filter(pc.equal(pc.utf8_lower(title), "unknown"))
-    report.say("items_called_unknown", len(alone), f"{name}: {len(alone)} item(s) are called 'unknown'")
-    texts = {c: frame[c].take(pa.array(rows)).to_pylist() for c in ITEM_COLUMNS}
-    instead, silent = [], 0
-    for item_id, description, categories, brand in zip(
-        *(texts[c] for c in ("item_id", "description", "categories", "brand")), strict=True
-    ):
-        opening = " ".join(description.split()[:TITLE_WORDS])
-        known = opening or " ".join(p for p in (brand, categories.replace(LEVELS, " ").replace(PATHS, " ")) if p)
-        silent += not known
-        instead.append(known or f"untitled {item_id}")
+    mute = empty.to_numpy(zero_copy_only=False).astype(bool)[codes] & ~scrap
+
+    def say(key: str, rows: np.ndarray, sentence: str) -> None:
+        found = np.flatnonzero(rows)
+        report.say(key, len(found), f"{name}: {sentence.format(len(found))}", None if places is None else places[found])
+
+    say("titles_with_html", marked & ~scrap & ~mute, "HTML was taken out of {} titles")
+    say("html_titles_replaced", scrap, "{} titles are a scrap of HTML shared by several items; other text stands in")
+    unknown = pc.equal(pc.utf8_lower(title), "unknown").to_numpy(zero_copy_only=False).astype(bool)
+    say("items_called_unknown", unknown, "{} item(s) are called 'unknown'")
+    untitled = scrap | mute
+    instead, silent = _instead(frame, np.flatnonzero(untitled))
     if titled:
-        number = len(rows) - int(scrap.sum())
-        report.say(
-            "empty_titles_replaced", number, f"{name}: {number} titles are empty or no text; other text stands in"
-        )
+        say("empty_titles_replaced", mute, "{} titles are empty or no text; other text stands in")
+    elif silent < int(untitled.sum()):
+        report.note(f"{name}: no titles were named; brand and category stand in")
     else:
-        what = (
-            "brand and category stand in"
-            if silent < len(rows)
-            else "items can be named by their number only, and queries made from their texts mean nothing"
+        report.note(
+            f"{name}: no titles were named; items can be named by their number only, and queries made from their texts mean nothing"
         )
-        report.note(f"{name}: no titles were named; {what}")
     report.say(
         "items_without_any_text",
         silent,
         f"{name}: {silent} items have no text at all; they can be named by their number only",
     )
-    if len(rows):
-        mask = np.zeros(len(title), bool)
-        mask[rows] = True
-        frame["title"] = pc.replace_with_mask(title, pa.array(mask), pa.array(instead, title.type))
-    table = pd.DataFrame({c: pd.Series(frame[c].to_pandas(), dtype="str") for c in ITEM_COLUMNS})
-    untitled = np.zeros(len(title), bool)
-    untitled[rows] = True
-    alike = (
-        table.assign(title=table["title"].where(~untitled, ""))
-        .groupby(list(ITEM_COLUMNS[1:]), sort=False)["item_id"]
-        .transform("size")
-        .to_numpy()
-    )
-    several = alike > 1
+    letters = pc.match_substring_regex(title.filter(pa.array(~untitled)), r"\p{L}")
+    if titled and len(letters) and not pc.any(letters).as_py():
+        report.note(f"{name}: titles are numbers, no words that a person could read")
+    _say_alike({**frame, "title": pc.if_else(pa.array(untitled), "", title)}, report, name)
+    frame["title"] = pc.replace_with_mask(title, pa.array(untitled), pa.array(instead, title.type))
+    table = pa.table({c: frame[c] for c in ITEM_COLUMNS}).to_pandas()
+    report.counts["items"] = len(table)
+    return Catalogue(table, untitled, used)
+
+
+def _instead(frame: dict[str, pa.Array], rows: np.ndarray) -> tuple[list[str], int]:
+    """Titles made of other text for some items, and how many of these have no text at all."""
+    texts = [frame[c].take(pa.array(rows)).to_pylist() for c in ("item_id", "description", "categories", "brand")]
+    instead, silent = [], 0
+    for item_id, description, categories, brand in zip(*texts, strict=True):
+        opening = " ".join(description.split()[:TITLE_WORDS])
+        known = opening or " ".join(p for p in (brand, categories.replace(LEVELS, " ").replace(PATHS, " ")) if p)
+        silent += not known
+        instead.append(known or f"untitled {item_id}")
+    return instead, silent
+
+
+def _say_alike(frame: dict[str, pa.Array], report: ImportReport, name: str) -> None:
+    """How many items no text can tell apart."""
+    codes = [pc.dictionary_encode(frame[c]).indices.to_numpy(zero_copy_only=False) for c in ITEM_COLUMNS[1:]]
+    size = pd.DataFrame(dict(enumerate(codes))).groupby(list(range(len(codes))), sort=False)[0].transform("size")
+    several = (size > 1).to_numpy()
     report.say(
         "items_with_shared_text",
         int(several.sum()),
-        f"{name}: {several.sum()} items have the same text as another one (largest group {alike.max(initial=0)}); no text search can tell them apart",
+        f"{name}: {several.sum()} items have the same text as another one (largest group {size.max()}); no text search can tell them apart",
     )
-    letters = pc.match_substring_regex(pc.filter(title, pc.not_equal(title, "")), r"\p{L}")
-    if titled and len(letters) and not pc.any(letters).as_py():
-        report.note(f"{name}: titles are numbers, no words that a person could read")
-    report.counts["items"] = len(table)
-    return Catalogue(table, untitled, used)

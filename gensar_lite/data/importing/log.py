@@ -79,22 +79,34 @@ class Log:
 class Cleaner:
     """Drops and repairs the rows of one log table and says so. `table` is "interactions" or "searches"."""
 
-    def __init__(self, table: str, name: str, said: dict[str, Any], ids: pa.Array, report: ImportReport) -> None:
+    def __init__(
+        self,
+        table: str,
+        name: str,
+        said: dict[str, Any],
+        ids: pa.Array,
+        report: ImportReport,
+        first_row: int | None = None,
+    ) -> None:
         self.table, self.name, self.said, self.ids, self.report = table, name, said, ids, report
+        self.first_row = first_row
         self.missing = (*MISSING, *said.get("missing", ()))
 
-    def say(self, key: str, count: int, sentence: str) -> None:
-        """Count and say, with the name of the file."""
-        self.report.say(f"{self.table}_{key}", int(count), f"{self.name}: {sentence}")
+    def say(self, key: str, count: int, sentence: str, line: np.ndarray | None = None) -> None:
+        """Count and say, with the name of the file and the numbers of the first rows."""
+        rows = None if line is None or self.first_row is None else np.unique(line) + self.first_row
+        self.report.say(f"{self.table}_{key}", int(count), f"{self.name}: {sentence}", rows)
 
     def drop(self, events: Events, bad: np.ndarray, key: str, what: str) -> Events:
         """Drop rows: `what` completes "N of M rows …"."""
-        self.say(key, bad.sum(), f"{bad.sum()} of {len(bad)} rows {what} and were dropped")
+        self.say(key, bad.sum(), f"{bad.sum()} of {len(bad)} rows {what} and were dropped", events.line[bad])
         return events.take(~bad) if bad.any() else events
 
     # ------------------------------------------------------------------ steps that both tables share
     def begin(self, events: Events) -> Events:
         """Counts, ids without blanks, rows without a user dropped."""
+        if not events.rows:
+            raise DataError(f"{self.name} has no rows; add at least one")
         counts = self.report.counts
         counts[f"{self.table}_rows"] = events.rows
         if events.entries:
@@ -150,20 +162,23 @@ class Cleaner:
             "not_clicked", number, f"{number} of {len(bad)} rows are no clicks by {self.said['clicks']!r} ({values})"
         )
 
-    def times(self, events: Events) -> tuple[Events, Any]:
+    def times(self, events: Events) -> Events:
         """Rows with an unreadable time are dropped, or refused where they are more than half."""
         time = events.time
         if time is None:
-            return events, None
+            return events
         bad = time.bad
         if len(bad) and bad.mean() > 0.5:
+            rows = ""
+            if self.first_row is not None:
+                rows = f"rows {', '.join(map(str, events.line[bad][:3] + self.first_row))}: "
             raise DataError(
-                f'{self.name}, column {self.said.get("timestamp")!r}: {bad.sum()} of {len(bad)} times cannot be read; use Unix time or ISO dates such as 2023-05-22T15:53:20, or say how they are written with --time-format, such as "%d/%m/%Y %H:%M"'
+                f'{self.name}, column {self.said.get("timestamp")!r}: {bad.sum()} of {len(bad)} times cannot be read ({rows}{", ".join(time.odd)}); use Unix time or ISO dates such as 2023-05-22T15:53:20, or say how they are written with --time-format, such as "%d/%m/%Y %H:%M"'
             )
         events = self.drop(events, bad, "unreadable_timestamps", "have an unreadable timestamp")
         for note in time.notes:
             self.report.note(f"{self.name}: {note}")
-        return events, events.time
+        return events
 
     def to_log(self, events: Events, item: np.ndarray) -> Log:
         time = events.time
@@ -238,8 +253,6 @@ class Cleaner:
             taken_back = pd.MultiIndex.from_arrays([pair.texts["user_id"].codes, pair.texts["item_id"].codes])
         bad = ~events.clicked
         self.unclicked(events, bad)
-        if self.said.get("impressions") and bad.any():
-            self._lists_without_click(events)
         events = events.take(~bad) if bad.any() else events
         if taken_back is not None:
             codes = pd.MultiIndex.from_arrays([events.texts["user_id"].codes, events.texts["item_id"].codes])
@@ -263,16 +276,13 @@ class Cleaner:
             item[item >= 0],
         )
         rows = len(events)
-        events, time = self.times(events)
+        events = self.times(events)
         if len(events) < rows:
             item = events.texts["item_id"].numbers_in(self.ids)
         log = self.to_log(events, item)
         if events.history is not None:
             log = self.with_history(log, events)
         return self.copies(log, events), searches
-
-    def _lists_without_click(self, events: Events) -> None:
-        """Lists that were shown and on which nothing was clicked."""
 
     def known(self, events: Events) -> np.ndarray:
         """(R,) the items' numbers; ids of another spelling are refused with a guess, not dropped."""
@@ -368,7 +378,7 @@ class Cleaner:
                 equal = key.assign(event=log.event.codes)
             exact = equal.duplicated().to_numpy()
             other = key.duplicated().to_numpy() & ~exact if how == "same" else np.zeros(len(key), bool)
-            self.say("copies", (exact | other).sum(), self._copy_sentence(exact, other, log))
+            self.say("copies", (exact | other).sum(), self._copy_sentence(exact, other, log), log.line[exact | other])
             self.report.counts[f"{self.table}_exact_copies"] = int(exact.sum())
             self.report.counts[f"{self.table}_repeats_with_other_cells"] = int(other.sum())
             if log.event is not None:
@@ -519,7 +529,7 @@ class Cleaner:
         keep = np.ones(len(events), bool)
         if events.time is not None:
             keep = ~events.time.bad
-        events, _ = self.times(events)
+        events = self.times(events)
         return self.to_log(events, item[keep])
 
     def _check_ids(self, events: Events, item: np.ndarray) -> None:

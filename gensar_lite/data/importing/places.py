@@ -50,7 +50,7 @@ class Place:
         if not self.root.exists():
             raise DataError(f"{self.root} does not exist; give the folder (or zip file) as it was downloaded")
         if self.root.is_file():
-            if not zipfile.is_zipfile(self.root):
+            if not zipfile.is_zipfile(self.root) and self.root.suffix.lower() != ".zip":
                 raise DataError(f"{self.root} is neither a folder nor a zip file; give the folder as it was downloaded")
             self.root = self._unzip(self.root)
 
@@ -146,7 +146,7 @@ class Place:
         self.lines[path] = look.lines if look.quotes else None
         if encoding is None:
             encoding = look.encoding()
-            if encoding not in ("utf-8", "utf-8-sig"):
+            if encoding != "utf-8" and look.bom is None:
                 self.report.say(
                     "letters_in_other_encodings",
                     look.letters(encoding),

@@ -92,6 +92,13 @@ class Source:
         """Bytes, as they lie there."""
         return sum(laid.stat().st_size for _, laid in self.files)
 
+    @property
+    def first_row(self) -> int | None:
+        """The number that a spreadsheet gives the first row, where row numbers help people."""
+        if len(self.files) > 1 or self.format != "csv":
+            return None
+        return self.dialects[0].skip + self.dialects[0].header + 1
+
     def estimate(self) -> int:
         """About how many rows."""
         if self.format == "parquet":
@@ -171,6 +178,11 @@ class Source:
             return duckdb.FunctionExpression("to_json", cell).cast("VARCHAR")
         if kind == "BLOB":
             return duckdb.FunctionExpression("decode", cell)
+        if kind in ("DOUBLE", "FLOAT"):  # whole numbers beside missing ones: 12.0 is 12
+            text = cell.cast("VARCHAR")
+            return duckdb.FunctionExpression(
+                "regexp_replace", text, duckdb.ConstantExpression(r"\.0$"), duckdb.ConstantExpression("")
+            )
         return cell.cast("VARCHAR")
 
     def _fetched(self, result: Any, columns: list[str], cells: bool) -> Iterator[pa.Table]:
@@ -202,7 +214,7 @@ class Source:
 
     def _check_line_breaks(self, number: int, rows: int) -> None:
         """Cells that swallow rows: a stray quote opens a cell that another one closes some lines later."""
-        file, laid = self.files[number]
+        file, _ = self.files[number]
         lines = self.place.lines.get(file)
         dialect = self.dialects[number]
         if not lines or not dialect.quote or lines <= rows + dialect.skip + dialect.header:
@@ -330,7 +342,7 @@ class Source:
             shown = f" ({line[2][:60]!r})" if line and line[2] else ""
             if cells:
                 raise DataError(
-                    f"{where}{shown} has {cells[2]} cells where the first line has {cells[1]}; look there for a stray quote or separator, or say --set TABLE.bad_rows=drop to leave such lines out"
+                    f"{where}{shown} has {cells[2]}{' or more' * (int(cells[2]) > int(cells[1]))} cells where the first line has {cells[1]}; look there for a stray quote or separator, or say --set TABLE.bad_rows=drop to leave such lines out"
                 ) from error
             if "quote" in text.lower() or "state machine" in text:
                 raise DataError(

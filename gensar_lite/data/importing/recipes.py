@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from gensar_lite.data.importing.mapping import TABLES, Mapping, read_recipe_file
+from gensar_lite.data.importing.places import PACKED
 from gensar_lite.data.storage import DataError
 
 _SHIPPED = files("gensar_lite.data.importing") / "recipes"
@@ -35,8 +37,11 @@ def read_recipe(name: str) -> dict[str, Any]:
     return tomllib.loads((_SHIPPED / f"{name}.toml").read_text("utf-8"))
 
 
-def recipe_forms(said: dict[str, Any]) -> list[Mapping]:
-    """The mappings of a recipe: one, or one for each of its forms."""
+def recipe_forms(said: dict[str, Any], paths: dict[str, Any] | None = None) -> list[Mapping]:
+    """The mappings of a recipe: one, or one for each of its forms.
+
+    `paths` are files that people name for its tables: then those forms count that would take a file of such a name.
+    """
     said = said.get("mapping", said)  # as it stands in dataset.json
     shared = {key: value for key, value in said.items() if key not in ("form", "download")}
     forms = said.get("form") or [{}]
@@ -49,4 +54,14 @@ def recipe_forms(said: dict[str, Any]) -> list[Mapping]:
             both = key in (*TABLES, "options") and isinstance(value, dict)
             whole[key] = {**shared.get(key, {}), **value} if both else value
         merged.append(Mapping.from_dict(whole))
-    return merged
+    given = {table: Path(path).name for table, path in (paths or {}).items() if path}
+    fitting = [f for f in merged if all(_takes(f.tables.get(t, {}).get("files") or [], n) for t, n in given.items())]
+    return fitting or merged
+
+
+def _takes(patterns: list[str], name: str) -> bool:
+    """Whether one of the patterns names such a file, packed or not."""
+    while Path(name).suffix in PACKED:
+        name = Path(name).stem
+    out = [p[1:] for p in patterns if p.startswith("!")]
+    return any(fnmatch(name, Path(p).name) for p in patterns) and not any(fnmatch(name, p) for p in out)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 
 @dataclass
@@ -16,11 +19,14 @@ class ImportReport:
     sentences: list[str] = field(default_factory=list)
     understood: list[str] = field(default_factory=list)
 
-    def say(self, key: str, count: int, sentence: str) -> None:
-        """Count something; where it happened at all, say it."""
+    def say(self, key: str, count: int, sentence: str, rows: Sequence[int] | np.ndarray | None = None) -> None:
+        """Count something; where it happened at all, say it, with the first of the `rows` of the file."""
         self.counts[key] = self.counts.get(key, 0) + int(count)
         if count:
-            self.note(sentence)
+            where = ""
+            if rows is not None and len(rows):
+                where = f" (first in row{'s' * (len(rows) > 1)} {', '.join(str(int(r)) for r in rows[:3])}{' …' * (len(rows) > 3)})"
+            self.note(sentence + where)
 
     def note(self, sentence: str) -> None:
         """Say something that has no count, once."""

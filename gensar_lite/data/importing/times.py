@@ -8,7 +8,7 @@ a form with slashes, points or hyphens whose order of day and month the column i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -36,16 +36,7 @@ class Times:
     exponent: int | None
     written: str  # how people wrote them
     notes: list[str] = field(default_factory=list)
-
-    def coarsest(self) -> int | None:
-        """The smallest exponent that loses nothing."""
-        if self.exponent is None:
-            return None
-        good = self.values[~self.bad]
-        for exponent in (0, 3, 6, 9):
-            if exponent >= self.exponent or not (good % 10 ** (self.exponent - exponent)).any():
-                return min(exponent, self.exponent) if exponent >= self.exponent else exponent
-        return self.exponent
+    odd: list[str] = field(default_factory=list)  # some values that could not be read
 
     def at(self, exponent: int) -> Times:
         """In another unit."""
@@ -55,7 +46,7 @@ class Times:
         if exponent > self.exponent and len(self.values) and np.abs(self.values).max() > (2**63 - 1) // by:
             raise DataError("Times of this length do not fit into one unit with the other table's; say time_unit")
         values = self.values * by if exponent > self.exponent else self.values // by
-        return Times(values, self.bad, exponent, self.written, self.notes)
+        return replace(self, values=values, exponent=exponent)
 
 
 class TimeColumn:
@@ -123,7 +114,8 @@ class TimeColumn:
         rows = coded.codes
         values = np.where(rows >= 0, found.values[rows] if len(found.values) else 0, 0)
         bad = np.where(rows >= 0, found.bad[rows] if len(found.bad) else True, True)
-        return Times(values, bad, found.exponent, found.written, found.notes)
+        odd = [repr(t) for t in coded.values.filter(pa.array(found.bad)).to_pylist()[:3]] if len(found.bad) else []
+        return Times(values, bad, found.exponent, found.written, found.notes, odd or ["empty"])
 
 
 def _unix(values: np.ndarray, bad: np.ndarray, digits: int, said: dict, where: str) -> Times:
@@ -249,3 +241,16 @@ def _slashed(values: pd.Series, where: str) -> Times:
     times = _dates(dates, f"dates read as {said} ({layout})", np.zeros(len(values), bool))
     times.notes.append(f"dates were read as {said}")
     return times
+
+
+def count_steps(user: np.ndarray, timestamp: np.ndarray) -> bool:
+    """Whether timestamps are places in each user's own history (0, 1, 2, … or 1, 2, 3, …) and not a clock.
+
+    True where nearly every user (95 %) has consecutive numbers starting at 0 or 1.
+    """
+    if not len(user):
+        return False
+    by_user = pd.DataFrame({"user": user, "timestamp": timestamp}).groupby("user")["timestamp"]
+    span = by_user.agg(["min", "max", "nunique"])
+    consecutive = span["min"].isin([0, 1]) & (span["max"] - span["min"] + 1 == span["nunique"])
+    return bool(consecutive.mean() >= 0.95)
