@@ -47,7 +47,21 @@ def resolve(spec: str, source: Source, table: str, word: str) -> Columns:
 
 
 USUAL = {  # names that such columns often have
-    "user_id": ("user", "userid", "uid", "customer", "client", "visitor", "member", "reviewer", "account", "session"),
+    "user_id": (
+        "user",
+        "userid",
+        "uid",
+        "customer",
+        "client",
+        "visitor",
+        "member",
+        "reviewer",
+        "account",
+        "kunde",
+        "nutzer",
+        "用户",
+        "session",
+    ),
     "item_id": (
         "item",
         "itemid",
@@ -62,8 +76,8 @@ USUAL = {  # names that such columns often have
         "stockcode",
         "id",
     ),
-    "timestamp": ("time", "ts", "date", "datetime", "created", "at", "when", "unix"),
-    "title": ("name", "label", "headline", "product_name"),
+    "timestamp": ("time", "ts", "date", "datetime", "created", "at", "when", "unix", "zeit", "datum", "时间"),
+    "title": ("name", "label", "headline", "bezeichnung", "名称", "标题"),
     "query": ("keyword", "search", "q", "term", "phrase"),
     "grade": ("label", "relevance", "rating", "judgement"),
 }
@@ -91,7 +105,7 @@ def lacking(source: Source, table: str, words: dict[str, str], taken: Sequence[s
     shown = ", ".join(source.columns[:20]) + (" …" if len(source.columns) > 20 else "")
     hints = [f"did you mean {g!r}?" for g in guesses.values() if g]
     said = _quoted(",".join(f"{table}.{w}={g or 'NAME'}" for w, g in guesses.items()))
-    return f"{source.name} has no column{'s' * (len(words) > 1)} {named} (it has {shown}); {' '.join(hints) + ' Then say' if hints else 'say which one it is with'} --columns {said}"
+    return f"{source.name} has no column{'s' * (len(words) > 1)} {named} (it has {shown}); {' '.join(hints) + ' Then say' if hints else 'say which ' + ('they are' if len(words) > 1 else 'it is') + ' with'} --columns {said}"
 
 
 def _quoted(text: str) -> str:
