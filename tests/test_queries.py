@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gensar_lite.data.languages import Pieces
 from gensar_lite.data.lexical import index_terms, stem, words
 from gensar_lite.data.queries import (
     FIELD_WEIGHTS,
@@ -85,7 +86,8 @@ def test_known_item_words_come_from_the_item_but_for_some_noise() -> None:
     queries, fallen_back = known_item_queries(STORE, asked, rng)
     assert fallen_back == 0
     own = [
-        set(usable_words(" ".join(row))) for row in STORE[["title", "brand", "categories", "description"]].to_numpy()
+        set(usable_words(" ".join(row), Pieces([])))
+        for row in STORE[["title", "brand", "categories", "description"]].to_numpy()
     ]
     foreign = total = 0
     for i, query in zip(asked, queries, strict=True):

@@ -20,6 +20,7 @@ from gensar_lite.data.dataset import (
     texts_of,
 )
 from gensar_lite.data.events import DAY, FACE_SECONDS, EventLog, merge_events, units_per_second
+from gensar_lite.data.languages import find_language, get_language
 from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.splits import SPLITS, TASKS, hold_out, moments
 from gensar_lite.data.storage import DataError
@@ -43,6 +44,7 @@ def build_dataset(
     judgements: pd.DataFrame | None = None,
     search_fill: str = "near",
     extras: dict | None = None,
+    language: str | None = None,
 ) -> Dataset:
     """Hold out the cases, draw their candidates and seal the data set with its fingerprint.
 
@@ -52,6 +54,7 @@ def build_dataset(
     search and a click of one user on one item up to `FACE_SECONDS` apart are one event.
     `case_users` asks the cases of that many randomly chosen users only; `holdout` is that of `splits.hold_out`,
     `search_fill` that of `candidates.draw_bm25`. `extras` joins `info` (`search_share`, for instance).
+    `language` is found from the texts where it is not said (`find_language`).
 
     `judgements` (query_id, query, item_id, relevant; `split`, where queries are assigned already) make a data set of search
     alone: there are no users and no times, each query is a decision of its own whose right answers are all relevant,
@@ -86,7 +89,8 @@ def build_dataset(
         tolerance, day = FACE_SECONDS * unit, DAY * unit
     log, faces = merge_events(items, interactions, searches, tolerance, day)
     cases, train_mask = hold_out(log, case_users, data_seed, holdout, assigned)
-    candidates, fill_shares = draw_candidates(items, log, cases, train_mask, data_seed, search_fill)
+    language = get_language(language).name if language else find_language(texts_of(items))
+    candidates, fill_shares = draw_candidates(items, log, cases, train_mask, data_seed, search_fill, language)
     info = {
         "name": name,
         "origin": origin,
@@ -103,6 +107,7 @@ def build_dataset(
         "timestamps": timestamps,
         "holdout": holdout,
         "case_users": case_users,
+        "language": language,
         "faces": faces,
         "candidates": {"search_fill": search_fill, **fill_shares},
         **(extras or {}),
@@ -142,6 +147,8 @@ def _judged_searches(judgements: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray
 def notes_of(data: Dataset) -> list[str]:
     """What a reader of the data set must know and would not guess, in sentences."""
     info, notes = data.info, []
+    if data.language != "english":
+        notes.append(f"stop words and stems of the texts are {data.language.capitalize()}; --language changes that")
     faces, shares = info["faces"], info["candidates"]
     if faces["near"]:
         notes.append(
@@ -175,6 +182,7 @@ def draw_candidates(
     train_mask: np.ndarray,
     data_seed: int,
     search_fill: str = "near",
+    language: str = "english",
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """The candidate table: the held-out cases, one list of item numbers per protocol of their task, else null.
 
@@ -201,7 +209,7 @@ def draw_candidates(
                 users = cases["user"].to_numpy(np.int64)[rows]
                 drawn = draw_untouched(log, users, ptr, targets, weights[protocol], streams[protocol])
             elif len(rows):
-                index = LexicalIndex(texts_of(items))
+                index = LexicalIndex(texts_of(items), language)
                 queries = cases["query"].iloc[rows].to_list()
                 drawn, shares = draw_bm25(index, queries, ptr, targets, streams[protocol], search_fill)
             else:

@@ -165,6 +165,11 @@ class Dataset:
     def num_items(self) -> int:
         return len(self.items) if self.folder is None else self.info["counts"]["items"]
 
+    @property
+    def language(self) -> str:
+        """The language of the texts, which decides on stop words and stems (see `data.languages`)."""
+        return self.info.get("language", "english")
+
     @cached_property
     def log(self) -> EventLog:
         """All events in time order."""

@@ -17,20 +17,37 @@ import numpy as np
 from bm25s.stopwords import STOPWORDS_EN
 from scipy import sparse
 
+from gensar_lite.data.languages import (
+    COMPOUNDING,
+    UNSPACED,
+    Pieces,
+    compounds_with,
+    fold_accents,
+    get_language,
+    split_compound,
+)
+
 STOP_WORDS = frozenset(STOPWORDS_EN)
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
-_ACCENT = re.compile("[\u0300-\u036f]")
 # Sizes such as 1/2 and 1.5 stay one token; scripts written without spaces give one token a character.
-_TOKEN = re.compile(
-    r"\d+(?:[./]\d+)+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
-)
+_NUMBER = r"\d+(?:[./]\d+)+"
+CHARACTERS = UNSPACED + r"\uac00-\ud7af"
+_TOKEN = re.compile(rf"{_NUMBER}|[{CHARACTERS}]|[^\W_{CHARACTERS}]+")
+_TYPED = re.compile(rf"{_NUMBER}|[{UNSPACED}]+|[^\W_{UNSPACED}]+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 def words(text: str) -> list[str]:
     """Lower-case words of a text in their order; digits, sizes and model numbers stay, accents go."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFKD", text)))
-    return _TOKEN.findall(_APOSTROPHE.sub("", text.lower()))
+    return _TOKEN.findall(_APOSTROPHE.sub("", fold_accents(text).lower()))
+
+
+def typed_words(text: str, pieces: Pieces) -> list[str]:
+    """Words as people type them: as `words`, but of scripts without spaces the pieces that recur instead of characters."""
+    found = _TYPED.findall(_APOSTROPHE.sub("", fold_accents(text).lower()))
+    if text.isascii():
+        return found
+    return [part for word in found for part in (pieces.split(word) if _UNSPACED.match(word) else [word])]
 
 
 def stem(word: str) -> str:
@@ -44,20 +61,34 @@ def stem(word: str) -> str:
     return word if word.endswith(("us", "ss", "is")) else word[:-1]
 
 
-def index_terms(text: str) -> list[str]:
-    """The terms that a text is found by: its words, stemmed, without English stop words."""
-    return [stem(word) for word in words(text) if word not in STOP_WORDS]
+def index_terms(text: str, language: str = "english") -> list[str]:
+    """The terms that a text is found by: its words, stemmed, without stop words of the language."""
+    if language == "english":
+        return [stem(word) for word in words(text) if word not in STOP_WORDS]
+    spoken = get_language(language)
+    # stems first, accents after: Snowball's German takes "ae" for "ä" and "ss" for "ß"
+    found = _TOKEN.findall(_APOSTROPHE.sub("", unicodedata.normalize("NFC", text).lower()))
+    return [fold_accents(spoken.stem(word)) for word in found if word not in spoken.stop_words]
 
 
 class LexicalIndex:
     """BM25 scores of N item texts for any query.
 
-    `matrix` is (V, N): the score that one occurrence of a term in a query adds to an item.
+    `matrix` is (V, N): the score that one occurrence of a term in a query adds to an item. In languages that write
+    compounds as one word, their parts are terms, too, where the catalogue knows them.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], language: str = "english") -> None:
+        self.language = language
         self.vocabulary: dict[str, int] = {}
-        ids = [[self.vocabulary.setdefault(term, len(self.vocabulary)) for term in index_terms(text)] for text in texts]
+        ids = [
+            [self.vocabulary.setdefault(term, len(self.vocabulary)) for term in index_terms(text, language)]
+            for text in texts
+        ]
+        if language in COMPOUNDING:
+            stem = get_language(language).stem
+            parts = [[self.vocabulary[p] for p in split_compound(t, self.vocabulary, stem)] for t in self.vocabulary]
+            ids = [[n for term in row for n in (term, *parts[term])] for row in ids]
         shape = (len(self.vocabulary), len(ids))
         if not self.vocabulary:
             self.matrix = sparse.csr_matrix(shape, dtype=np.float32)
@@ -72,9 +103,20 @@ class LexicalIndex:
     def num_items(self) -> int:
         return self.matrix.shape[1]
 
+    def known_terms(self, text: str) -> list[str]:
+        """The terms of a text that some item has; where words are compounds, their parts, and what holds a word that none has."""
+        terms = index_terms(text, self.language)
+        known = [term for term in terms if term in self.vocabulary]
+        if self.language in COMPOUNDING:
+            stem = get_language(self.language).stem
+            for term in terms:
+                known += split_compound(term, self.vocabulary, stem)
+                known += compounds_with(term, self.vocabulary) if term not in self.vocabulary else ()
+        return known
+
     def terms(self, queries: Iterable[str]) -> sparse.csr_matrix:
         """(B, V) how often each query has each term of the index."""
-        terms = [[self.vocabulary[t] for t in index_terms(query) if t in self.vocabulary] for query in queries]
+        terms = [[self.vocabulary[term] for term in self.known_terms(query)] for query in queries]
         ends = np.cumsum([0, *map(len, terms)])
         columns = np.array([t for row in terms for t in row], dtype=np.int64)
         shape = (len(terms), len(self.vocabulary))

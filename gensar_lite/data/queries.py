@@ -16,14 +16,16 @@ held-out ones), gets a search with the same user, item and timestamp: the event'
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pandas as pd
 from bm25s.stopwords import STOPWORDS_EN_PLUS
 
-from gensar_lite.data.lexical import words
+from gensar_lite.data.languages import Pieces, fold_accents, get_language
+from gensar_lite.data.lexical import typed_words, words
 from gensar_lite.data.storage import DataError
 
 PROTOCOLS = ("known-item", "category-path")
@@ -51,13 +53,23 @@ class ItemWords:
     frequency: np.ndarray
 
 
-def usable_words(text: str) -> list[str]:
+def usable_words(text: str, pieces: Pieces, not_typed: frozenset[str] = NOT_TYPED) -> list[str]:
     """Words that someone would type: no stop words, no single letters (characters of other scripts stay)."""
-    return [w for w in words(text) if w not in NOT_TYPED and (len(w) > 1 or ord(w) > 0x2FF)]
+    return [w for w in typed_words(text, pieces) if w not in not_typed and (len(w) > 1 or ord(w) > 0x2FF)]
 
 
-def count_words(items: pd.DataFrame) -> ItemWords:
+def _reader(items: pd.DataFrame, language: str) -> Callable[[str], list[str]]:
+    """What splits a text of this catalogue into usable words."""
+    pieces = Pieces(chain.from_iterable(items[name] for name in FIELD_WEIGHTS))
+    if language == "english":
+        return lambda text: usable_words(text, pieces)
+    not_typed = frozenset(map(fold_accents, get_language(language).stop_words))
+    return lambda text: usable_words(text, pieces, not_typed)
+
+
+def count_words(items: pd.DataFrame, language: str = "english") -> ItemWords:
     """The language model of every item (see the module's text)."""
+    read = _reader(items, language)
     number: dict[str, int] = {}
     owner: list[int] = []
     term: list[int] = []
@@ -65,7 +77,7 @@ def count_words(items: pd.DataFrame) -> ItemWords:
     place: list[int] = []
     for f, name in enumerate(FIELD_WEIGHTS):
         for i, text in enumerate(items[name]):
-            found = [number.setdefault(w, len(number)) for w in usable_words(text)]
+            found = [number.setdefault(w, len(number)) for w in read(text)]
             owner += [i] * len(found)
             term += found
             field += [f] * len(found)
@@ -85,13 +97,15 @@ def count_words(items: pd.DataFrame) -> ItemWords:
     )
 
 
-def known_item_queries(items: pd.DataFrame, asked: np.ndarray, rng: np.random.Generator) -> tuple[list[str], int]:
+def known_item_queries(
+    items: pd.DataFrame, asked: np.ndarray, rng: np.random.Generator, language: str = "english"
+) -> tuple[list[str], int]:
     """One query for each item number in `asked` (Q,).
 
     An item without a usable word (no text, or stop words only) is asked for by its title as it stands,
     or by its id where it has none. Returns the queries and how many fell back on that.
     """
-    model = count_words(items)
+    model = count_words(items, language)
     cumulative = np.cumsum(model.frequency)
     queries: list[str] = []
     for begin in range(0, len(asked), _CHUNK):
@@ -126,15 +140,18 @@ def known_item_queries(items: pd.DataFrame, asked: np.ndarray, rng: np.random.Ge
     return queries, len(empty)
 
 
-def category_queries(items: pd.DataFrame, asked: np.ndarray, rng: np.random.Generator) -> tuple[list[str], int]:
+def category_queries(
+    items: pd.DataFrame, asked: np.ndarray, rng: np.random.Generator, language: str = "english"
+) -> tuple[list[str], int]:
     """One query for each item number in `asked` (Q,): the words of one of its category paths.
 
     An item without a usable category is asked for as in `known-item`. Returns the queries and how many
     fell back on that. Raises `DataError` where no item at all has categories.
     """
     paths: list[list[str]] = []
+    read = _reader(items, language)
     for text in items["categories"]:
-        found = (" ".join(dict.fromkeys(usable_words(path))) for path in text.split(PATH_SEPARATOR))
+        found = (" ".join(dict.fromkeys(read(path))) for path in text.split(PATH_SEPARATOR))
         paths.append([path for path in found if path])
     count = np.array([len(p) for p in paths])
     if not count.any():
@@ -145,14 +162,19 @@ def category_queries(items: pd.DataFrame, asked: np.ndarray, rng: np.random.Gene
     queries = [paths[i][p] if paths[i] else "" for i, p in zip(asked, pick, strict=True)]
     empty = np.flatnonzero(count[asked] == 0)
     if len(empty):
-        instead, _ = known_item_queries(items, asked[empty], rng)
+        instead, _ = known_item_queries(items, asked[empty], rng, language)
         for q, query in zip(empty, instead, strict=True):
             queries[q] = query
     return queries, len(empty)
 
 
 def synthesise_searches(
-    items: pd.DataFrame, interactions: pd.DataFrame, protocol: str, search_share: float = 0.5, data_seed: int = 0
+    items: pd.DataFrame,
+    interactions: pd.DataFrame,
+    protocol: str,
+    search_share: float = 0.5,
+    data_seed: int = 0,
+    language: str = "english",
 ) -> tuple[pd.DataFrame, int]:
     """Searches for a share of the interactions and for every held-out one.
 
@@ -171,7 +193,7 @@ def synthesise_searches(
     number = pd.Series(np.arange(len(items)), index=items["item_id"].to_numpy())
     asked = searched["item_id"].map(number).to_numpy(np.int64)
     make = known_item_queries if protocol == "known-item" else category_queries
-    queries, fallen_back = make(items, asked, write)
+    queries, fallen_back = make(items, asked, write, language)
     searches = pd.DataFrame(
         {
             "user_id": searched["user_id"].to_numpy(object),

@@ -175,7 +175,7 @@ class BM25:
     tasks: tuple[str, ...] = ("search",)
 
     def __init__(self, data: Dataset):
-        self.index = LexicalIndex(data.item_texts)
+        self.index = LexicalIndex(data.item_texts, data.language)
 
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
         """(C, n) or (C, N) BM25 scores."""

@@ -51,7 +51,7 @@ class Evidence:
         self.sources = sources
         self.num_items = data.num_items
         if "words" in sources:
-            self.index = LexicalIndex(data.item_texts)
+            self.index = LexicalIndex(data.item_texts, data.language)
         if "neighbours" in sources:
             clicks = sparse.coo_matrix(normalize(tfidf_weight(click_matrix(data).T)).T)
             self.clicks = sparse.csr_matrix(clicks)  # (U, N), columns of length 1

@@ -5,6 +5,7 @@ Explained in notebooks 00 and 09. No widget here; `console.py` puts it on a page
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gensar_lite.data.lexical import LexicalIndex, index_terms
+from gensar_lite.data.languages import fold_accents
+from gensar_lite.data.lexical import CHARACTERS, LexicalIndex, index_terms
 from gensar_lite.data.storage import DataError
 from gensar_lite.evaluation.baselines import ItemKNN, recorded_parameters
 from gensar_lite.model import GenSAR
@@ -42,12 +44,21 @@ def check_query(model: GenSAR, query: str) -> str:
 
 def knows_a_word(model: GenSAR, query: str) -> bool:
     """Whether some word of a query, or its stem, occurs in an item's text or in a query of the log."""
-    return any(term in _store_text(model) for term in index_terms(query))
+    language = model.data.language
+    return any(_has_word(_store_text(model), term, language) for term in index_terms(query, language))
+
+
+def _has_word(text: str, term: str, language: str) -> bool:
+    """Whether a word of the text has this term. Words that begin like it are stemmed, of others there is no need."""
+    if re.fullmatch(f"[{CHARACTERS}]", term):
+        return term in text
+    begins = re.escape(term[: max(3, len(term) - 2)])
+    return any(term in index_terms(word, language) for word in set(re.findall(rf"(?<![^\W_]){begins}[^\W_]*", text)))
 
 
 @lru_cache(maxsize=2)
 def _store_text(model: GenSAR) -> str:
-    return "\n".join([*model.data.item_texts, *model.data.log.queries]).lower()
+    return fold_accents("\n".join([*model.data.item_texts, *model.data.log.queries])).lower()
 
 
 class Question(NamedTuple):
@@ -64,7 +75,7 @@ class Shop:
     def __init__(self, model: GenSAR, line: WeightLine | None = None) -> None:
         self.model, self.line = model, line
         data = model.data
-        self.bm25 = LexicalIndex(data.item_texts)
+        self.bm25 = LexicalIndex(data.item_texts, data.language)
         self.knn = ItemKNN(data, **recorded_parameters(data).get("item-knn", {}))
         self.ids = data.items["item_id"].to_numpy(object)
 

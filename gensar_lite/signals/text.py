@@ -8,6 +8,7 @@ a known word gives a row of zeros). `TfidfEncoder` learns from the catalogue alo
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,32 +44,40 @@ def normalise(vectors: np.ndarray) -> np.ndarray:
 class TfidfEncoder:
     """Latent semantic analysis: sublinear TF-IDF, then a truncated SVD (Deerwester et al. 1990).
 
-    Words are those of the lexical index: stemmed, without stop words, with digits and model numbers.
+    Words are those of the lexical index: stemmed, without stop words of the `language`, with digits and model numbers.
     `vocabulary` lists the V words in the order of the columns; `idf` is (V,), `components` is (D, V).
     """
 
     name = "tfidf"
 
-    def __init__(self, vocabulary: list[str], idf: np.ndarray, components: np.ndarray):
+    def __init__(self, vocabulary: list[str], idf: np.ndarray, components: np.ndarray, language: str = "english"):
         self.vocabulary = vocabulary
+        self.language = language
         self.idf = np.asarray(idf, np.float32)
         self.components = np.asarray(components, np.float32)
         self._vectoriser = TfidfVectorizer(
             vocabulary={word: column for column, word in enumerate(vocabulary)},
-            analyzer=index_terms,
+            analyzer=partial(index_terms, language=language),
             sublinear_tf=True,
             dtype=np.float32,
         )
         self._vectoriser.idf_ = self.idf
 
     @classmethod
-    def fit(cls, texts: list[str], dim: int = 256, max_words: int = 100_000, seed: int = 0) -> TfidfEncoder:
+    def fit(
+        cls, texts: list[str], dim: int = 256, max_words: int = 100_000, seed: int = 0, language: str = "english"
+    ) -> TfidfEncoder:
         """Learn words, weights and D = `dim` axes (fewer where the texts don't span so many) from N texts.
 
         Every word counts, also one of a single text (a model number, most often); above `max_words` words the
         rarest are left out. Raises `DataError` where no text has a word at all.
         """
-        vectoriser = TfidfVectorizer(analyzer=index_terms, sublinear_tf=True, max_features=max_words, dtype=np.float32)
+        vectoriser = TfidfVectorizer(
+            analyzer=partial(index_terms, language=language),
+            sublinear_tf=True,
+            max_features=max_words,
+            dtype=np.float32,
+        )
         try:
             matrix = vectoriser.fit_transform(texts)
         except ValueError as error:
@@ -80,7 +89,7 @@ class TfidfEncoder:
             components = np.linalg.svd(matrix.toarray(), full_matrices=False)[2]
         else:
             components = TruncatedSVD(dim, n_iter=4, random_state=seed).fit(matrix).components_
-        return cls(vectoriser.get_feature_names_out().tolist(), vectoriser.idf_, components)
+        return cls(vectoriser.get_feature_names_out().tolist(), vectoriser.idf_, components, language)
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """(B, D) float32 with rows of length 1; 0 where no word is known."""
@@ -89,7 +98,7 @@ class TfidfEncoder:
 
     def save(self, folder: Path) -> None:
         """`encoder.json` (kind, vocabulary), `encoder_idf.npy`, `encoder_components.npy`."""
-        write_json(folder / "encoder.json", {"kind": "tfidf", "vocabulary": self.vocabulary})
+        write_json(folder / "encoder.json", {"kind": "tfidf", "language": self.language, "vocabulary": self.vocabulary})
         np.save(folder / "encoder_idf.npy", self.idf, allow_pickle=False)
         np.save(folder / "encoder_components.npy", self.components, allow_pickle=False)
 
@@ -134,7 +143,10 @@ class MappedEncoder:
     def save(self, folder: Path) -> None:
         """The TF-IDF encoder's files, and `encoder_map.npy`."""
         self.base.save(folder)
-        write_json(folder / "encoder.json", {"kind": "mapped", "vocabulary": self.base.vocabulary})
+        write_json(
+            folder / "encoder.json",
+            {"kind": "mapped", "language": self.base.language, "vocabulary": self.base.vocabulary},
+        )
         np.save(folder / "encoder_map.npy", self.weights, allow_pickle=False)
 
 
@@ -145,7 +157,10 @@ def load_encoder(folder: Path) -> TextEncoder:
         if stored["kind"] == "sentence-transformers":
             return SentenceEncoder(stored["name"])
         base = TfidfEncoder(
-            stored["vocabulary"], load_array(folder / "encoder_idf.npy"), load_array(folder / "encoder_components.npy")
+            stored["vocabulary"],
+            load_array(folder / "encoder_idf.npy"),
+            load_array(folder / "encoder_components.npy"),
+            stored.get("language", "english"),
         )
         if len(base.vocabulary) != len(base.idf) or base.components.shape[1:] != base.idf.shape:
             raise DataError(f"{folder}: the files of the text encoder do not belong together; make the signals again")

@@ -44,11 +44,11 @@ def case_features(data: Dataset, signals: Signals, cases: Cases) -> pd.DataFrame
     """One row per case: case_id and the columns of `FEATURES`, means over the true items; NaN where a property does not apply."""
     titles = data.items["title"].to_numpy(dtype=object)
     query_words, overlap = np.full(len(cases), np.nan), np.full(len(cases.relevant), np.nan)
-    terms = [set(index_terms(query)) for query in cases.query or []]
+    terms = [set(index_terms(query, data.language)) for query in cases.query or []]
     query_words[: len(terms)] = [len(query.split()) for query in cases.query or []]
     for row, (case, item) in enumerate(zip(cases.owner, cases.relevant, strict=True)):
         if terms and terms[case]:
-            overlap[row] = len(terms[case] & set(index_terms(titles[item]))) / len(terms[case])
+            overlap[row] = len(terms[case] & set(index_terms(titles[item], data.language))) / len(terms[case])
 
     def mean(values: np.ndarray) -> np.ndarray:
         return np.bincount(cases.owner, values, len(cases)) / np.diff(cases.ptr)

@@ -12,13 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from scipy import sparse
 
 from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.languages import UNSPACED, Pieces
 
-WORD = re.compile(r"[^\W_]+(?:[-./'][^\W_]+)*")
+WORD = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]+(?:[-./'][^\W_{UNSPACED}]+)*")
+UNSPACED_RUN = re.compile(f"[{UNSPACED}]")
 FIELDS = ("title", "brand", "categories", "description")
 MAX_PAIRS = 100_000
 MAX_WORDS = 60
@@ -26,9 +29,12 @@ NUM_TRANSLATIONS = 20
 NUM_WORDS = 60  # an item's most probable query words, among which is drawn
 
 
-def split_words(text: str) -> list[str]:
-    """Lower-cased words and numbers of a text."""
-    return WORD.findall(text.lower())
+def split_words(text: str, pieces: Pieces | None = None) -> list[str]:
+    """Lower-cased words and numbers of a text; of scripts without spaces, the `pieces` that recur in a catalogue."""
+    found = WORD.findall(text.lower())
+    if text.isascii() or pieces is None:
+        return found
+    return [part for word in found for part in (pieces.split(word) if UNSPACED_RUN.match(word) else [word])]
 
 
 @dataclass
@@ -48,12 +54,13 @@ class Doc2Query:
     def fit(cls, data: Dataset, num_rounds: int = 8, seed: int = 0) -> Doc2Query:
         """Learn from the clicked searches that training may see; without any, words are copied from titles."""
         number: dict[str, int] = {}
-        documents, places = _read_documents(data, number)
+        pieces = Pieces(chain.from_iterable(data.items[field] for field in FIELDS))
+        documents, places = _read_documents(data, number, pieces)
         log = data.log
         clicked = np.flatnonzero(data.train_mask & log.searched & (log.item >= 0))
         if len(clicked) > MAX_PAIRS:
             clicked = np.sort(np.random.default_rng(seed).choice(clicked, MAX_PAIRS, replace=False))
-        asked = [[number.setdefault(w, len(number)) for w in split_words(q)] for q in log.queries]
+        asked = [[number.setdefault(w, len(number)) for w in split_words(q, pieces)] for q in log.queries]
         queries = [asked[q] for q in log.query[clicked]]
         size = len(number)
         for matrix in (*documents, places):
@@ -129,13 +136,16 @@ class Doc2Query:
         return texts
 
 
-def _read_documents(data: Dataset, number: dict[str, int]) -> tuple[list[sparse.csr_array], sparse.csr_array]:
+def _read_documents(
+    data: Dataset, number: dict[str, int], pieces: Pieces
+) -> tuple[list[sparse.csr_array], sparse.csr_array]:
     """Per field an (N, W) matrix of word shares, and the (N, W) place of a word's first occurrence, counted from 1."""
     documents, seen = [], []
     offset = 1
     for field in FIELDS:
         rows = [
-            [number.setdefault(w, len(number)) for w in split_words(text)[:MAX_WORDS]] for text in data.items[field]
+            [number.setdefault(w, len(number)) for w in split_words(text, pieces)[:MAX_WORDS]]
+            for text in data.items[field]
         ]
         count = np.array([len(row) for row in rows])
         row = np.repeat(np.arange(len(rows)), count)
