@@ -13,6 +13,8 @@ import pytest
 from builders import build_small
 
 from gensar_lite.data.bazaar import BazaarConfig, simulate
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.importing.finish import import_tables
 from gensar_lite.data.languages import LANGUAGES, Pieces, find_language, get_language, split_compound
 from gensar_lite.data.lexical import LexicalIndex, index_terms, typed_words
 from gensar_lite.data.queries import synthesise_searches
@@ -189,3 +191,21 @@ def test_a_published_chinese_catalogue_gives_words():
     found = [word for title in titles for word in typed_words(title, pieces)]
     assert np.mean([len(word) > 1 for word in found]) == 1.0
     assert np.mean([len(word) for word in found]) < 4
+
+
+def test_an_import_finds_the_language_or_is_told(tmp_path):
+    pd.DataFrame({"item_id": [f"i{n}" for n in range(len(GERMAN))], "title": GERMAN}).to_csv(
+        tmp_path / "i.csv", index=False
+    )
+    rows = [(f"u{u}", f"i{(u + 3 * t) % len(GERMAN)}", 1_700_000_000 + t) for u in range(8) for t in range(5)]
+    pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).to_csv(tmp_path / "c.csv", index=False)
+    data, report = import_tables(tmp_path / "i.csv", tmp_path / "c.csv")
+    assert data.info["language"] == data.language == "german"
+    assert "the texts are taken for German" in " ".join(report.understood)
+    assert not {"für", "fur", "mit", "aus"} & {word for query in data.searches["query"] for word in query.split()}
+    data.save(tmp_path / "data")
+    assert Dataset.load(tmp_path / "data").language == "german"
+    plain, _ = import_tables(tmp_path / "i.csv", tmp_path / "c.csv", language="none")
+    assert plain.language == "none"
+    with pytest.raises(DataError, match="unknown language 'klingon'"):
+        import_tables(tmp_path / "absent.csv", tmp_path / "c.csv", language="klingon")

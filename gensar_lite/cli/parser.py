@@ -154,6 +154,10 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--search-share", type=share, default=None, help="share of interactions that get a made query (default 0.5)"
     )
+    parser.add_argument(
+        "--language",
+        help="of the texts, for stop words and stems, such as german or none (default: found from the texts)",
+    )
     parser.add_argument("--data-seed", type=int, default=0, help="seed of queries, held-out cases and candidates")
     parser.add_argument("--name", dest="name_of_data", help="name to give the data set")
     parser.add_argument("--case-users", type=positive, default=None, help="hold out the cases of that many users only")

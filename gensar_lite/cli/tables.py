@@ -70,6 +70,7 @@ def _finishing(chosen: Namespace) -> dict[str, Any]:
         "data_seed": chosen.data_seed,
         "name": chosen.name_of_data,
         "case_users": chosen.case_users,
+        "language": chosen.language,
     }
 
 
@@ -147,7 +148,7 @@ def _print_facts(data: Dataset, chosen: Namespace, written: bool = False, notes:
         f"{data.name}: {counts['items']:,} items, {counts['users']:,} users, {counts['interactions']:,} interactions, {counts['searches']:,} searches ({data.info['origin']})"
     )
     print(
-        f"queries: {data.info['query_protocol']}, timestamps: {data.info['timestamps']}, data seed: {data.info['data_seed']}, fingerprint: {data.info['fingerprint'][:16]}"
+        f"queries: {data.info['query_protocol']}, language: {data.language}, timestamps: {data.info['timestamps']}, data seed: {data.info['data_seed']}, fingerprint: {data.info['fingerprint'][:16]}"
     )
     print("held-out cases: " + ", ".join(f"{name} {n:,}" for name, n in facts["cases"].items()))
     print(f"items nobody clicks in the training log: {facts['items_without_training_clicks']:,}")

@@ -147,8 +147,6 @@ def _judged_searches(judgements: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray
 def notes_of(data: Dataset) -> list[str]:
     """What a reader of the data set must know and would not guess, in sentences."""
     info, notes = data.info, []
-    if data.language != "english":
-        notes.append(f"stop words and stems of the texts are {data.language.capitalize()}; --language changes that")
     faces, shares = info["faces"], info["candidates"]
     if faces["near"]:
         notes.append(

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from gensar_lite.data.build import build_dataset
-from gensar_lite.data.dataset import INTERACTION_COLUMNS, SEARCH_COLUMNS, Dataset
+from gensar_lite.data.dataset import INTERACTION_COLUMNS, SEARCH_COLUMNS, Dataset, texts_of
 from gensar_lite.data.importing.assemble import Tables, read_tables
 from gensar_lite.data.importing.mapping import SHORT, Mapping, add_words
 from gensar_lite.data.importing.recipes import read_recipe, recipe_forms
 from gensar_lite.data.importing.report import ImportReport
 from gensar_lite.data.importing.times import count_steps
+from gensar_lite.data.languages import find_language, get_language
 from gensar_lite.data.queries import PROTOCOLS, synthesise_searches
 from gensar_lite.data.storage import DataError
 
@@ -43,7 +44,7 @@ def import_tables(
     `columns` says which column is what ({"user_id": "userId", "items.title": "name"}), `clicks` which rows
     are clicks ("rating >= 4"), `words` anything else ("items.delimiter=;"). Among `options` are `delimiter`, `encoding`,
     `header`, `quoting`, `time_format`, `time_unit` (for all tables), `k_core`, `sample_users`, and those of `finish_import`:
-    `queries`, `search_share`, `data_seed`, `name`, `timestamps`, `case_users`, `holdout`.
+    `queries`, `search_share`, `data_seed`, `name`, `timestamps`, `case_users`, `holdout`, `language`.
 
     Raises `DataError` where a file cannot be used: one sentence with the file, the place and what to do.
     """
@@ -92,10 +93,12 @@ def complete_options(mapping: Mapping, options: Dict[str, Any]) -> dict[str, Any
     """Options with those of the mapping where nothing else was said; what makes no sense is refused before anything is read."""
     said = {
         o: mapping.options[o]
-        for o in ("queries", "search_share", "timestamps", "holdout", "case_users")
+        for o in ("queries", "search_share", "timestamps", "holdout", "case_users", "language")
         if mapping.options.get(o)
     }
     options = {**said, **{o: v for o, v in options.items() if v is not None}}
+    if "language" in options:
+        get_language(options["language"])
     queries, timestamps = options.get("queries"), options.get("timestamps", "auto")
     if timestamps not in ("auto", "clock", "steps"):
         raise ValueError(f"timestamps must be 'auto', 'clock' or 'steps', not {timestamps!r}")
@@ -119,11 +122,12 @@ def finish_import(
     timestamps: str = "auto",
     case_users: int | None = None,
     holdout: str | None = None,
+    language: str | None = None,
 ) -> Dataset:
     """Clean tables to a data set: kind of timestamps, made queries where there is no search log, cases and candidates.
 
     `queries` is the protocol of made queries ("known-item" when left out), `search_share` the share of
-    interactions that get one. Raises `DataError` where nothing can be held out.
+    interactions that get one, `language` that of the texts (found from them when left out). Raises `DataError` where nothing can be held out.
     """
     report, interactions, searches = tables.report, tables.interactions, tables.searches
     files = f"{origin}: {', '.join(dict.fromkeys(tables.files))}"
@@ -147,10 +151,14 @@ def finish_import(
             raise DataError(
                 f"{files}: no user has {MIN_EVENTS} or more events, so nothing can be held out for testing; give longer histories"
             )
+    if language is None and (language := find_language(texts_of(tables.items))) != "english":
+        report.understood.append(f"the texts are taken for {language.capitalize()}; another --language changes that")
     protocol = "log"
     if searches is None and len(interactions):
         protocol = queries or "known-item"
-        searches, fallen_back = synthesise_searches(tables.items, interactions, protocol, search_share, data_seed)
+        searches, fallen_back = synthesise_searches(
+            tables.items, interactions, protocol, search_share, data_seed, language
+        )
         report.counts["synthesised_searches"] = len(searches)
         report.say(
             "query_fallbacks",
@@ -175,6 +183,7 @@ def finish_import(
         data_seed=data_seed,
         timestamps=kind,
         case_users=case_users,
+        language=language,
         extras=extras,
         **more,
     )

@@ -106,6 +106,7 @@ OPTIONS = {
     "sample_users": "a random sample of so many users",
     "queries": "how queries are made where there is no search log: known-item or category-path",
     "search_share": "share of the interactions that get a query",
+    "language": "of the texts, for stop words and stems (default: found from them)",
     "timestamps": "clock, steps or auto",
     "search_clicks": "also interactions: a click after a search is a recommendation click, too",
     "holdout": "leave-one-out or time",
