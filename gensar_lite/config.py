@@ -28,6 +28,9 @@ class SignalConfig:
 
     text_encoder: str = "tfidf"
     collaborative: str = "sequential"
+    normalise: bool = False  # rows of given arrays are made 1 long, not taken as they are
+    query_prefix: str | None = None  # before what a sentence-transformers model reads; None: what the model names
+    passage_prefix: str | None = None
 
 
 @dataclass(frozen=True)

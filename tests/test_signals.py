@@ -207,11 +207,16 @@ def test_precomputed_arrays_serve_new_texts_too(store: Dataset, tmp_path) -> Non
     np.save(tmp_path / "v.npy", given)
     made = embed(store, text_encoder="tfidf", collaborative=str(tmp_path / "v.npy"))
     assert made.report["collaborative"]["num_filled"] == 1
-    assert np.linalg.norm(made.collaborative[5]) == pytest.approx(1, rel=1e-5)
-    encoder, vectors = make_encoder(str(tmp_path / "v.npy"), store.item_texts)
-    assert isinstance(encoder, MappedEncoder)
     known = np.arange(NUM_ITEMS) != 5
-    assert (encoder.encode(store.item_texts)[known] * vectors[known]).sum(axis=1).mean() > 0.9
+    np.testing.assert_allclose(made.collaborative[known], given[known], atol=1e-5)  # as they came
+    assert np.linalg.norm(made.collaborative[5]) > 0
+    whole = embed(store, text_encoder="tfidf", collaborative=str(tmp_path / "v.npy"), normalise=True)
+    np.testing.assert_allclose(np.linalg.norm(whole.collaborative, axis=1), 1, rtol=1e-4)
+    with pytest.warns(UserWarning, match=r"v\.npy is taken as it is, with vectors of length"):
+        encoder, vectors = make_encoder(str(tmp_path / "v.npy"), store.item_texts)
+    assert isinstance(encoder, MappedEncoder)
+    expected = encoder.encode(store.item_texts)[known]
+    assert np.square(expected - vectors[known]).sum() < 0.3 * np.square(vectors[known]).sum()
     mapped = replace(
         made, semantic=vectors, text_encoder=encoder, to_collaborative=fit_ridge(vectors, made.collaborative)
     )
@@ -246,6 +251,36 @@ def test_sentence_transformers_model_by_path(tmp_path, monkeypatch: pytest.Monke
     np.testing.assert_allclose(load_encoder(tmp_path).encode(["coffee at home"]), asked[1:], atol=1e-5)
     with pytest.raises(DataError, match="cannot be loaded"):
         make_encoder(str(tmp_path / "nowhere"), ["text"])
+
+
+class _Model:
+    """A sentence-transformers model that tells what it read."""
+
+    def __init__(self, prompts: dict[str, str]) -> None:
+        self.prompts, self.read = prompts, []
+
+    def encode(self, texts: list[str], prompt: str, **options) -> np.ndarray:
+        self.read = [prompt + text for text in texts]
+        return np.ones((len(texts), 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "queries", "passages"),
+    [
+        ({}, (None, None), "tent", "tent"),
+        ({"query": "query: ", "document": "passage: "}, (None, None), "query: tent", "passage: tent"),
+        ({"query": "query: ", "passage": ""}, (None, None), "query: tent", "tent"),
+        ({"query": "query: ", "document": "passage: "}, ("ask: ", ""), "ask: tent", "tent"),
+    ],
+)
+def test_prefixes_of_queries_and_passages(own, given, queries, passages, tmp_path, monkeypatch) -> None:
+    model = _Model(own)
+    monkeypatch.setattr("gensar_lite.signals.text._sentence_model", lambda name: model)
+    encoder, _ = make_encoder("some/model", ["tent"], query_prefix=given[0], passage_prefix=given[1])
+    assert model.read == [passages]
+    encoder.save(tmp_path)
+    load_encoder(tmp_path).encode_queries(["tent"])
+    assert model.read == [queries]
 
 
 def test_unknown_collaborative_source_is_said(store: Dataset) -> None:

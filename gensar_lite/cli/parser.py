@@ -185,6 +185,13 @@ def _add_run(verbs) -> None:
     run.add_argument(
         "--text-encoder", default="tfidf", help="tfidf, a sentence-transformers name or path, or an .npy file"
     )
+    run.add_argument(
+        "--query-prefix", help='what a text encoder reads before a query, such as "query: " (default: its own)'
+    )
+    run.add_argument("--passage-prefix", help="the same before an item's text")
+    run.add_argument(
+        "--normalise", action="store_true", help="make the vectors of .npy files 1 long (default: as they are)"
+    )
     run.add_argument("--collaborative", default="sequential", help="sequential, als, sequential-text, or an .npy file")
     run.add_argument(
         "--quantiser", default=None, help="how vectors become codes: rqvae, kmeans or faiss (default: the preset's)"

@@ -40,6 +40,9 @@ def run(chosen: Namespace) -> None:
             strategy=chosen.identifiers or chosen.strategy or "gensar",
             text_encoder=chosen.text_encoder,
             collaborative=chosen.collaborative,
+            normalise=chosen.normalise,
+            query_prefix=chosen.query_prefix,
+            passage_prefix=chosen.passage_prefix,
             **changes,
         )
     except ValueError as error:

@@ -198,7 +198,7 @@ class Dense:
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
         """(C, n) or (C, N) inner products; an unknown query or an empty history scores 0 everywhere."""
         if cases.query is not None:
-            return _products(self.signals.encode_texts(cases.query), self.signals.semantic, candidates)
+            return _products(self.signals.encode_queries(cases.query), self.signals.semantic, candidates)
         taken = history_matrix(self.log, cases, len(self.centred)) @ self.centred
         return _products(taken, self.centred, candidates)
 

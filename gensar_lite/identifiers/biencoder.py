@@ -67,7 +67,7 @@ def _pairs(data: Dataset, signals: Signals) -> list[tuple[torch.Tensor, np.ndarr
     before, after = log.item[clicks[:-1][same]], log.item[clicks[1:][same]]
     different = before != after
     typed, query = np.unique(log.query[asked], return_inverse=True)
-    words = signals.encode_texts([log.queries[q] for q in typed]) if len(typed) else np.zeros((0, 1), np.float32)
+    words = signals.encode_queries([log.queries[q] for q in typed]) if len(typed) else np.zeros((0, 1), np.float32)
     queries = torch.from_numpy(np.ascontiguousarray(words, np.float32))[torch.from_numpy(query)]
     steps = torch.from_numpy(np.ascontiguousarray(signals.semantic))[torch.from_numpy(before[different])]
     return [(queries, log.item[asked].astype(np.int64)), (steps, after[different].astype(np.int64))]

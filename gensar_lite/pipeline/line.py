@@ -84,6 +84,11 @@ def check_config(config: RunConfig) -> None:
         raise DataError(
             f"unknown source of collaborative vectors {clicks!r}; use one of {', '.join(SOURCES)} or the path of an .npy file"
         )
+    if config.signals.normalise and not (text.endswith(".npy") or clicks.endswith(".npy")):
+        raise DataError("only vectors that come as an .npy array can be normalised; all others have length 1 already")
+    prefixes = (config.signals.query_prefix, config.signals.passage_prefix)
+    if prefixes != (None, None) and (text == "tfidf" or text.endswith(".npy")):
+        raise DataError(f"prefixes are for sentence-transformers models; the text encoder {text!r} reads none")
     if text != "tfidf" and not text.endswith(".npy") and importlib.util.find_spec("sentence_transformers") is None:
         raise DataError(
             f'the text encoder {text!r} needs sentence-transformers: pip install "gensar_lite[text]", or use "tfidf", which needs nothing'
@@ -174,8 +179,7 @@ class _Line:
         return True
 
     def make_signals(self) -> None:
-        chosen = self.config.signals
-        embed(self.data, chosen.text_encoder, chosen.collaborative, self.config.seed).save(self.out / "signals")
+        embed(self.data, **asdict(self.config.signals), seed=self.config.seed).save(self.out / "signals")
 
     def make_identifiers(self) -> None:
         chosen, signals = self.config.identifiers, Signals.load(self.out / "signals")
@@ -281,7 +285,7 @@ class _Line:
         return {
             f"{name}_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()
             for name, path in sources.items()
-            if path.endswith(".npy")
+            if str(path).endswith(".npy")
         }
 
     def given_identifiers(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.signals.sequential import SequentialConfig, fit_sequential
-from gensar_lite.signals.text import apply_ridge, fit_ridge, load_vectors, normalise
+from gensar_lite.signals.text import apply_ridge, fit_ridge, is_unit, load_vectors, normalise
 
 SOURCES = ("sequential", "als", "sequential-text")
 SEQUENTIAL = SequentialConfig()
@@ -28,11 +28,12 @@ PRIOR_CLICKS = 1.0
 
 
 def collaborative_vectors(
-    data: Dataset, semantic: np.ndarray, source: str = "sequential", seed: int = 0
+    data: Dataset, semantic: np.ndarray, source: str = "sequential", seed: int = 0, unit: bool = False
 ) -> tuple[np.ndarray, np.ndarray, dict]:
     """Vectors of all N items and the map that makes them for items without clicks.
 
-    Returns `vectors` (N, D_c) float32 with rows of length 1, the ridge weights (D_s + 1, D_c) from semantic
+    A given array is taken as it is, or at length 1 (`unit`).
+    Returns `vectors` (N, D_c) float32, rows of length 1 where they are learned here, the ridge weights (D_s + 1, D_c) from semantic
     vectors to them, and a report: `num_cold` items nobody clicked in training; `num_filled` rows that come from
     text alone, and how; `ridge_cosine`, the mean cosine of expectation and vector over the other rows; and
     `popularity_r2`, the share of the variance of log popularity that a linear map of the learned vectors
@@ -50,13 +51,14 @@ def collaborative_vectors(
         }
         report["prior_clicks"] = PRIOR_CLICKS
     else:
-        given = normalise(load_vectors(source, data.num_items))
+        given = load_vectors(source, data.num_items, unit)
         known = np.abs(given).sum(axis=1) > 0  # a row of zeros is how other tools say "unknown"
         learned, evidence = given[known], np.ones((int(known.sum()), 1))
     weights = fit_ridge(semantic[known], learned)
-    vectors = normalise(apply_ridge(semantic, weights))
+    scale = normalise if is_unit(learned) else np.asarray
+    vectors = scale(apply_ridge(semantic, weights)).astype(np.float32)
     report["ridge_cosine"] = round(float((vectors[known] * learned).sum(axis=1).mean()), 4) if known.any() else None
-    vectors[known] = normalise(evidence * learned + (1 - evidence) * vectors[known])
+    vectors[known] = scale(evidence * learned + (1 - evidence) * vectors[known])
     report |= {"num_filled": int((~known).sum()), "cold_filled": "ridge regression from the semantic vectors"}
     return vectors, weights, report
 

@@ -14,7 +14,15 @@ import numpy as np
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
 from gensar_lite.signals.collaborative import SOURCES, collaborative_vectors
-from gensar_lite.signals.text import TextEncoder, apply_ridge, load_array, load_encoder, make_encoder, normalise
+from gensar_lite.signals.text import (
+    TextEncoder,
+    apply_ridge,
+    is_unit,
+    load_array,
+    load_encoder,
+    make_encoder,
+    normalise,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Signals:
     """Vectors of N items, and all that is needed to make them for new items from text.
 
     `semantic` (N, D_s) and `collaborative` (N, D_c) are float32 with rows of length 1 (a row of zeros: a text
-    without a known word). `to_collaborative` (D_s + 1, D_c) maps semantic vectors to collaborative ones.
+    without a known word), or as long as they came in an array. `to_collaborative` (D_s + 1, D_c) maps semantic vectors to collaborative ones.
     `report` counts the items without clicks and says how they were filled.
     """
 
@@ -35,13 +43,18 @@ class Signals:
     sources: dict = field(default_factory=dict)
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
-        """(B, D_s) semantic vectors of any texts: new items' or queries'."""
+        """(B, D_s) semantic vectors of item texts."""
         return self.text_encoder.encode(list(texts))
+
+    def encode_queries(self, texts: list[str]) -> np.ndarray:
+        """(B, D_s) semantic vectors of queries."""
+        return self.text_encoder.encode_queries(list(texts))
 
     def encode_items(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """(B, D_s) semantic and (B, D_c) expected collaborative vectors of items that nobody has clicked yet."""
         semantic = self.encode_texts(texts)
-        return semantic, normalise(apply_ridge(semantic, self.to_collaborative))
+        expected = apply_ridge(semantic, self.to_collaborative).astype(np.float32)
+        return semantic, normalise(expected) if is_unit(self.collaborative) else expected
 
     def check(self, data: Dataset) -> None:
         """Raise `DataError` unless these signals were made from this catalogue."""
@@ -90,19 +103,33 @@ class Signals:
         )
 
 
-def embed(data: Dataset, text_encoder: str = "tfidf", collaborative: str = "sequential", seed: int = 0) -> Signals:
+def embed(
+    data: Dataset,
+    text_encoder: str = "tfidf",
+    collaborative: str = "sequential",
+    seed: int = 0,
+    *,
+    normalise: bool = False,
+    query_prefix: str | None = None,
+    passage_prefix: str | None = None,
+) -> Signals:
     """Make both signals of a data set.
 
     `text_encoder`: "tfidf", a sentence-transformers name or path, or the path of an (N, D) .npy array.
     `collaborative`: "sequential", "als", "sequential-text", or the path of an (N, D) .npy array.
+    Arrays are taken as they are, or with rows of length 1 (`normalise`). `query_prefix` and `passage_prefix` stand before the
+    texts that a sentence-transformers model reads (default: what the model itself names).
     Raises `DataError` on arrays that don't fit the catalogue and on models that can't be loaded.
     """
     if collaborative not in SOURCES and not str(collaborative).endswith(".npy"):
         raise DataError(
             f"unknown source of collaborative vectors {collaborative!r}; use one of {', '.join(SOURCES)} or the path of an .npy file"
         )
-    encoder, semantic = make_encoder(str(text_encoder), data.item_texts, seed)
-    vectors, weights, report = collaborative_vectors(data, semantic, str(collaborative), seed)
+    given = {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
+    encoder, semantic = make_encoder(
+        str(text_encoder), data.item_texts, seed, language=data.language, unit=normalise, **given
+    )
+    vectors, weights, report = collaborative_vectors(data, semantic, str(collaborative), seed, normalise)
     report = {
         "num_items": data.num_items,
         "num_wordless": int((np.abs(semantic).sum(axis=1) == 0).sum()),
@@ -113,6 +140,8 @@ def embed(data: Dataset, text_encoder: str = "tfidf", collaborative: str = "sequ
         "text_encoder": encoder.name,
         "collaborative": str(collaborative),
         "seed": seed,
+        "normalised": normalise,
+        **given,
         "data": data.info.get("fingerprint"),
     }
     return Signals(data.items["item_id"].tolist(), semantic, vectors, encoder, weights, report, sources)

@@ -1,13 +1,14 @@
 """Semantic signal: vectors of texts, for the items of a catalogue and for every text that comes later.
 
 Explained in notebook 02. An encoder turns B texts into a (B, D) array with rows of length 1 (a text without
-a known word gives a row of zeros). `TfidfEncoder` learns from the catalogue alone and needs no download;
+a known word gives a row of zeros; vectors that came as an array keep their lengths unless normalising is asked for). `TfidfEncoder` learns from the catalogue alone and needs no download;
 `SentenceEncoder` is any sentence-transformers model; `MappedEncoder` reaches a space that came as an array.
 """
 
 from __future__ import annotations
 
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +28,11 @@ class TextEncoder(Protocol):
     name: str
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """(B, D) float32, rows of length 1, or 0 where a text says nothing."""
+        """(B, D) float32 of item texts; rows of length 1, or 0 where a text says nothing."""
+        ...
+
+    def encode_queries(self, texts: list[str]) -> np.ndarray:
+        """(B, D) float32 of queries, in the same space."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -39,6 +44,12 @@ def normalise(vectors: np.ndarray) -> np.ndarray:
     """(B, D) rows divided by their length; rows of zeros stay."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+
+
+def is_unit(vectors: np.ndarray) -> bool:
+    """Whether all rows but those of zeros have length 1."""
+    length = np.linalg.norm(vectors, axis=1)
+    return bool((np.abs(length[length > 0] - 1) < 1e-3).all())
 
 
 class TfidfEncoder:
@@ -96,6 +107,8 @@ class TfidfEncoder:
         matrix: sparse.csr_matrix = self._vectoriser.transform(texts)
         return normalise(np.asarray(matrix @ self.components.T))
 
+    encode_queries = encode
+
     def save(self, folder: Path) -> None:
         """`encoder.json` (kind, vocabulary), `encoder_idf.npy`, `encoder_components.npy`."""
         write_json(folder / "encoder.json", {"kind": "tfidf", "language": self.language, "vocabulary": self.vocabulary})
@@ -104,18 +117,33 @@ class TfidfEncoder:
 
 
 class SentenceEncoder:
-    """A sentence-transformers model, by name or by path; it is loaded at the first `encode`."""
+    """A sentence-transformers model, by name or by path; it is loaded at the first `encode`.
 
-    def __init__(self, name: str):
+    E5, BGE and others expect a prefix before queries or passages ("query: "): `query_prefix` and `passage_prefix` give it.
+    Where one is None the model's own is taken, which its configuration may name.
+    """
+
+    def __init__(self, name: str, query_prefix: str | None = None, passage_prefix: str | None = None):
         self.name = name
+        self.query_prefix, self.passage_prefix = query_prefix, passage_prefix
         self._model: Any = None
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """(B, D) float32 with rows of length 1. Raises `DataError` where the library or the model is missing."""
+        return self._encode(texts, self.passage_prefix, ("document", "passage", "corpus"))
+
+    def encode_queries(self, texts: list[str]) -> np.ndarray:
+        """As `encode`, for queries."""
+        return self._encode(texts, self.query_prefix, ("query",))
+
+    def _encode(self, texts: list[str], prefix: str | None, names: tuple[str, ...]) -> np.ndarray:
         if self._model is None:
             self._model = _sentence_model(self.name)
+        own = getattr(self._model, "prompts", None) or {}
+        prompt = next((own[name] for name in names if own.get(name)), "") if prefix is None else prefix
         vectors = self._model.encode(
             list(texts),
+            prompt=prompt,
             batch_size=64,
             show_progress_bar=len(texts) > 1000 and sys.stderr.isatty(),
             convert_to_numpy=True,
@@ -123,29 +151,41 @@ class SentenceEncoder:
         return normalise(np.asarray(vectors, np.float32).reshape(len(texts), -1))
 
     def save(self, folder: Path) -> None:
-        """`encoder.json` names the model; its weights stay where they are."""
-        write_json(folder / "encoder.json", {"kind": "sentence-transformers", "name": self.name})
+        """`encoder.json` names the model and its prefixes; its weights stay where they are."""
+        prefixes = {"query_prefix": self.query_prefix, "passage_prefix": self.passage_prefix}
+        write_json(folder / "encoder.json", {"kind": "sentence-transformers", "name": self.name, **prefixes})
 
 
 class MappedEncoder:
-    """Texts to a space that is known by N vectors only: ridge regression from TF-IDF vectors, by `weights` (D_t + 1, D)."""
+    """Texts to a space that is known by N vectors only: ridge regression from TF-IDF vectors, by `weights` (D_t + 1, D).
+
+    `unit`: the given vectors have length 1, so these have, too.
+    """
 
     name = "pre-computed"
 
-    def __init__(self, base: TfidfEncoder, weights: np.ndarray):
-        self.base = base
+    def __init__(self, base: TfidfEncoder, weights: np.ndarray, unit: bool = True):
+        self.base, self.unit = base, unit
         self.weights = np.asarray(weights, np.float32)
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """(B, D) float32 with rows of length 1: what the given space is expected to say of these texts."""
-        return normalise(apply_ridge(self.base.encode(texts), self.weights))
+        """(B, D) float32: what the given space is expected to say of these texts."""
+        expected = apply_ridge(self.base.encode(texts), self.weights)
+        return normalise(expected) if self.unit else expected.astype(np.float32)
+
+    encode_queries = encode
 
     def save(self, folder: Path) -> None:
         """The TF-IDF encoder's files, and `encoder_map.npy`."""
         self.base.save(folder)
         write_json(
             folder / "encoder.json",
-            {"kind": "mapped", "language": self.base.language, "vocabulary": self.base.vocabulary},
+            {
+                "kind": "mapped",
+                "unit": self.unit,
+                "language": self.base.language,
+                "vocabulary": self.base.vocabulary,
+            },
         )
         np.save(folder / "encoder_map.npy", self.weights, allow_pickle=False)
 
@@ -155,7 +195,7 @@ def load_encoder(folder: Path) -> TextEncoder:
     stored = read_json(folder / "encoder.json")
     try:
         if stored["kind"] == "sentence-transformers":
-            return SentenceEncoder(stored["name"])
+            return SentenceEncoder(stored["name"], stored.get("query_prefix"), stored.get("passage_prefix"))
         base = TfidfEncoder(
             stored["vocabulary"],
             load_array(folder / "encoder_idf.npy"),
@@ -164,7 +204,9 @@ def load_encoder(folder: Path) -> TextEncoder:
         )
         if len(base.vocabulary) != len(base.idf) or base.components.shape[1:] != base.idf.shape:
             raise DataError(f"{folder}: the files of the text encoder do not belong together; make the signals again")
-        return base if stored["kind"] == "tfidf" else MappedEncoder(base, load_array(folder / "encoder_map.npy"))
+        if stored["kind"] == "tfidf":
+            return base
+        return MappedEncoder(base, load_array(folder / "encoder_map.npy"), stored.get("unit", True))
     except KeyError as error:
         raise DataError(f"{folder / 'encoder.json'} lacks {error}; make the signals again") from error
 
@@ -179,10 +221,10 @@ def load_array(path: str | Path) -> np.ndarray:
         ) from error
 
 
-def load_vectors(path: str | Path, num_items: int) -> np.ndarray:
+def load_vectors(path: str | Path, num_items: int, unit: bool = False) -> np.ndarray:
     """(N, D) float32 vectors that somebody computed, one row per item in the order of the item table.
 
-    Raises `DataError` unless the array is two-dimensional, numeric and finite with N rows.
+    They are taken as they are, which a warning says where their lengths differ, or all at length 1 (`unit`). Raises `DataError` unless the array is two-dimensional, numeric and finite with N rows.
     """
     vectors = load_array(path)
     if vectors.ndim != 2 or len(vectors) != num_items or vectors.shape[1] == 0:
@@ -195,6 +237,14 @@ def load_vectors(path: str | Path, num_items: int) -> np.ndarray:
     if len(bad):
         raise DataError(
             f"{path} has NaN or infinite values in {len(bad)} rows (first: {bad[:5].tolist()}); compute these rows again"
+        )
+    if unit:
+        return normalise(vectors.astype(np.float32))
+    length = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    if (np.abs(length[length > 0] - 1) > 1e-3).any():
+        warnings.warn(
+            f"{path} is taken as it is, with vectors of length {length[length > 0].min():.3g} to {length.max():.3g}; normalising makes all 1 long",
+            stacklevel=3,
         )
     return vectors.astype(np.float32)
 
@@ -222,19 +272,29 @@ def apply_ridge(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return inputs @ weights[:-1] + weights[-1]
 
 
-def make_encoder(source: str, texts: list[str], seed: int = 0) -> tuple[TextEncoder, np.ndarray]:
+def make_encoder(
+    source: str,
+    texts: list[str],
+    seed: int = 0,
+    *,
+    language: str = "english",
+    unit: bool = False,
+    query_prefix: str | None = None,
+    passage_prefix: str | None = None,
+) -> tuple[TextEncoder, np.ndarray]:
     """The encoder that `source` names, and the (N, D) vectors of the catalogue's texts.
 
     `source`: "tfidf", the path of an .npy array, or the name or path of a sentence-transformers model.
+    `language` is that of TF-IDF's stop words and stems, `unit` normalises an array, the prefixes are those of `SentenceEncoder`.
     """
     if source == "tfidf":
-        encoder = TfidfEncoder.fit(texts, seed=seed)
+        encoder = TfidfEncoder.fit(texts, seed=seed, language=language)
         return encoder, encoder.encode(texts)
     if str(source).endswith(".npy"):
-        vectors = normalise(load_vectors(source, len(texts)))
-        base = TfidfEncoder.fit(texts, seed=seed)
-        return MappedEncoder(base, fit_ridge(base.encode(texts), vectors)), vectors
-    model = SentenceEncoder(str(source))
+        vectors = load_vectors(source, len(texts), unit)
+        base = TfidfEncoder.fit(texts, seed=seed, language=language)
+        return MappedEncoder(base, fit_ridge(base.encode(texts), vectors), is_unit(vectors)), vectors
+    model = SentenceEncoder(str(source), query_prefix, passage_prefix)
     return model, model.encode(texts)
 
 

@@ -116,7 +116,7 @@ class Workshop:
         made_from = {"data": data.info["fingerprint"], "signals": asdict(config.signals), "seed": config.seed}
 
         def make() -> Signals:
-            return embed(data, config.signals.text_encoder, config.signals.collaborative, config.seed)
+            return embed(data, **asdict(config.signals), seed=config.seed)
 
         return self._kept("signals", made_from, make, lambda made, folder: made.save(folder), Signals.load)
 
