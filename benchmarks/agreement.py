@@ -17,6 +17,7 @@ from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics, place_of_target
 from gensar_lite.evaluation.protocols import PRIMARY
+from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import TASK_VIEW
 
 SIZES = {"smoke": (4, 10), "laptop": (250, 256), "large": (1500, 1_024)}  # steps, cases of each task
@@ -29,7 +30,7 @@ def main() -> None:
     data = simulate(small) if small else gl.load_dataset("bazaar")
     signals = gl.embed(data, collaborative="als")
     table = gl.learn_identifiers(data, signals, strategy="gensar", quantiser="kmeans")
-    changes = {"softmax": "full", "steps": steps, "validate_every": steps}
+    changes = {"softmax": "full", "evidence": (), "steps": steps, "validate_every": steps}
     model = gl.GenSAR.fit(data, signals, table, preset="tiny", progress=False, **changes)
     halved = gl.GenSAR.fit(data, signals, table, preset="tiny", progress=False, **{**changes, "steps": 1}).backbone
     halved.load_state_dict(model.backbone.state_dict())
@@ -39,18 +40,17 @@ def main() -> None:
         cases = data.cases(task, "test")
         cases = cases.take(np.sort(np.random.default_rng(0).permutation(len(cases))[:num_cases]))
         lists = np.column_stack([cases.item, cases.candidates[protocol]])
-        inputs = model.inputs_of(cases)
+        inputs = model.requests.cases(cases).inputs
         scores: dict[str, np.ndarray] = {}
         modes = {
             "full": (model.backbone, "full"),
-            "codebook": (model.backbone, "codebook"),
             "trie": (model.backbone, "trie"),
             "full, bfloat16": (halved, "full"),
         }
 
         def ask(name: str, modes: dict = modes, scores: dict = scores, inputs=inputs, lists=lists, task=task) -> None:
             weights, softmax = modes[name]
-            scores[name] = score_items(weights, model.vocabulary, inputs, TASK_VIEW[task], lists, softmax)
+            scores[name] = score_items(Scorer(weights, model.vocabulary, TASK_VIEW[task], inputs, softmax), lists)
 
         calls = {name: (lambda name=name, ask=ask: ask(name)) for name in modes}
         seconds = alternate(calls, arguments.repeats or 3, clock_of(arguments))

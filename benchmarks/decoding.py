@@ -83,7 +83,7 @@ def main() -> None:
         scores: dict[str, np.ndarray] = {}
 
         def ours(world: World = world, scores: dict = scores) -> None:
-            found = beam_search(world.model, world.vocabulary, world.inputs, world.trie, "semantic", BEAMS, "full")
+            found = beam_search(world.scorer(), BEAMS)
             scores["ours"] = found.scores
 
         def theirs(world: World = world, root: dict = root, scores: dict = scores) -> None:

@@ -37,18 +37,14 @@ def main() -> None:
         answers: dict = {}
 
         def exact(world: World = world, chosen: np.ndarray = chosen, answers: dict = answers) -> None:
-            answers["exact"] = score_items(
-                world.model, world.vocabulary, world.inputs, "semantic", chosen[None], "full"
-            )
+            answers["exact"] = score_items(world.scorer(), chosen[None])
 
         def own_lists(world: World = world, chosen: np.ndarray = chosen) -> None:
             lists = np.tile(chosen, (len(world.tokens), 1))
-            score_items(world.model, world.vocabulary, world.inputs, "semantic", lists, "full")
+            score_items(world.scorer(), lists)
 
         def beams(world: World = world, part: object = part, answers: dict = answers) -> None:
-            answers["beams"] = beam_search(
-                world.model, world.vocabulary, world.inputs, part, "semantic", BEAMS, "full"
-            ).items
+            answers["beams"] = beam_search(world.scorer(part), BEAMS).items
 
         def theirs(small: World = small, root: dict = root) -> None:
             with torch.inference_mode():

@@ -117,7 +117,7 @@ def train_peer(data: Dataset, signals: gl.Signals, table: Any, steps: int, every
     num = config.training.pseudo_queries_per_item
     written = Doc2Query.fit(data).sample(items, num, 0)
     pseudo = written, np.repeat(items, num)
-    examples = Examples(data, model.encoder, model.requests.evidence, pseudo, config.training, 0)
+    examples = Examples(data, model.encoder, pseudo, config.training, 0)
     with tempfile.TemporaryDirectory() as folder:
         settings = Seq2SeqTrainingArguments(
             folder, max_steps=steps, per_device_train_batch_size=BATCH, learning_rate=1e-3, lr_scheduler_type="cosine",

@@ -12,6 +12,7 @@ from transformers import T5ForConditionalGeneration
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network import t5
 from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import Vocabulary
 
 LEVELS, NUM_CODES, VOCABULARY = 4, 256, 33_000
@@ -48,6 +49,10 @@ class World(NamedTuple):
             mask=self.mask.to(device),
             inputs=self.inputs.to(device),
         )
+
+    def scorer(self, trie: IdentifierTrie | None = None) -> Scorer:
+        """What decoding asks, with softmax over the whole vocabulary."""
+        return Scorer(self.model, self.vocabulary, "semantic", self.inputs, "full", trie)
 
     @property
     def trie(self) -> IdentifierTrie:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from gensar_lite.data.storage import DataError
+from gensar_lite.evidence import NAMES
 from gensar_lite.training.settings import TrainingConfig
 
 
@@ -35,15 +36,26 @@ class SignalConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: signals, identifiers, training, and the model's seed."""
+    """One run: signals, identifiers, training, the model's seed, and the evidence of the store that its answers hear.
+
+    `evidence` names sources (`evidence.sources`) that are joined to the trained generator; (): the generator alone.
+    """
 
     preset: str = "tiny"
     seed: int = 0
+    evidence: tuple[str, ...] = NAMES
     signals: SignalConfig = field(default_factory=SignalConfig)
     identifiers: IdentifierConfig = field(default_factory=IdentifierConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     # what a model with `mix_levels` is asked for where a question names no mix; None: their mean
     wished_mix: float | None = None
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.evidence) - set(NAMES):
+            raise ValueError(
+                f"evidence must be some of {', '.join(NAMES)}, or none; not {', '.join(map(str, unknown))}"
+            )
+        object.__setattr__(self, "evidence", tuple(name for name in NAMES if name in self.evidence))
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -79,6 +91,7 @@ PRESETS = {
     ),
     "paper": RunConfig(
         "paper",
+        evidence=(),
         identifiers=IdentifierConfig(num_codes=256),
         training=TrainingConfig(
             d_model=512,
@@ -103,10 +116,10 @@ PRESETS = {
 
 
 def preset(name: str, seed: int = 0, **changes: object) -> RunConfig:
-    """A preset with some entries changed; each name of `changes` belongs to signals, identifiers or training."""
+    """A preset with some entries changed; each name of `changes` is `evidence` or belongs to signals, identifiers or training."""
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
-    config = replace(PRESETS[name], seed=seed)
+    config = replace(PRESETS[name], seed=seed, **{k: changes.pop(k) for k in ("evidence",) if k in changes})
     for part in ("signals", "identifiers", "training"):
         section = getattr(config, part)
         known = {f.name for f in fields(section)}

@@ -27,17 +27,18 @@ from gensar_lite.decoding.queries import QueryWriter
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.evaluation.protocols import PRIMARY, rank_cases
-from gensar_lite.evidence.sources import Evidence
+from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.identifiers.learning import assign_new
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.network.inputs import InputEncoder, Inputs
+from gensar_lite.network.inputs import InputEncoder
 from gensar_lite.network.prompts import TASK_PROMPT
-from gensar_lite.network.requests import RequestEncoder
+from gensar_lite.network.requests import Request, RequestEncoder
+from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import NUM_AGES, TASK_VIEW, Vocabulary
 from gensar_lite.network.weights import read_weights, write_weights
 from gensar_lite.signals.signals import Signals
-from gensar_lite.training.calibration import calibrate
+from gensar_lite.training.calibration import fit_weights
 from gensar_lite.training.doc2query import Doc2Query
 from gensar_lite.training.examples import Examples
 from gensar_lite.training.initialise import load_or_train_tokenizer, new_weights, place_tokens
@@ -45,13 +46,20 @@ from gensar_lite.training.loop import fit_generator
 
 CASES_AT_ONCE = 64
 NUM_BEAMS = 30
-HASHED = {"signals": ("signals",), "training": ("model",)}  # parts whose own files do not tell when they were changed
+HASHED = {
+    "signals": ("signals",),
+    "training": ("model",),
+    "evidence": ("evidence",),
+}  # parts whose own files do not tell when they were changed
 
 
 class GenSAR:
-    """A trained model together with its store. Make one with `fit` or `load`; what changes a model gives a new one."""
+    """A trained model together with its store. Make one with `fit` or `load`; what changes a model gives a new one.
 
-    name = "gensar"
+    `heard` names the sources of evidence that its answers are joined with where a question does not choose; () is the
+    generator alone.
+    """
+
     tasks: tuple[str, ...] = ("recommendation", "search")
 
     def __init__(
@@ -62,36 +70,38 @@ class GenSAR:
         tokenizer: PreTrainedTokenizerBase,
         backbone: T5ForConditionalGeneration | None,
         config: RunConfig,
+        evidence: Evidence | None = None,
     ) -> None:
+        self.evidence = evidence or Evidence([], data.num_items)
+        self.heard = tuple(name for name in config.evidence if name in self.evidence.sources)
         self.data = data
         self.signals = signals
         self.table = table
         self.config = config
         # items that joined after training have no token of their own
         remembered = getattr(backbone.config, "num_remembered", 0) if backbone is not None else len(table)
-        remembered *= config.training.item_memory
+        remembered *= config.training.remembers_items
         training = config.training
-        self.vocabulary = Vocabulary(
-            tokenizer,
-            table,
-            remembered,
-            len(training.mix_levels),
-            len(training.evidence),
-            NUM_AGES if training.event_age else 0,
-        )
+        num_ages = NUM_AGES if training.marks_ages else 0
+        self.vocabulary = Vocabulary(tokenizer, table, remembered, len(training.mix_levels), num_ages)
         self.encoder = InputEncoder(
             self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text
         )
         if training.mix_levels:
             wished = training.mix if config.wished_mix is None else config.wished_mix
             self.encoder = self.encoder.wishing(training.nearest_level(wished))
-        self.requests = RequestEncoder(data, self.encoder, Evidence(data, signals.semantic, training.evidence))
+        self.requests = RequestEncoder(data, self.encoder)
         self.tries = self.vocabulary.tries
         if backbone is None:
             backbone = new_weights(self.vocabulary, training, config.seed)
             backbone.config.num_remembered = remembered
         self.backbone = backbone.eval()
         self.training_history: list[dict] = []
+
+    @property
+    def name(self) -> str:
+        """What rows are called: the kind of identifiers, which alone means the generator alone, and what is heard."""
+        return " + ".join([self.config.identifiers.strategy, *self.heard])
 
     # making one ---------------------------------------------------------------------------------
 
@@ -130,9 +140,7 @@ class GenSAR:
         every = np.arange(data.num_items)
         num = config.training.pseudo_queries_per_item
         written = Doc2Query.fit(data, seed=config.seed).sample(every, num, config.seed)
-        examples = Examples(
-            data, model.encoder, model.requests.evidence, (written, np.repeat(every, num)), config.training, config.seed
-        )
+        examples = Examples(data, model.encoder, (written, np.repeat(every, num)), config.training, config.seed)
         model.training_history = fit_generator(
             model.backbone,
             model.vocabulary,
@@ -142,10 +150,26 @@ class GenSAR:
             checkpoint=Path(checkpoint) if checkpoint else None,
             progress=progress,
         )
-        if config.training.softmax == "trie":
-            held = [data.cases(task, "valid") for task in cls.tasks]
-            calibrate(model.backbone, model.vocabulary, model.requests, held, config.seed)
-        return model
+        return model.join_evidence(config.evidence)
+
+    def join_evidence(self, names: Sequence[str]) -> GenSAR:
+        """This model with other sources of evidence, made from its store; how much each counts is fitted to validation cases."""
+        config = replace(self.config, evidence=tuple(names))
+        evidence = Evidence.make(self.data, self.signals.semantic, config.evidence)
+        held = [self.data.cases(task, "valid") for task in self.tasks]
+        evidence.weights = fit_weights(self.backbone, self.vocabulary, self.requests, evidence, held, config.seed)
+        joined = copy.copy(self)
+        joined.config, joined.evidence, joined.heard = config, evidence, config.evidence
+        return joined
+
+    def hearing(self, names: Sequence[str]) -> GenSAR:
+        """This model, answering with some of its sources of evidence; () is the generator alone. Raises DataError for others."""
+        if unknown := set(names) - set(self.evidence.sources):
+            there = ", ".join(self.evidence.sources) or "none"
+            raise DataError(f"this model has no evidence {', '.join(sorted(unknown))}; it has {there}")
+        other = copy.copy(self)
+        other.heard = tuple(name for name in self.evidence.sources if name in names)
+        return other
 
     def take_weights(self, other: GenSAR) -> None:
         """Copy the weights of a model that means the same by every token. Raises DataError where it does not."""
@@ -204,29 +228,21 @@ class GenSAR:
     @torch.inference_mode()
     def score(self, cases: Cases, candidates: np.ndarray | None, mix: float | None = None) -> np.ndarray:
         """Exact log-probabilities (C, n) of candidates (C, n), or (C, N) of the whole catalogue; `mix` as in `recommend`."""
-        asked, parts = self._asked_for(mix), []
+        asked, parts, every = self._asked_for(mix), [], np.arange(self.data.num_items)[None]
         for first in range(0, len(cases), CASES_AT_ONCE):
             rows = slice(first, first + CASES_AT_ONCE)
-            chunk = cases.take(rows)
-            inputs = asked.inputs_of(chunk)
-            parts.append(
-                self._score_all(inputs, cases.task)
-                if candidates is None
-                else self._score(inputs, cases.task, candidates[rows])
-            )
+            scorer = self.scorer(asked.requests.cases(cases.take(rows)), cases.task)
+            parts.append(score_items(scorer, every if candidates is None else candidates[rows]))
         num = self.data.num_items if candidates is None else candidates.shape[1]
         return np.concatenate(parts) if parts else np.zeros((0, num), np.float32)
 
-    def _score(self, inputs: Inputs, task: str, items: np.ndarray) -> np.ndarray:
+    def scorer(self, request: Request, task: str, trie: IdentifierTrie | None = None) -> Scorer:
+        """What beam search and exact scoring ask about some requests: the generator with what is heard of the store."""
+        view = TASK_VIEW[task]
+        told = self.evidence.ask(request.question, self.heard)
+        weights = self.evidence.weights.get(" + ".join(self.heard), {}).get(view)
         softmax = self.config.training.softmax
-        return score_items(self.backbone, self.vocabulary, inputs, TASK_VIEW[task], items, softmax)
-
-    def _score_all(self, inputs: Inputs, task: str) -> np.ndarray:
-        return self._score(inputs, task, np.arange(self.data.num_items)[None])
-
-    def inputs_of(self, cases: Cases) -> Inputs:
-        """Encoder inputs of held-out cases."""
-        return self.requests.cases(cases)
+        return Scorer(self.backbone, self.vocabulary, view, request.inputs, softmax, trie, told, weights)
 
     # answering ------------------------------------------------------------------------------------
 
@@ -266,8 +282,9 @@ class GenSAR:
         """The `k` items that a user, or somebody with this history of item ids, will most probably click next.
 
         Options: `num_beams` (default: the larger of 30 and k), `exclude_seen` (leave out items of the history),
-        `items` (choose among these item ids only), `category` (among items whose categories contain this text).
-        `mix` is what a model trained with `mix_levels` is asked for (see `wish_mix`).
+        `items` (choose among these item ids only), `category` (among items whose categories contain this text), `evidence`
+        (the sources to hear, () for the generator alone; default: those of `heard`). `mix` is what a model trained with
+        `mix_levels` is asked for (see `wish_mix`).
         A user the log has never seen gets what suits a new user, with a warning.
         """
         users = [user] if user is None or isinstance(user, str) else list(user)
@@ -295,6 +312,7 @@ class GenSAR:
         items: Sequence[str] | None = None,
         category: str | None = None,
         watch: Callable[[BeamStep], None] | None = None,
+        evidence: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
@@ -304,37 +322,21 @@ class GenSAR:
             return self._table(
                 Beams(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32)), TASK_VIEW[task], k, label
             )
-        inputs, seen = self.requests.users(TASK_PROMPT[task], users, history, queries)
+        request, seen = self.requests.users(TASK_PROMPT[task], users, history, queries)
         trie = self._allowed(TASK_VIEW[task], items, category)
-        beams = beam_search(
-            self.backbone,
-            self.vocabulary,
-            inputs,
-            trie,
-            TASK_VIEW[task],
-            min(max(num_beams, k), len(trie.items)),
-            self.config.training.softmax,
-            seen if exclude_seen else None,
-            watch,
-        )
+        answering = self if evidence is None else self.hearing(evidence)
+        scorer = answering.scorer(request, task, trie)
+        width = min(max(num_beams, k), len(trie.items))
+        beams = beam_search(scorer, width, seen if exclude_seen else None, watch)
         return self._table(beams, TASK_VIEW[task], k, label)
 
     @torch.inference_mode()
     def top_items(self, cases: Cases, k: int = 10) -> np.ndarray:
         """The items (C, k) that held-out cases are answered with, best first (-1: no more); what `search` and `recommend` show."""
-        view = TASK_VIEW[cases.task]
         parts = []
         for first in range(0, len(cases), CASES_AT_ONCE):
-            inputs = self.inputs_of(cases.take(slice(first, first + CASES_AT_ONCE)))
-            beams = beam_search(
-                self.backbone,
-                self.vocabulary,
-                inputs,
-                self.tries[view],
-                view,
-                min(max(NUM_BEAMS, k), self.data.num_items),
-                self.config.training.softmax,
-            )
+            request = self.requests.cases(cases.take(slice(first, first + CASES_AT_ONCE)))
+            beams = beam_search(self.scorer(request, cases.task), min(max(NUM_BEAMS, k), self.data.num_items))
             parts.append(beams.items[:, :k])
         return np.concatenate(parts) if parts else np.zeros((0, k), np.int64)
 
@@ -385,14 +387,16 @@ class GenSAR:
 
     @cached_property
     def _query_writer(self) -> QueryWriter:
-        return QueryWriter(self.encoder, self.data.log.queries)
+        training = self.config.training
+        words = slice(None) if training.softmax == "full" else slice(0, self.vocabulary.num_words)
+        return QueryWriter(self.encoder, self.data.log.queries, training.max_target_text, words)
 
     def suggest_queries(
         self, user: str | None = None, history: Sequence[str] | None = None, k: int = 5, mix: float | None = None
     ) -> pd.DataFrame:
         """The `k` queries that this user will most probably type next, among all that the log holds: query and score."""
-        inputs, _ = self._asked_for(mix).requests.users("next_query", [user], history)
-        return pd.DataFrame(self._query_writer.suggest(self.backbone, inputs, k), columns=["query", "score"])
+        request, _ = self._asked_for(mix).requests.users("next_query", [user], history)
+        return pd.DataFrame(self._query_writer.suggest(self.backbone, request.inputs, k), columns=["query", "score"])
 
     def add_items(self, items: pd.DataFrame) -> GenSAR:
         """A model that new items (item_id, title and, where known, description, categories, brand) have joined.
@@ -416,8 +420,9 @@ class GenSAR:
             semantic=np.vstack([self.signals.semantic, semantic]),
             collaborative=np.vstack([self.signals.collaborative, collaborative]),
         )
-        grown = GenSAR(data, signals, table, self.vocabulary.tokenizer, self.backbone, self.config)
-        grown.training_history = self.training_history
+        evidence = Evidence.make(data, signals.semantic, list(self.evidence.sources), self.evidence.weights)
+        grown = GenSAR(data, signals, table, self.vocabulary.tokenizer, self.backbone, self.config, evidence)
+        grown.training_history, grown.heard = self.training_history, self.heard
         return grown
 
     def identifiers_of(self, item_ids: Sequence[str]) -> pd.DataFrame:
@@ -440,6 +445,7 @@ class GenSAR:
         self.table.save(folder / "identifiers")
         with new_folder(folder / "model", "model") as temporary:
             self.write_weights(temporary)
+        self.evidence.save(folder / "evidence")
         write_json(folder / "config.json", self.config.to_json())
         write_json(
             folder / "stages.json", {stage: {"files": hash_files(folder, parts)} for stage, parts in HASHED.items()}
@@ -466,7 +472,8 @@ class GenSAR:
         signals.check(data)
         table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
         backbone, tokenizer, history = read_weights(folder / "model")
-        model = cls(data, signals, table, tokenizer, backbone, config)
+        evidence = Evidence.load(folder / "evidence", data) if (folder / "evidence").is_dir() else None
+        model = cls(data, signals, table, tokenizer, backbone, config, evidence)
         if len(model.backbone.shared.weight) != model.vocabulary.size:
             raise DataError(
                 f"{folder}: the model's vocabulary ({len(model.backbone.shared.weight)} tokens) is not that of its identifiers ({model.vocabulary.size}); train again"

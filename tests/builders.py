@@ -72,7 +72,7 @@ def tiny_encoder(history: str = "pooled", max_events: int = 20) -> InputEncoder:
     """The input encoder of the tiny store."""
     data = tiny_store()
     tokenizer = train_tokenizer([*data.item_texts, *data.log.queries], 600)
-    vocabulary = Vocabulary(tokenizer, random_table(data.items["item_id"].tolist()), num_sources=3)
+    vocabulary = Vocabulary(tokenizer, random_table(data.items["item_id"].tolist()))
     return InputEncoder(vocabulary, data.log, data.item_texts, history, max_events, max_text=16)
 
 

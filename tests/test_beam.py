@@ -11,6 +11,7 @@ from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.scorer import Scorer
 
 V_TEXT, B, S = 50, 5, 9
 
@@ -36,12 +37,11 @@ class World:
         trie: IdentifierTrie | None = None,
         exclude=None,
     ):
-        return beam_search(
-            self.model, self.vocabulary, self.inputs, trie or self.trie, view, num_beams, softmax, exclude
-        )
+        scorer = Scorer(self.model, self.vocabulary, view, self.inputs, softmax, trie)
+        return beam_search(scorer, num_beams, exclude)
 
     def score(self, softmax: str = "full", view: str = "semantic") -> np.ndarray:
-        return score_items(self.model, self.vocabulary, self.inputs, view, self.every[None], softmax)
+        return score_items(Scorer(self.model, self.vocabulary, view, self.inputs, softmax), self.every[None])
 
     def generate(
         self, num_beams: int, allowed: list[np.ndarray], view: str = "semantic"
@@ -111,7 +111,7 @@ def test_equals_generate_on_a_restricted_trie() -> None:
     assert_same(world.search(6, trie=world.trie.restrict(chosen)), *world.generate(6, [chosen] * B))
 
 
-@pytest.mark.parametrize("softmax", ["full", "codebook"])
+@pytest.mark.parametrize("softmax", ["full", "trie"])
 @pytest.mark.parametrize("sharpness", [1.0, 4.0])
 def test_with_a_beam_for_every_item_it_is_exact(softmax: str, sharpness: float) -> None:
     world = World(90, sizes=(3, 70, 2, 5), seed=6, sharpness=sharpness)
@@ -121,7 +121,7 @@ def test_with_a_beam_for_every_item_it_is_exact(softmax: str, sharpness: float) 
     np.testing.assert_allclose(beams.scores, -np.sort(-exact, axis=1), rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("softmax", ["full", "codebook"])
+@pytest.mark.parametrize("softmax", ["full", "trie"])
 @pytest.mark.parametrize("num_beams", [1, 4, 15, 200])
 def test_no_item_comes_twice_and_scores_fall(softmax: str, num_beams: int) -> None:
     world = World(50, seed=7)
@@ -136,9 +136,9 @@ def test_no_item_comes_twice_and_scores_fall(softmax: str, num_beams: int) -> No
 
 def test_excluding_leaves_the_rest_in_its_order() -> None:
     world = World(80, seed=8)
-    whole = world.search(80, "codebook")
+    whole = world.search(80, "trie")
     exclude = [row[: 10 * (b + 1)] for b, row in enumerate(whole.items)]
-    rest = world.search(80, "codebook", exclude=exclude)
+    rest = world.search(80, "trie", exclude=exclude)
     for b in range(B):
         left = rest.items[b][rest.items[b] >= 0]
         assert left.tolist() == whole.items[b, 10 * (b + 1) :].tolist()
@@ -159,15 +159,15 @@ def test_a_query_does_not_depend_on_its_neighbours() -> None:
     for b in range(B):
         own = world.ids[b][world.mask[b]]
         alone = Inputs(own, torch.arange(len(own)), torch.ones(len(own)), torch.ones(1, len(own), dtype=torch.bool))
-        beams = beam_search(world.model, world.vocabulary, alone, world.trie, "semantic", 10, "full")
+        beams = beam_search(Scorer(world.model, world.vocabulary, "semantic", alone, "full"), 10)
         np.testing.assert_allclose(beams.scores[0], together.scores[b], rtol=1e-5, atol=1e-4)
 
 
 def test_large_vocabularies_are_normalised_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(60, seed=11)
     whole = world.search(10)
-    monkeypatch.setattr("gensar_lite.decoding.tree.ROWS_AT_ONCE", 3)
-    monkeypatch.setattr("gensar_lite.decoding.tree.LOGITS_AT_ONCE", {"cpu": 60})
+    monkeypatch.setattr("gensar_lite.network.scorer.ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("gensar_lite.network.scorer.LOGITS_AT_ONCE", {"cpu": 60})
     parts = world.search(10)
     np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-5, atol=1e-5)
 

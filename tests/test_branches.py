@@ -8,7 +8,7 @@ import torch
 from builders import TextTokens, random_table
 
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.network.branches import branch, branch_logits, branch_parts
+from gensar_lite.network.branches import branch, child_logits, code_logits
 from gensar_lite.network.vocabulary import Vocabulary
 
 N = 80
@@ -58,13 +58,9 @@ def test_logits_of_siblings_by_a_loop(view: str) -> None:
     for level, (first, last) in enumerate(vocabulary.level_slices[view]):
         nodes = np.array([0]) if level == 0 else vocabulary.nodes[view][[3, 70, 3, 11], level - 1]
         states = torch.randn(2, len(nodes), 8, generator=torch.Generator().manual_seed(level))
-        branches = branch(vocabulary, view, level, nodes)
-        logits = branch_logits(
-            branch_parts(states, table[first:last], branches, table[branches.token], table[vocabulary.gates]),
-            branches,
-            len(nodes),
-            last - first,
-        )
+        branches, _ = branch(vocabulary, view, level, nodes)
+        children = child_logits(states, table[first:last], branches, table[branches.token])
+        logits = code_logits(children, branches, len(nodes), last - first)
         expected = torch.full((2, len(nodes), last - first), -torch.inf)
         for row, node in enumerate(nodes):
             for child in range(trie.children[level][node], trie.children[level][node + 1]):

@@ -1,4 +1,4 @@
-"""Calibration: the strengths that make the validation clicks most probable, used by beams and scores alike."""
+"""The weights of the experts: those that make the validation clicks most probable, used by beams and scores alike."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 import torch
 from builders import random_table, tiny_store
 
+from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.model import GenSAR
 from gensar_lite.signals import embed
-from gensar_lite.training.calibration import _fit, calibrate
+from gensar_lite.training.calibration import _fit, fit_weights
 
 SIZES = {
     "d_model": 16,
@@ -44,31 +45,37 @@ def test_an_expert_that_knows_is_made_strong_and_noise_is_shut_out() -> None:
     truth[np.arange(400), right] += 1.0
     parts = torch.tensor(np.stack([noise, truth], -1).reshape(-1, 2), dtype=torch.float32)
     row = torch.arange(400).repeat_interleave(5)
-    strengths = _fit(parts, row, torch.arange(400) * 5 + torch.from_numpy(right))
-    assert strengths[0] < 0.15
-    assert strengths[1] == pytest.approx(1, abs=0.25)
+    weights = _fit(parts, row, torch.arange(400) * 5 + torch.from_numpy(right))
+    assert weights[0] < 0.15
+    assert weights[1] == pytest.approx(1, abs=0.25)
     assert _fit(parts[:0], row[:0], row[:0]) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("task", ["recommendation", "search"])
 def test_validation_clicks_become_more_probable(task: str) -> None:
     model = trained()
-    found = model.backbone.config.strengths
-    after = likelihood(model, task)
-    model.backbone.config.strengths = None
-    before = likelihood(model, task)
-    again = calibrate(
-        model.backbone, model.vocabulary, model.requests, [model.data.cases(t, "valid") for t in model.tasks]
+    held = [model.data.cases(t, "valid") for t in model.tasks]
+    found = model.evidence.weights
+    assert fit_weights(model.backbone, model.vocabulary, model.requests, model.evidence, held) == found, (
+        "the same again"
     )
-    assert after > before
-    assert again == found, "the same cases, the same strengths"
+    raw = model.hearing(model.heard)
+    raw.evidence = Evidence(list(model.evidence.sources.values()), model.data.num_items)
+    for heard in (model.heard, ("words", "neighbours"), ("neighbours",)):
+        assert likelihood(model.hearing(heard), task) > likelihood(raw.hearing(heard), task)
 
 
-def test_strengths_are_saved_with_the_weights(tmp_path) -> None:
+def test_what_was_fitted_helps_on_cases_that_it_was_not_fitted_to() -> None:
+    model = trained()
+    for task in model.tasks:
+        assert likelihood(model, task, "test") > likelihood(model.hearing(()), task, "test")
+
+
+def test_weights_are_saved_with_the_model(tmp_path) -> None:
     model = trained()
     model.save(tmp_path / "run")
     loaded = GenSAR.load(tmp_path / "run")
-    assert loaded.backbone.config.strengths == model.backbone.config.strengths
+    assert loaded.evidence.weights == model.evidence.weights
     cases = model.data.cases("search", "test")
     np.testing.assert_allclose(loaded.score(cases, None), model.score(cases, None), rtol=1e-5, atol=1e-5)
 

@@ -197,7 +197,7 @@ def test_a_wish_gives_a_new_model_that_remembers_it(tmp_path):
 
 def test_a_wish_changes_one_token_of_the_input():
     model, cases = conditioned(), cases_of("recommendation")
-    first, second = (model.wish_mix(mix).inputs_of(cases) for mix in (0.0, 1.0))
+    first, second = (model.wish_mix(mix).requests.cases(cases).inputs for mix in (0.0, 1.0))
     differing = first.token != second.token
     assert differing.sum() == len(cases)
     assert set(first.token[differing].tolist()) == {int(model.vocabulary.mixes[0])}

@@ -12,7 +12,6 @@ import torch
 from builders import random_table, tiny_encoder, tiny_store
 
 from gensar_lite.data.build import build_dataset
-from gensar_lite.evidence.sources import Evidence
 from gensar_lite.network.inputs import InputEncoder
 from gensar_lite.network.prompts import CODE_TASKS, TEXT_TASKS
 from gensar_lite.network.vocabulary import Vocabulary, train_tokenizer
@@ -26,14 +25,7 @@ def make_examples(config: TrainingConfig = CONFIG, seed: int = 0, history: str =
     data = data or tiny_store()
     encoder = tiny_encoder(history)
     pseudo = [f"query number {n}" for n in range(200)]
-    return Examples(
-        data,
-        encoder,
-        Evidence(data, np.eye(data.num_items, dtype=np.float32)),
-        (pseudo, np.repeat(np.arange(100), 2)),
-        config,
-        seed,
-    )
+    return Examples(data, encoder, (pseudo, np.repeat(np.arange(100), 2)), config, seed)
 
 
 def flat(chunks: list[CodeChunk | TextChunk]) -> list[torch.Tensor]:
@@ -118,9 +110,7 @@ def test_the_other_face_of_a_target_is_not_in_its_history() -> None:
     vocabulary = Vocabulary(train_tokenizer([*data.item_texts, *data.log.queries], 600), random_table(ids.tolist()))
     encoder = InputEncoder(vocabulary, data.log, data.item_texts, "tokens", 20, 16)
     config = replace(CONFIG, aux_shares={}, pseudo_share=0.0, shorten_history=0.0)
-    examples = Examples(
-        data, encoder, Evidence(data, np.eye(data.num_items, dtype=np.float32)), (["x"], np.zeros(1, int)), config, 0
-    )
+    examples = Examples(data, encoder, (["x"], np.zeros(1, int)), config, 0)
     checked = 0
     for step in range(10):
         for chunk in examples.chunks(step):
@@ -184,14 +174,7 @@ def test_a_log_without_searches_trains_the_other_tasks() -> None:
     encoder = InputEncoder(
         Vocabulary(tokenizer, random_table(data.items["item_id"].tolist())), small.log, data.item_texts
     )
-    examples = Examples(
-        small,
-        encoder,
-        Evidence(small, np.eye(small.num_items, dtype=np.float32)),
-        (["a"] * 100, np.arange(100)),
-        CONFIG,
-        0,
-    )
+    examples = Examples(small, encoder, (["a"] * 100, np.arange(100)), CONFIG, 0)
     assert set(examples.shares) == {"next_item", "query_to_item", "text_to_item", "item_to_text"}
     assert sum(examples.shares.values()) == pytest.approx(1)
     assert sum(len(chunk.decoder) for chunk in examples.chunks(0)) > 60
@@ -297,19 +280,3 @@ def test_looking_ahead_stays_among_the_same_users_open_events() -> None:
         assert items[row] in log.item[ahead]
         changed += items[row] != task.item[row]
     assert changed > len(rows) / 2
-
-
-def test_the_store_is_asked_with_the_words_of_typed_queries_and_with_nothing_else() -> None:
-    examples = make_examples()
-    base = examples.encoder.base
-    pseudo = len(examples.encoder.store) + 7
-    tails = [base["query"] + 3, pseudo, base["text"] + 1, pseudo + 200, -1]
-    table = np.zeros((7, len(tails)), np.int64)
-    table[3] = tails
-    words, *_ = examples._evidence(table)
-    terms = examples.evidence.terms([tiny_store().log.queries[3]])
-    expected, *_ = examples.evidence.ask(1, terms, (np.zeros(0, int), np.zeros(0, int)))
-    assert len(words.row)
-    assert words.known.tolist() == [True, False, False, False, False]
-    for found, wanted in zip(words[:3], expected[:3], strict=True):
-        np.testing.assert_array_equal(found, wanted)

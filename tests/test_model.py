@@ -128,8 +128,8 @@ def test_search_gives_the_best_items_in_order(model: GenSAR) -> None:
 
 def test_search_with_a_beam_for_every_item_equals_exact_scores(model: GenSAR) -> None:
     found = model.search("sleeping bag", k=100, num_beams=100)
-    inputs, _ = model.requests.users("next_search_item", [None], queries=["sleeping bag"])
-    exact = score_items(model.backbone, model.vocabulary, inputs, "semantic", np.arange(100)[None])[0]
+    request, _ = model.requests.users("next_search_item", [None], queries=["sleeping bag"])
+    exact = score_items(model.scorer(request, "search"), np.arange(100)[None])[0]
     numbers = [model.data.item_number[i] for i in found["item_id"]]
     assert sorted(numbers) == list(range(100))
     np.testing.assert_allclose(found["score"], exact[numbers], rtol=1e-4, atol=1e-4)
@@ -264,19 +264,19 @@ def test_suggested_queries_are_queries_that_somebody_typed(model: GenSAR) -> Non
         assert set(table["query"]) <= set(asked.data.log.queries), "as it was typed: spaces, capitals and all"
 
 
-def test_suggestion_scores_are_log_probabilities(model: GenSAR) -> None:
-    """Teacher forcing with the forward pass of transformers."""
+def test_suggestion_scores_are_log_probabilities_as_they_were_trained(model: GenSAR) -> None:
+    """Among words, behaviours and the end, cut where training cuts."""
+    cut = model.config.training.max_target_text
     table = model.suggest_queries(k=3)
     empty = model.encoder.ask("next_query", model.encoder.event_segments.take(np.zeros(0, int)), np.array([0]))
     with torch.no_grad():
         encoded = t5.encode(model.backbone, empty)
         for query, score in table.itertuples(index=False):
             tokens = model.encoder.queries[model.data.log.queries.index(query)].tolist()
-            path = torch.tensor([[model.vocabulary.behaviours["<S_Q>"], *tokens, model.vocabulary.eos]])
+            path = torch.tensor([[*[model.vocabulary.behaviours["<S_Q>"], *tokens][:cut], model.vocabulary.eos]])
             decoder = torch.cat([torch.zeros(1, 1, dtype=torch.long), path[:, :-1]], dim=1)
-            logits = t5.logits(
-                model.backbone, t5.decode(model.backbone, model.backbone.shared(decoder), encoded, empty.mask)
-            )
+            states = t5.decode(model.backbone, model.backbone.shared(decoder), encoded, empty.mask)
+            logits = t5.logits(model.backbone, states, slice(0, model.vocabulary.num_words))
             assert score == pytest.approx(logits.log_softmax(-1).gather(2, path[..., None]).sum().item(), rel=1e-3)
 
 
@@ -314,8 +314,8 @@ def test_scores_of_candidates_equal_those_of_the_whole_catalogue(model: GenSAR, 
 
 def test_a_case_is_asked_as_training_asked(model: GenSAR) -> None:
     cases = model.data.cases("search", "test").take(slice(0, 5))
-    own = model.inputs_of(cases)
-    without = model.inputs_of(cases.without_history())
+    own = model.requests.cases(cases).inputs
+    without = model.requests.cases(cases.without_history()).inputs
     assert (without.mask.sum(1) < own.mask.sum(1)).all()
     for c in range(5):
         alone = model.score(cases.take(slice(c, c + 1)), None)
@@ -332,7 +332,7 @@ def test_the_model_learns_from_its_training(model: GenSAR, signals: Signals) -> 
     assert (ranks < 40).all(), "100 candidates: chance gives 50.5 with a deviation of 4 over some 60 cases"
 
 
-@pytest.mark.parametrize(("history", "softmax"), [("tokens", "full"), ("tokens", "codebook"), ("pooled", "full")])
+@pytest.mark.parametrize(("history", "softmax"), [("tokens", "full"), ("tokens", "trie"), ("pooled", "full")])
 def test_other_forms_answer_too(signals: Signals, history: str, softmax: str) -> None:
     other = fit(signals, steps=4, validate_every=4, history=history, softmax=softmax)
     assert len(other.search("tent", user=user_with_history(other), k=3)) == 3

@@ -10,6 +10,7 @@ from builders import bare_vocabulary, random_model, random_prompts, unique_codes
 from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.network import t5
+from gensar_lite.network.scorer import Scorer
 
 B, N, SIZES = 4, 60, (4, 7, 5)
 
@@ -23,7 +24,7 @@ class World:
         self.ids, self.mask, self.inputs = random_prompts(B, 8, 50, seed)
 
     def score(self, items: np.ndarray, softmax: str, view: str = "semantic") -> np.ndarray:
-        return score_items(self.model, self.vocabulary, self.inputs, view, items, softmax)
+        return score_items(Scorer(self.model, self.vocabulary, view, self.inputs, softmax), items)
 
     @torch.no_grad()
     def teacher_forced(self, view: str, softmax: str) -> np.ndarray:
@@ -41,18 +42,18 @@ class World:
             logits = self.model(**inputs, decoder_input_ids=decoder).logits.double()
             if softmax == "full":
                 scores[b] = logits.log_softmax(-1).gather(2, path[..., None]).sum((1, 2)).numpy()
-            else:
-                scores[b] = sum(
-                    logits[:, 1 + level, first:last]
-                    .log_softmax(-1)
-                    .gather(1, tokens[:, level, None] - first)[:, 0]
-                    .numpy()
-                    for level, (first, last) in enumerate(self.vocabulary.level_slices[view])
-                )
+                continue
+            scores[b] = 0  # each code among the codes that items with the same prefix have
+            for level in range(self.vocabulary.num_levels):
+                same = (tokens[:, None, :level] == tokens[None, :, :level]).all(2)  # (N, N)
+                siblings = torch.zeros_like(logits[:, 1 + level], dtype=torch.bool)
+                siblings[torch.nonzero(same)[:, 0], tokens[torch.nonzero(same)[:, 1], level]] = True
+                chance = logits[:, 1 + level].masked_fill(~siblings, -torch.inf).log_softmax(-1)
+                scores[b] += chance.gather(1, tokens[:, level, None])[:, 0].numpy()
         return scores
 
 
-@pytest.mark.parametrize("softmax", ["full", "codebook"])
+@pytest.mark.parametrize("softmax", ["full", "trie"])
 @pytest.mark.parametrize("view", ["semantic", "collaborative"])
 @pytest.mark.parametrize("sharpness", [1.0, 4.0])
 def test_equals_teacher_forcing(softmax: str, view: str, sharpness: float) -> None:
@@ -67,11 +68,11 @@ def test_equals_teacher_forcing(softmax: str, view: str, sharpness: float) -> No
 
 def test_views_are_told_apart_by_their_behaviour_token() -> None:
     world = World()
-    views = [world.score(np.arange(N)[None], "codebook", view) for view in ("semantic", "collaborative")]
+    views = [world.score(np.arange(N)[None], "trie", view) for view in ("semantic", "collaborative")]
     assert np.abs(views[0] - views[1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("softmax", ["full", "codebook"])
+@pytest.mark.parametrize("softmax", ["full", "trie"])
 def test_one_list_for_all_queries_in_any_form(softmax: str) -> None:
     world = World()
     items = np.array([7, 3, 59, 0])
@@ -83,31 +84,28 @@ def test_one_list_for_all_queries_in_any_form(softmax: str) -> None:
 
 def test_order_and_company_change_nothing() -> None:
     world = World()
-    whole = world.score(np.arange(N)[None], "codebook")
+    whole = world.score(np.arange(N)[None], "trie")
     shuffled = np.random.default_rng(1).permutation(N)
-    np.testing.assert_allclose(world.score(shuffled, "codebook"), whole[:, shuffled], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(world.score(np.array([[42]]), "codebook"), whole[:, [42]], rtol=1e-5, atol=1e-5)
-
-
-def test_codebook_probabilities_of_all_possible_identifiers_sum_to_one() -> None:
-    sizes = (3, 4, 2)
-    codes = np.stack(np.unravel_index(np.arange(24), sizes), axis=1)
-    vocabulary = bare_vocabulary(codes, sizes)
-    model = random_model(vocabulary.size, sharpness=3.0)
-    _, _, inputs = random_prompts(B, 8, 50, 0)
-    scores = score_items(model, vocabulary, inputs, "semantic", np.arange(24)[None], "codebook")
-    np.testing.assert_allclose(np.exp(scores).sum(1), 1, rtol=1e-4)
+    np.testing.assert_allclose(world.score(shuffled, "trie"), whole[:, shuffled], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(world.score(np.array([[42]]), "trie"), whole[:, [42]], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("items", [[[0, N]], [[-1, 3]]])
 def test_unknown_items_are_refused(items: list[list[int]]) -> None:
     with pytest.raises(ValueError, match=f"between 0 and {N - 1}"):
-        World().score(np.array(items), "codebook")
+        World().score(np.array(items), "trie")
+
+
+def test_exact_scores_are_those_of_the_whole_trie() -> None:
+    world = World()
+    part = world.vocabulary.tries["semantic"].restrict(np.arange(5))
+    with pytest.raises(ValueError, match="in the whole trie"):
+        score_items(Scorer(world.model, world.vocabulary, "semantic", world.inputs, trie=part), np.arange(5))
 
 
 def test_an_empty_list_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one item"):
-        World().score(np.zeros((B, 0), int), "codebook")
+        World().score(np.zeros((B, 0), int), "trie")
 
 
 @pytest.mark.parametrize("view", ["semantic", "collaborative"])
@@ -115,13 +113,11 @@ def test_with_softmax_trie_the_probabilities_of_all_items_sum_to_one(view: str) 
     world = World(seed=3, sharpness=3.0)
     scores = world.score(np.arange(N)[None], "trie", view)
     np.testing.assert_allclose(np.exp(scores).sum(1), 1, rtol=1e-5)
-    # and no item loses by it: the other codes of its levels led nowhere
-    assert (scores >= world.score(np.arange(N)[None], "codebook", view) - 1e-5).all()
     some = np.random.default_rng(0).integers(N, size=(B, 20))
     np.testing.assert_allclose(world.score(some, "trie", view), np.take_along_axis(scores, some, 1), atol=1e-5)
 
 
-@pytest.mark.parametrize("softmax", ["full", "codebook", "trie"])
+@pytest.mark.parametrize("softmax", ["full", "trie"])
 def test_large_trees_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch, softmax: str) -> None:
     world = World(seed=4)
     own = np.random.default_rng(0).integers(N, size=(B, 25))
@@ -145,9 +141,9 @@ def test_an_only_child_is_certain_and_not_asked_for() -> None:
         [False, True, False, False],
         [False] * 5,
     ]
-    scores = np.exp(score_items(model, vocabulary, inputs, "semantic", np.arange(5)[None], "trie"))
+    scores = np.exp(score_items(Scorer(model, vocabulary, "semantic", inputs), np.arange(5)[None]))
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
-    beams = beam_search(model, vocabulary, inputs, trie, "semantic", 5, "trie")
+    beams = beam_search(Scorer(model, vocabulary, "semantic", inputs), 5)
     np.testing.assert_allclose(np.exp(beams.scores), np.take_along_axis(scores, beams.items, 1), rtol=1e-4)
     with torch.no_grad():  # the first level by hand: three codes compete, one of them alone leads to item 0
         first, last = vocabulary.level_slices["semantic"][0]

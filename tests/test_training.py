@@ -17,7 +17,6 @@ from builders import tiny_encoder, tiny_store
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError
-from gensar_lite.evidence.sources import Evidence
 from gensar_lite.network import t5
 from gensar_lite.training import loop
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
@@ -35,14 +34,7 @@ def world(config: TrainingConfig = CONFIG) -> tuple[T5ForConditionalGeneration, 
     """A fresh model and the examples of the tiny store."""
     encoder = tiny_encoder(config.history)
     pseudo = [text.split(",")[0] for text in tiny_store().items["title"]]
-    examples = Examples(
-        tiny_store(),
-        encoder,
-        Evidence(tiny_store(), np.eye(100, dtype=np.float32)),
-        (pseudo, np.arange(100)),
-        config,
-        seed=0,
-    )
+    examples = Examples(tiny_store(), encoder, (pseudo, np.arange(100)), config, seed=0)
     return t5.new_backbone(
         encoder.vocabulary.size, config.d_model, 1, config.num_heads, config.d_ff, 0.0, seed=0
     ), examples
@@ -67,7 +59,7 @@ def assert_same_weights(first: T5ForConditionalGeneration, second: T5ForConditio
 # learning -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("softmax", ["trie", "codebook", "full"])
+@pytest.mark.parametrize("softmax", ["trie", "full"])
 @pytest.mark.parametrize("history", ["pooled", "tokens"])
 def test_the_loss_goes_down(softmax: str, history: str) -> None:
     config = replace(CONFIG, softmax=softmax, history=history, steps=30, validate_every=10)
@@ -79,15 +71,13 @@ def test_the_loss_goes_down(softmax: str, history: str) -> None:
 
 
 def test_it_can_learn_by_heart() -> None:
-    config = replace(
-        CONFIG, steps=250, validate_every=50, mix=0.0, pseudo_share=1.0, aux_shares={}, d_model=64, softmax="codebook"
-    )
+    config = replace(CONFIG, steps=250, validate_every=50, mix=0.0, pseudo_share=1.0, aux_shares={}, d_model=64)
     _, rows = train(config)
-    assert rows[0]["loss"] > 0.5
+    assert rows[0]["loss"] > 0.3
     assert rows[-1]["loss"] < 0.01, "100 titles, each with one identifier: nothing is left to guess"
 
 
-@pytest.mark.parametrize("softmax", ["codebook", "full"])
+@pytest.mark.parametrize("softmax", ["trie", "full"])
 @torch.no_grad()
 def test_the_objective_is_the_cross_entropy_of_the_targets(softmax: str) -> None:
     config = replace(CONFIG, softmax=softmax, aux_shares={"next_query": 0.3, "text_to_item": 0.2})
@@ -113,8 +103,11 @@ def test_the_objective_is_the_cross_entropy_of_the_targets(softmax: str) -> None
             if softmax == "full":
                 losses += [-logits[b, t].log_softmax(-1)[y] for t, y in enumerate(path)]
                 continue
-            for level, (first, last) in enumerate(vocabulary.level_slices[view]):
-                losses.append(-logits[b, 1 + level, first:last].log_softmax(-1)[path[1 + level] - first])
+            every = torch.from_numpy(vocabulary.view_tokens[view])
+            for level in range(vocabulary.num_levels):  # a code among the codes that items with the same prefix have
+                target = path[1 + level]
+                siblings = every[(every[:, :level] == every.new_tensor(path[1 : 1 + level])).all(1), level].unique()
+                losses.append(-logits[b, 1 + level, siblings].log_softmax(-1)[siblings == target][0])
         expected += float(torch.stack(losses).mean()) * len(chunk.decoder)
         num += len(chunk.decoder)
     assert objective(chunks).item() == pytest.approx(expected / num, rel=1e-4)

@@ -65,6 +65,7 @@ def _options(chosen: Namespace, model: GenSAR) -> dict[str, Any]:
     return {
         "k": min(chosen.k, model.data.num_items),
         "num_beams": chosen.beams,
+        "evidence": chosen.evidence,
         "category": chosen.category,
         "exclude_seen": chosen.exclude_seen,
     }

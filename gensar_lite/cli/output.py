@@ -50,11 +50,14 @@ def print_answers(table: pd.DataFrame, as_json: bool) -> None:
         print(f"{place:3d}. {text}  ({rest + ', ' if rest else ''}{row['score']:.2f})")
 
 
-def results_text(metrics: Mapping[str, Any], name: str = "gensar") -> str:
-    """Both tasks, the model beside its baselines, best first by the primary metric."""
+def results_text(metrics: Mapping[str, Any]) -> str:
+    """Both tasks, the model with what it hears and its generator alone beside baselines, best first by the primary metric."""
+    made = metrics.get("provenance", {})
+    name, evidence = made.get("model", "gensar"), made.get("evidence", [])
+    alone = name.removesuffix("".join(f" + {source}" for source in evidence))
     lines: list[str] = []
     for task in EVALUATION_PROTOCOLS:
-        rows = {f"{name} *": metrics.get(task, {})}
+        rows = {f"{name} *": metrics.get(task, {}), f"{alone} *": metrics.get("generator", metrics).get(task, {})}
         rows |= {
             ranker: values[task]
             for part in ("baselines", "ceiling")
@@ -67,12 +70,18 @@ def results_text(metrics: Mapping[str, Any], name: str = "gensar") -> str:
         shown = [(p, m) for p, m in COLUMNS[task] if any(p in values for values in rows.values())]
         protocol, metric = PRIMARY[task]
         order = sorted(rows, key=lambda r: -rows[r].get(protocol, {}).get(metric, -1.0))
-        lines += ["", f"{task.capitalize()} ({metrics.get('provenance', {}).get('cases', {}).get(task, '?')} cases)"]
-        lines.append(" " * 14 + "".join(f"{p:>15}" for p, _ in shown))
-        lines.append(" " * 14 + "".join(f"{m:>15}" for _, m in shown))
+        lines += ["", f"{task.capitalize()} ({made.get('cases', {}).get(task, '?')} cases)"]
+        width = max(14, *(len(ranker) + 2 for ranker in rows))
+        lines.append(" " * width + "".join(f"{p:>15}" for p, _ in shown))
+        lines.append(" " * width + "".join(f"{m:>15}" for _, m in shown))
         for ranker in order:
             cells = "".join(f"{rows[ranker][p][m]:15.3f}" if p in rows[ranker] else f"{'':15}" for p, m in shown)
-            lines.append(f"{ranker:14}{cells}")
+            lines.append(f"{ranker:{width}}{cells}")
+    if evidence:
+        lines += [
+            "",
+            f"{alone}: the generator alone; + {' + '.join(evidence)}: joined with what the store says (--evidence)",
+        ]
     if metrics.get("ceiling"):
         lines += ["", "oracle: knows the truth of the simulated store, the ceiling for every ranker"]
     return "\n".join(lines)

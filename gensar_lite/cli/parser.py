@@ -83,6 +83,11 @@ def share(text: str) -> float:
     return value
 
 
+def evidence(text: str) -> tuple[str, ...]:
+    """Names of sources of evidence, with commas; none: no source."""
+    return tuple(part.strip() for part in text.split(",") if part.strip() not in ("none", ""))
+
+
 def _add_data(verbs) -> None:
     data = verbs.add_parser(
         "data",
@@ -207,9 +212,9 @@ def _add_run(verbs) -> None:
     )
     run.add_argument(
         "--evidence",
-        type=lambda text: tuple(part for part in text.split(",") if part != "none"),
+        type=evidence,
         default=None,
-        help="what the store is asked about an input: words, neighbours, likeness, several with commas, or none (default: the preset's)",
+        help="what the store says beside the generator: words, neighbours, content, several with commas, or none (default: the preset's)",
     )
     run.add_argument("--steps", type=positive, default=None, help="training steps (default: the preset's)")
     run.add_argument("--backbone", default=None, help="a T5-family checkpoint to start from, by name or path")
@@ -271,6 +276,12 @@ def _answer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", type=positive, default=10, help="how many items")
     parser.add_argument("--category", help="only items whose categories contain this text")
     parser.add_argument("--exclude-seen", action="store_true", help="leave out what the user has clicked before")
+    parser.add_argument(
+        "--evidence",
+        type=evidence,
+        default=None,
+        help="sources to hear, with commas, or none (default: those of the run)",
+    )
     parser.add_argument("--beams", type=positive, default=30, help="width of the beam search")
     _json(parser)
 

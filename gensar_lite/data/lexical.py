@@ -99,6 +99,13 @@ class LexicalIndex:
         # bm25s stores one column per term over the items (CSC): read as rows per term, that is CSR of (V, N)
         self.matrix = sparse.csr_matrix((parts["data"], parts["indices"], parts["indptr"][: shape[0] + 1]), shape=shape)
 
+    @classmethod
+    def of(cls, terms: Sequence[str], matrix: sparse.csr_matrix, language: str = "english") -> LexicalIndex:
+        """An index that was made before: its terms (V,) in order, and its matrix."""
+        index = cls([], language)
+        index.vocabulary, index.matrix = {term: number for number, term in enumerate(terms)}, matrix
+        return index
+
     @property
     def num_items(self) -> int:
         return self.matrix.shape[1]

@@ -45,7 +45,7 @@ class Kind(NamedTuple):
 
 
 TABLES = ("dataset.json", "items.parquet", "interactions.parquet", "searches.parquet", "candidates.parquet")
-STAGES = {"store", "signals", "identifiers", "training", "baselines", "evaluation", "examples"}
+STAGES = {"store", "signals", "identifiers", "training", "evidence", "baselines", "evaluation", "examples"}
 LOOSE = ("config.json", "stages.json", "ranks.parquet", "metrics.json", "timings.json", "examples.json", "report.html")
 KINDS = {
     "data set": Kind(TABLES[:3], TABLES),
@@ -60,6 +60,7 @@ KINDS = {
         ("config.json", "history.json"),
         ("*config.json", "history.json", "model*.safetensors*", "*token*", "spiece.model", "*.jinja"),
     ),
+    "evidence": Kind(("evidence.json",), ("evidence.json", "*.json", "*.safetensors")),
     "run": Kind(
         ("stages.json",), LOOSE, ("store", "signals", "identifiers", "evidence", "model", "baselines", "checkpoint/*")
     ),

@@ -16,17 +16,9 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import (
-    TreeDecoder,
-    check_inputs,
-    code_logprobs,
-    log_normaliser,
-    masses_of,
-    token_logprobs,
-)
+from gensar_lite.decoding.tree import TreeDecoder
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.network import t5
-from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.scorer import Scorer, log_normaliser, token_logprobs
 from gensar_lite.network.vocabulary import Vocabulary
 
 
@@ -52,43 +44,35 @@ class BeamStep(NamedTuple):
 
 @torch.inference_mode()
 def beam_search(
-    model: T5ForConditionalGeneration,
-    vocabulary: Vocabulary,
-    inputs: Inputs,
-    trie: IdentifierTrie,
-    view: str,
+    scorer: Scorer,
     num_beams: int = 30,
-    softmax: str = "trie",
     exclude: list[np.ndarray] | None = None,
     watch: Callable[[BeamStep], None] | None = None,
 ) -> Beams:
-    """The `num_beams` most probable identifiers of a view for each of B queries.
+    """The `num_beams` most probable identifiers for each of a scorer's B requests.
 
-    `exclude` lists, per query, item numbers that must not come back. `watch` is told every level of the search.
-    Raises ValueError for fewer than one beam or a trie that is not the vocabulary's.
+    `exclude` lists, per request, item numbers that must not come back. `watch` is told every level of the search.
+    Raises ValueError for fewer than one beam.
     """
-    _check(vocabulary, trie, view, num_beams)
-    check_inputs(model, inputs)
-    device = model.shared.weight.device
-    inputs = inputs.to(device)
-    num_queries, full = len(inputs.mask), softmax == "full"
-    banned, masses = _banned_nodes(trie, exclude), masses_of(vocabulary, view, inputs)
-    decoder = TreeDecoder(model, t5.encode(model, inputs), inputs.mask, 2 + trie.num_levels)
+    if num_beams < 1:
+        raise ValueError(f"beam search needs at least one beam, not {num_beams}")
+    model, vocabulary, view, trie, device = scorer.model, scorer.vocabulary, scorer.view, scorer.trie, scorer.device
+    num_queries, full = len(scorer), scorer.softmax == "full"
+    banned = _banned_nodes(trie, exclude)
+    decoder = TreeDecoder(model, scorer.encoded, scorer.inputs.mask, 2 + trie.num_levels)
     behaviour = vocabulary.behaviour_of(view)
     first_two = decoder.extend(decoder.start(vocabulary.pad, behaviour))
     states, normaliser = first_two[1], None
     scores = states.new_zeros(num_queries, 1, dtype=torch.float32)
     if full:
-        normalisers = log_normaliser(model, torch.cat(first_two), softmax, slice(0)).split(num_queries)
+        normalisers = log_normaliser(model, torch.cat(first_two)).split(num_queries)
         said = torch.full((num_queries,), behaviour, device=device)
         scores, normaliser = token_logprobs(model, first_two[0], said, normalisers[0])[:, None], normalisers[1]
     nodes = np.zeros((num_queries, 1), np.int64)
     rows = np.arange(num_queries)[:, None]  # of the beams' states; -1: no state
     for depth in range(trie.num_levels):
         first = vocabulary.level_slices[view][depth][0]
-        asked = nodes[rows >= 0]
-        asker = decoder.query.cpu().numpy()
-        logprob = code_logprobs(model, vocabulary, view, depth, states, asked, softmax, trie, normaliser, masses, asker)
+        logprob = scorer.logprobs(depth, states, nodes[rows >= 0], decoder.query.cpu().numpy(), normaliser)
         before, asked_of = nodes, rows
         scores, parent, nodes, code = _best_children(trie, depth, nodes, scores, rows, logprob, num_beams, banned)
         if watch is not None:
@@ -96,7 +80,7 @@ def beam_search(
             watch(BeamStep(depth, before, spread, scores.cpu().numpy(), parent, code))
         normaliser = None
         alive = torch.isfinite(scores).cpu().numpy()
-        choice = alive & _has_choice(vocabulary, view, depth + 1, nodes, softmax, trie)
+        choice = alive & scorer.has_choice(depth + 1, nodes)
         wanted = alive if full else choice
         above = torch.from_numpy(np.take_along_axis(rows, parent, 1)[wanted]).to(device)
         level = torch.from_numpy(first + code[wanted]).to(device), above
@@ -120,30 +104,6 @@ def beam_search(
     )
 
 
-def _check(vocabulary: Vocabulary, trie: IdentifierTrie, view: str, num_beams: int) -> None:
-    if num_beams < 1:
-        raise ValueError(f"beam search needs at least one beam, not {num_beams}")
-    if trie.num_levels != vocabulary.num_levels:
-        raise ValueError(
-            f"the trie has {trie.num_levels} levels, the vocabulary {vocabulary.num_levels}: they belong to different identifiers"
-        )
-    if not trie.is_part_of(vocabulary.tries[view]):
-        raise ValueError(
-            f"the trie holds other identifiers than the vocabulary's {view} ones; take vocabulary.tries[{view!r}] or a part of it by `restrict`"
-        )
-
-
-def _has_choice(
-    vocabulary: Vocabulary, view: str, level: int, nodes: np.ndarray, softmax: str, trie: IdentifierTrie
-) -> np.ndarray:
-    """Which nodes have more than one item below them. With softmax "trie" in the whole trie, and an only child is certain."""
-    if softmax == "trie" and trie.origin is not None:
-        return vocabulary.tries[view].has_choice[level][trie.origin[level][nodes]]
-    if softmax == "codebook":
-        return np.full(nodes.shape, level < trie.num_levels)
-    return trie.has_choice[level][nodes]
-
-
 def _follow(
     vocabulary: Vocabulary, view: str, trie: IdentifierTrie, level: int, nodes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -163,7 +123,7 @@ def _spell(
     following = torch.from_numpy(tokens).to(level[0].device)
     every = torch.arange(len(following), device=following.device)
     states = torch.cat(decoder.extend([level, *((column, every) for column in following.t()[:-1])]))
-    normaliser = log_normaliser(model, states, "full", slice(0))
+    normaliser = log_normaliser(model, states)
     return token_logprobs(model, states, following.t().flatten(), normaliser).view(-1, len(every)).sum(0)
 
 

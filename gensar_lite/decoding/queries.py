@@ -1,57 +1,61 @@
 """Queries that a user will probably type next: beam search over the queries that a log holds.
 
-Explained in notebook 06. Queries are text of any length, so this is `generate` of `transformers`, held to the log's queries.
+Explained in notebook 06. A query is scored as it was trained: among words, behaviours and the end of the text, which comes
+where training cuts a text; queries that begin alike up to there have one score.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from transformers import T5ForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutput
 
 from gensar_lite.data.storage import DataError
+from gensar_lite.decoding.tree import TreeDecoder
+from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network import t5
 from gensar_lite.network.inputs import InputEncoder, Inputs
 
-NO_SEQUENCE = -1e6  # `generate` scores what its constraint forbids at about -1e9
+MIN_BEAMS = 5
 
 
 class QueryWriter:
-    """The queries of a log as token sequences, and what may follow each beginning."""
+    """The queries of a log as a trie of tokens. `max_tokens` is what training writes of a text, `words` the slice of the
+    vocabulary that its softmax is over."""
 
-    def __init__(self, encoder: InputEncoder, typed: list[str]) -> None:
-        first, self.end = encoder.vocabulary.behaviours["<S_Q>"], encoder.vocabulary.eos
+    def __init__(self, encoder: InputEncoder, typed: list[str], max_tokens: int, words: slice) -> None:
+        self.encoder, self.max_tokens, self.words = encoder, max_tokens, words
+        self.end = encoder.vocabulary.eos
+        queries = encoder.with_behaviour("<S_Q>", encoder.queries)
+        inside = np.arange(int(queries.lengths.max(initial=0)) + 1)[None, :] < queries.lengths[:, None]
+        tokens = np.full(inside.shape, self.end)
+        tokens[inside] = queries.tokens
         # of queries with the same tokens, the one that was typed first
-        rows = reversed(range(len(typed)))
-        self.typed = {(first, *encoder.queries[row].tolist(), self.end): typed[row] for row in rows}
-        follow: dict[tuple[int, ...], set[int]] = {}
-        for tokens in self.typed:
-            for i, token in enumerate(tokens):
-                follow.setdefault(tokens[:i], set()).add(token)
-        self.follow = {beginning: sorted(tokens) for beginning, tokens in follow.items()}
+        tokens, first = np.unique(tokens, axis=0, return_index=True)
+        self.typed = [typed[row] for row in first]
+        self.trie = IdentifierTrie.build(tokens) if len(tokens) else None
 
     @torch.inference_mode()
     def suggest(self, model: T5ForConditionalGeneration, inputs: Inputs, k: int) -> list[tuple[str, float]]:
         """The `k` most probable queries for one input and their log-probabilities, best first."""
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        if not self.typed:
+        if self.trie is None:
             raise DataError("the log holds no searches, so there are no queries to suggest")
-        k = min(k, len(self.typed))
-        inputs = inputs.to(model.device)
-        found = model.generate(
-            encoder_outputs=BaseModelOutput(t5.encode(model, inputs)),
-            attention_mask=inputs.mask.long(),
-            num_beams=max(k, 5),
-            num_return_sequences=k,
-            max_new_tokens=max(map(len, self.typed)),
-            length_penalty=0.0,
-            return_dict_in_generate=True,
-            output_scores=True,
-            prefix_allowed_tokens_fn=lambda _, tokens: self.follow.get(tuple(tokens[1:].tolist()), [self.end]),
-        )
-        rows = [(*row[1:], self.end) for row in found.sequences.tolist()]
-        rows = [row[: row.index(self.end) + 1] for row in rows]
-        scores = dict(zip(rows, found.sequences_scores.tolist(), strict=True))
-        # with fewer queries than beams, rows that are no query fill the place
-        return [(self.typed[row], score) for row, score in scores.items() if row in self.typed and score > NO_SEQUENCE]
+        inputs, trie = inputs.to(model.device), self.trie
+        decoder = TreeDecoder(model, t5.encode(model, inputs), inputs.mask, 1 + trie.num_levels)
+        every = torch.zeros(1, dtype=torch.long, device=model.device)
+        states = decoder.extend([(torch.full_like(every, self.encoder.vocabulary.pad), every)])[0]
+        nodes, scores, ended = np.zeros(1, np.int64), np.zeros(1, np.float32), np.zeros(1, bool)
+        for level in range(trie.num_levels):
+            logprob = t5.logits(model, states, self.words).float().log_softmax(-1).cpu().numpy()
+            beam, child = trie.children_of(level, nodes)
+            code = trie.codes[level][child].astype(np.int64)
+            said = np.full_like(code, self.end) if level == self.max_tokens else code
+            total = scores[beam] + np.where(ended[beam], 0, logprob[beam, said])  # nothing is said after the end
+            best = np.argsort(-total, kind="stable")[: max(k, MIN_BEAMS)]
+            parent, nodes, scores = torch.from_numpy(beam[best]).to(model.device), child[best], total[best]
+            ended = ended[beam[best]] | (said[best] == self.end)
+            if level + 1 < trie.num_levels:
+                states = decoder.extend([(torch.from_numpy(code[best]).to(model.device), parent)])[0]
+        return [(self.typed[trie.items[node]], float(score)) for node, score in zip(nodes[:k], scores[:k], strict=True)]

@@ -12,20 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
 
-from gensar_lite.decoding.tree import (
-    TreeDecoder,
-    check_inputs,
-    code_logprobs,
-    log_normaliser,
-    masses_of,
-    token_logprobs,
-)
-from gensar_lite.evidence.sources import NodeMasses
-from gensar_lite.network import t5
-from gensar_lite.network.inputs import Inputs
-from gensar_lite.network.vocabulary import Vocabulary
+from gensar_lite.decoding.tree import TreeDecoder
+from gensar_lite.network.scorer import Scorer, log_normaliser, token_logprobs
 
 ROWS_AT_ONCE = 8192
 ITEMS_AT_ONCE = 8192
@@ -42,53 +31,38 @@ class Level(NamedTuple):
 
 
 @torch.inference_mode()
-def score_items(
-    model: T5ForConditionalGeneration,
-    vocabulary: Vocabulary,
-    inputs: Inputs,
-    view: str,
-    items: np.ndarray,
-    softmax: str = "trie",
-) -> np.ndarray:
-    """(B, n) log-probabilities of items (B, n), or of the same items (1, n) for every query, given B inputs.
+def score_items(scorer: Scorer, items: np.ndarray) -> np.ndarray:
+    """(B, n) log-probabilities of items (B, n), or of the same items (1, n) for every one of a scorer's B requests.
 
-    `softmax` as in `beam_search`, whose scores these are. Raises ValueError for an empty list or unknown items.
+    They are the scores of `beam_search`, in the scorer's whole trie. Raises ValueError for an empty list or unknown items.
     """
-    items = np.atleast_2d(np.asarray(items))
-    _check(items, len(vocabulary.view_tokens[view]))
-    check_inputs(model, inputs)
-    inputs = inputs.to(model.shared.weight.device)
-    encoded = t5.encode(model, inputs)
-    num_queries, masses = len(encoded), masses_of(vocabulary, view, inputs)
-    order = np.argsort(vocabulary.rank[view][items], axis=1)  # neighbours in identifier order share prefixes
+    if scorer.trie.origin is not None:
+        raise ValueError(
+            "exact scores are those in the whole trie; score the items with a scorer that has no part of it"
+        )
+    items, vocabulary = np.atleast_2d(np.asarray(items)), scorer.vocabulary
+    _check(items, len(vocabulary.view_tokens[scorer.view]))
+    encoded, mask = scorer.encoded, scorer.inputs.mask
+    order = np.argsort(vocabulary.leaf[scorer.view][items], axis=1)  # neighbours in identifier order share prefixes
     ordered = np.take_along_axis(items, order, axis=1)
-    scores = np.empty((num_queries, items.shape[1]), np.float32)
+    scores = np.empty((len(scorer), items.shape[1]), np.float32)
     for first in range(0, items.shape[1], ITEMS_AT_ONCE):
         columns = slice(first, first + ITEMS_AT_ONCE)
-        shared = _levels(vocabulary, view, ordered[:, columns], softmax) if len(items) == 1 else None
+        shared = _levels(scorer, ordered[:, columns]) if len(items) == 1 else None
         size = sum(len(level.node) for level in shared) if shared else (vocabulary.num_levels + 1) * items.shape[1]
         block = max(ROWS_AT_ONCE // size, 1)
-        for start in range(0, num_queries, block):
+        for start in range(0, len(scorer), block):
             rows = slice(start, start + block)
-            levels = shared or _levels(vocabulary, view, ordered[rows, columns], softmax)
-            decoder = TreeDecoder(model, encoded[rows], inputs.mask[rows], 2 + vocabulary.num_levels)
-            total = _score_trees(
-                decoder,
-                vocabulary,
-                view,
-                levels,
-                ordered[:1] if shared else ordered[rows],
-                columns,
-                softmax,
-                masses,
-                start,
-            )
+            some = ordered[:1, columns] if shared else ordered[rows, columns]
+            decoder = TreeDecoder(scorer.model, encoded[rows], mask[rows], 2 + vocabulary.num_levels)
+            total = _score_trees(scorer, decoder, shared or _levels(scorer, some), some, start)
             scores[rows, columns] = total.cpu().numpy()
     return np.take_along_axis(scores, np.broadcast_to(np.argsort(order, axis=1), scores.shape), axis=1)
 
 
-def _levels(vocabulary: Vocabulary, view: str, ordered: np.ndarray, softmax: str) -> list[Level]:
+def _levels(scorer: Scorer, ordered: np.ndarray) -> list[Level]:
     """The trees of Q lists of candidates (Q, n), each in identifier order, from the root down."""
+    vocabulary, view = scorer.vocabulary, scorer.view
     tokens, nodes = vocabulary.view_tokens[view][ordered], vocabulary.nodes[view][ordered]
     every = np.arange(len(ordered))
     root = Level(
@@ -104,10 +78,9 @@ def _levels(vocabulary: Vocabulary, view: str, ordered: np.ndarray, softmax: str
         node = nodes[..., depth]
         # a node begins where the prefix differs from the neighbour's
         fresh[:, 1:] |= node[:, 1:] != node[:, :-1]
-        if softmax == "trie":
+        wanted = np.full(ordered.shape, True)
+        if scorer.softmax == "trie":
             wanted = vocabulary.tries[view].has_choice[depth + 1][node]
-        else:
-            wanted = np.full(ordered.shape, softmax == "full" or depth + 1 < vocabulary.num_levels)
         new = fresh & wanted
         if not new.any():
             break
@@ -117,21 +90,13 @@ def _levels(vocabulary: Vocabulary, view: str, ordered: np.ndarray, softmax: str
 
 
 def _score_trees(
-    decoder: TreeDecoder,
-    vocabulary: Vocabulary,
-    view: str,
-    levels: list[Level],
-    ordered: np.ndarray,
-    columns: slice,
-    softmax: str,
-    masses: NodeMasses | None,
-    first_asker: int,
+    scorer: Scorer, decoder: TreeDecoder, levels: list[Level], ordered: np.ndarray, first_request: int
 ) -> Tensor:
-    """(B, n) scores of the candidates of B queries in trees of their own, or in one tree for all. The queries are
-    inputs number `first_asker` and following of those that `masses` are of."""
-    model, device = decoder.model, decoder.query.device
+    """(B, n) scores of the candidates (Q, n) of B requests in trees of their own (Q = B), or in one tree for all (Q = 1); the
+    requests are number `first_request` and following of the scorer's."""
+    model, vocabulary, view, device = scorer.model, scorer.vocabulary, scorer.view, scorer.device
     copies = decoder.num_queries // len(ordered)
-    tokens = vocabulary.view_tokens[view][ordered[:, columns]]
+    tokens = vocabulary.view_tokens[view][ordered]
     asked, above = decoder.start(vocabulary.pad, vocabulary.behaviour_of(view)), len(ordered)
     for level in levels[1:]:
         parent = (np.arange(copies)[:, None] * above + level.parent).ravel()
@@ -141,9 +106,9 @@ def _score_trees(
     states = decoder.extend(asked)
     total = states[0].new_zeros((decoder.num_queries, tokens.shape[1]), dtype=torch.float32)
     normalisers: list[Tensor] = []
-    if softmax == "full":
+    if scorer.softmax == "full":
         sizes = [len(part) for part in states]
-        normalisers = list(log_normaliser(model, torch.cat(states), softmax, slice(0)).split(sizes))
+        normalisers = list(log_normaliser(model, torch.cat(states)).split(sizes))
         total += token_logprobs(model, states[0], asked[1][0], normalisers[0])[:, None]
     for depth, level in enumerate(levels):
         nodes = np.tile(level.node, copies)
@@ -153,10 +118,8 @@ def _score_trees(
             logprob, place = token_logprobs(model, states[depth + 1], end, normalisers[-1]), level.row
         else:
             first, last = vocabulary.level_slices[view][depth]
-            asker = decoder.queries[depth + 1].cpu().numpy() + first_asker
-            logprob = code_logprobs(
-                model, vocabulary, view, depth, states[depth + 1], nodes, softmax, None, normaliser, masses, asker
-            )
+            request = decoder.queries[depth + 1].cpu().numpy() + first_request
+            logprob = scorer.logprobs(depth, states[depth + 1], nodes, request, normaliser)
             place = np.where(level.row >= 0, level.row * (last - first) + tokens[..., depth] - first, -1)
         there = torch.from_numpy(place.ravel()).to(device)
         said = logprob.reshape(copies, -1)[:, there.clamp_min(0)].masked_fill(there < 0, 0)

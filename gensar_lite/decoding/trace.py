@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers import T5ForConditionalGeneration
 
 from gensar_lite.decoding.beam import BeamStep
-from gensar_lite.decoding.tree import TreeDecoder, code_logprobs
+from gensar_lite.decoding.tree import TreeDecoder
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network import t5
-from gensar_lite.network.inputs import Inputs
-from gensar_lite.network.vocabulary import Vocabulary
+from gensar_lite.network.scorer import Scorer
 
 
 @dataclass(frozen=True)
@@ -77,30 +75,22 @@ class Recorder:
 
 
 @torch.inference_mode()
-def search_without_trie(
-    model: T5ForConditionalGeneration,
-    vocabulary: Vocabulary,
-    inputs: Inputs,
-    view: str,
-    num_beams: int,
-    softmax: str = "codebook",
-) -> Trace:
-    """Beam search for one query (B = 1) in which every code of a level may follow every prefix.
+def search_without_trie(scorer: Scorer, num_beams: int) -> Trace:
+    """Beam search for one request (B = 1) in which every code of a level may follow every prefix.
 
-    With `softmax` "trie" a code is scored as in "codebook": what a model says of a prefix that no item has is its
-    code vectors alone. Raises ValueError for several queries or no beam.
+    Codes compete with all of their level: what a model says of a prefix that no item has is its code vectors alone, and
+    evidence says nothing of it. Raises ValueError for several requests or no beam.
     """
-    if len(inputs.mask) != 1 or num_beams < 1:
-        raise ValueError(f"one query and at least one beam, not {len(inputs.mask)} and {num_beams}")
-    device = model.shared.weight.device
-    trie, softmax = vocabulary.tries[view], "codebook" if softmax == "trie" else softmax
-    inputs = inputs.to(device)
-    decoder = TreeDecoder(model, t5.encode(model, inputs), inputs.mask, 2 + trie.num_levels)
+    if len(scorer) != 1 or num_beams < 1:
+        raise ValueError(f"one request and at least one beam, not {len(scorer)} and {num_beams}")
+    model, vocabulary, view = scorer.model, scorer.vocabulary, scorer.view
+    trie = vocabulary.tries[view]
+    decoder = TreeDecoder(model, scorer.encoded, scorer.inputs.mask, 2 + trie.num_levels)
     states = decoder.extend(decoder.start(vocabulary.pad, vocabulary.behaviour_of(view)))[1]
     scores, nodes = states.new_zeros(1), np.zeros(1, np.int64)  # node -1: no item begins so
     prefixes, levels = np.zeros((1, 0), np.int64), []
     for level in range(trie.num_levels):
-        logprob = code_logprobs(model, vocabulary, view, level, states, nodes, softmax)
+        logprob = t5.logits(model, states, slice(*vocabulary.level_slices[view][level])).log_softmax(-1)
         size = logprob.shape[1]
         best, place = (scores[:, None] + logprob).flatten().topk(min(num_beams, logprob.numel()))
         parent, code = place // size, place % size

@@ -7,32 +7,13 @@ many identifiers share is computed once. The encoder and the keys of cross-atten
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.evidence.sources import NodeMasses
-from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network import t5
-from gensar_lite.network.branches import branch, branch_logits, branch_parts
-from gensar_lite.network.inputs import Inputs
 from gensar_lite.network.linear import linear
-from gensar_lite.network.vocabulary import Vocabulary
-
-# blocks of logits: on a CPU as large as its cache
-ROWS_AT_ONCE = 256
-LOGITS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
-
-
-def check_inputs(model: T5ForConditionalGeneration, inputs: Inputs) -> None:
-    """Raise ValueError where inputs hold tokens that the model does not have."""
-    size = len(model.shared.weight)
-    if len(inputs.token) and not (int(inputs.token.min()) >= 0 and int(inputs.token.max()) < size):
-        raise ValueError(
-            f"the inputs hold tokens from {int(inputs.token.min())} to {int(inputs.token.max())}, the model has 0 to {size - 1}: they come from another vocabulary"
-        )
 
 
 class TreeDecoder:
@@ -130,59 +111,3 @@ def _grid(query_of: Tensor, num_queries: int) -> tuple[Tensor | None, int]:
     place = query_of * width + column
     in_order = len(place) == num_queries * width and bool((place[1:] > place[:-1]).all())
     return None if in_order else place, width
-
-
-def code_logprobs(
-    model: T5ForConditionalGeneration,
-    vocabulary: Vocabulary,
-    view: str,
-    level: int,
-    states: Tensor,
-    nodes: np.ndarray,
-    softmax: str,
-    trie: IdentifierTrie | None = None,
-    normaliser: Tensor | None = None,
-    masses: NodeMasses | None = None,
-    asker: np.ndarray | None = None,
-) -> Tensor:
-    """(R, K) log-probabilities of a level's codes for states (R, D) at trie nodes (R,). With softmax "trie", -inf
-    where a code leads nowhere; `normaliser` (R, 1) is that of the states with softmax "full", if it is at hand. `masses` are
-    what the store says of the inputs, `asker` (R,) the input that each row belongs to."""
-    first, last = vocabulary.level_slices[view][level]
-    if softmax != "trie":
-        if normaliser is None:
-            normaliser = log_normaliser(model, states, softmax, slice(first, last))
-        return t5.logits(model, states, slice(first, last)) - normaliser
-    table = model.shared.weight
-    branches = branch(vocabulary, view, level, nodes, trie, masses, asker).to(states.device)
-    vectors = F.embedding(branches.token, table)
-    parts = branch_parts(states, table[first:last], branches, vectors, table[vocabulary.gates])
-    if strengths := getattr(model.config, "strengths", None):
-        parts = parts * parts.new_tensor(strengths[view][level])
-    return branch_logits(parts, branches, len(nodes), last - first).log_softmax(-1)
-
-
-def masses_of(vocabulary: Vocabulary, view: str, inputs: Inputs) -> NodeMasses | None:
-    """What the store says of the inputs, for the nodes of a view's trie."""
-    if not inputs.evidence:
-        return None
-    return NodeMasses(inputs.evidence, vocabulary.rank[view], vocabulary.leaf_starts[view])
-
-
-def log_normaliser(model: T5ForConditionalGeneration, states: Tensor, softmax: str, level: slice) -> Tensor:
-    """(..., 1) log of the softmax's denominator: over the vocabulary ("full") or over a codebook ("codebook")."""
-    weight = model.lm_head.weight
-    if softmax == "codebook":
-        return linear(states, weight[level]).logsumexp(-1, keepdim=True)
-    sums = []
-    for part in states.reshape(-1, states.shape[-1]).split(ROWS_AT_ONCE):
-        words = max(LOGITS_AT_ONCE[states.device.type] // len(part), 1)
-        logits = (linear(part, block).float() for block in weight.split(words))
-        # torch's log_softmax is fused and twice as fast as its logsumexp
-        sums.append(torch.stack([block[:, 0] - block.log_softmax(-1)[:, 0] for block in logits]).logsumexp(0))
-    return torch.cat(sums).view(*states.shape[:-1], 1)
-
-
-def token_logprobs(model: T5ForConditionalGeneration, states: Tensor, tokens: Tensor, normaliser: Tensor) -> Tensor:
-    """(R,) log-probability, in the whole vocabulary, of one token (R,) after each state (R, D), given `normaliser` (R, 1)."""
-    return (states * model.lm_head.weight[tokens]).sum(-1).float() - normaliser[:, 0]

@@ -1,3 +1,4 @@
-"""What a store says about an input without training."""
+"""What a store says about a request without training, made once."""
 
-SOURCES = ("words", "neighbours", "likeness")
+NAMES = ("words", "neighbours", "content")
+"""The sources, in the order in which rows name them; here, because settings are checked before anything heavy is loaded."""

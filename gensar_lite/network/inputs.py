@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from gensar_lite.data.events import EventLog
-from gensar_lite.evidence.sources import Masses
 from gensar_lite.network.prompts import PROMPTS
 from gensar_lite.network.vocabulary import Sequences, Vocabulary
 
@@ -25,18 +24,15 @@ HISTORY_FORMS = ("pooled", "tokens")
 
 class Inputs(NamedTuple):
     """B encoder inputs of at most S positions: position `place[t]` of the flattened (B * S) grid gets
-    `weight[t]` times the embedding of token `token[t]`. `token`, `place`, `weight` are (T,), `mask` (B, S). `evidence` is
-    what the store says of them, one entry a source."""
+    `weight[t]` times the embedding of token `token[t]`. `token`, `place`, `weight` are (T,), `mask` (B, S)."""
 
     token: torch.Tensor
     place: torch.Tensor
     weight: torch.Tensor
     mask: torch.Tensor
-    evidence: tuple[Masses, ...] = ()
 
     def to(self, device: torch.device | str) -> Inputs:
-        token, place, weight, mask = (part.to(device) for part in self[:4])
-        return Inputs(token, place, weight, mask, self.evidence)
+        return Inputs(*(part.to(device) for part in self))
 
 
 class InputEncoder:

@@ -1,4 +1,4 @@
-"""From questions to encoder inputs: held-out cases, users of the log, histories of item ids.
+"""From questions to encoder inputs, and to what the store is asked: held-out cases, users of the log, histories of item ids.
 
 Explained in notebook 05. Training lays its own inputs out (`training.examples`); whoever asks a trained model comes through here, so
 that evaluation and use see the same.
@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.storage import DataError
-from gensar_lite.evidence.sources import Evidence
+from gensar_lite.evidence.sources import Question
 from gensar_lite.network.inputs import InputEncoder, Inputs
 from gensar_lite.network.prompts import TASK_PROMPT
 from gensar_lite.network.vocabulary import Sequences
 
 
+class Request(NamedTuple):
+    """B requests: as the model reads them, and as the store is asked."""
+
+    inputs: Inputs
+    question: Question
+
+
 class RequestEncoder:
-    """Puts questions to a model in the words of its encoder, with what the store says of them."""
+    """Puts what people ask into the words of a model's encoder."""
 
-    def __init__(self, data: Dataset, encoder: InputEncoder, evidence: Evidence) -> None:
-        self.data, self.encoder, self.evidence = data, encoder, evidence
+    def __init__(self, data: Dataset, encoder: InputEncoder) -> None:
+        self.data, self.encoder = data, encoder
 
-    def cases(self, cases: Cases) -> Inputs:
-        """Inputs of held-out cases: their histories, and in search their queries."""
+    def cases(self, cases: Cases) -> Request:
+        """Held-out cases: their histories, and in search their queries."""
         example, event = self.encoder.history_rows(cases.start, cases.stop)
         clicks = example, self.data.log.item[event]
         events = self.encoder.event_segments.take(event)
@@ -38,8 +46,8 @@ class RequestEncoder:
         users: Sequence[str | None],
         history: Sequence[str] | None = None,
         queries: list[str] | None = None,
-    ) -> tuple[Inputs, list[np.ndarray]]:
-        """Inputs of users of the log, or of anybody with a history of item ids; and the items each has clicked.
+    ) -> tuple[Request, list[np.ndarray]]:
+        """Requests of users of the log, or of anybody with a history of item ids; and the items each has clicked.
 
         A user the log has never seen is asked for as somebody new, with a warning. Raises DataError for a history
         with unknown items.
@@ -62,8 +70,8 @@ class RequestEncoder:
 
     def _strangers(
         self, prompt: str, num: int, history: Sequence[str], queries: list[str] | None
-    ) -> tuple[Inputs, list[np.ndarray]]:
-        """Inputs of `num` askers with the same history of item ids."""
+    ) -> tuple[Request, list[np.ndarray]]:
+        """`num` requests with the same history of item ids."""
         unknown = [item for item in history if item not in self.data.item_number]
         if unknown:
             raise DataError(
@@ -82,8 +90,7 @@ class RequestEncoder:
         clicks: tuple[np.ndarray, np.ndarray],
         queries: list[str] | None,
         user: np.ndarray,
-    ) -> Inputs:
+    ) -> Request:
         num = len(user)
         inputs = self.encoder.ask(prompt, events, np.bincount(clicks[0], minlength=num), queries)
-        terms = None if queries is None else self.evidence.terms(queries)
-        return inputs._replace(evidence=self.evidence.ask(num, terms, clicks, user))
+        return Request(inputs, Question(queries, clicks, user))

@@ -101,7 +101,7 @@ class Vocabulary:
 
     `view_tokens[view]` is (N, L): the tokens of each item's identifier in that view.
     `level_slices[view]` gives, per level, the half-open range of token ids of the level's codebook.
-    `tries[view]` holds the identifiers as a trie, `rank[view]` (N,) each item's leaf in it, `nodes[view]` (N, L) the
+    `tries[view]` holds the identifiers as a trie, `leaf[view]` (N,) each item's leaf in it, `nodes[view]` (N, L) the
     nodes on the way there, `leaf_starts[view][l]` (n_{l+1} + 1,) the first leaf of each node of level l + 1. The first `num_written` tokens are words, behaviours and codes. The tokens after
     them are no words of any text: vectors of the first `num_remembered` items (item n is token `num_written + n`), and of the
     trie nodes that hold several of those. `node_tokens[view][l]` (n_{l+1},) is the token of each node of level l + 1; -1 for
@@ -114,7 +114,6 @@ class Vocabulary:
         table: IdentifierTable,
         num_remembered: int = 0,
         num_mixes: int = 0,
-        num_sources: int = 0,
         num_ages: int = 0,
     ) -> None:
         self.tokenizer = tokenizer
@@ -126,10 +125,7 @@ class Vocabulary:
         self.mixes = self.num_text + len(BEHAVIOURS) + np.arange(num_mixes)
         # one token for each age of an event, the number of events after it; the last for all older ones; in inputs only
         self.ages = self.num_text + len(BEHAVIOURS) + num_mixes + np.arange(num_ages)
-        # one vector for each source of evidence: its product with a state opens the source's gate
-        first_gate = self.num_text + len(BEHAVIOURS) + num_mixes + num_ages
-        self.gates = slice(first_gate, first_gate + num_sources)
-        self.num_words = self.gates.stop
+        self.num_words = self.num_text + len(BEHAVIOURS) + num_mixes + num_ages
         starts = self.num_words + np.concatenate([[0], np.cumsum(table.codebook_sizes)])
         self.num_written = int(starts[-1])
         self.num_remembered = num_remembered
@@ -137,7 +133,7 @@ class Vocabulary:
         self.view_tokens: dict[str, np.ndarray] = {}
         self.level_slices: dict[str, list[tuple[int, int]]] = {}
         self.tries: dict[str, IdentifierTrie] = {}
-        self.rank: dict[str, np.ndarray] = {}
+        self.leaf: dict[str, np.ndarray] = {}
         self.nodes: dict[str, np.ndarray] = {}
         self.leaf_starts: dict[str, list[np.ndarray]] = {}
         for view, codes in table.codes.items():
@@ -145,8 +141,8 @@ class Vocabulary:
             self.view_tokens[view] = (starts[books] + codes).astype(np.int64)
             self.level_slices[view] = [(int(starts[book]), int(starts[book + 1])) for book in books]
             trie = self.tries[view] = IdentifierTrie.build(codes)
-            self.rank[view] = np.argsort(trie.items)
-            self.nodes[view] = trie.paths(self.rank[view])
+            self.leaf[view] = np.argsort(trie.items)
+            self.nodes[view] = trie.paths(self.leaf[view])
             self.leaf_starts[view] = [np.append(0, np.cumsum(counts)) for counts in trie.leaf_counts()]
         self.node_tokens, self.size = self._number_nodes(table)
 

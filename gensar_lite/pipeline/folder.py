@@ -28,12 +28,13 @@ PARTS = {
     "signals": ("signals",),
     "identifiers": ("identifiers",),
     "training": ("model",),
+    "evidence": ("evidence",),
     "baselines": ("baselines",),
     "evaluation": ("ranks.parquet", "metrics.json"),
     "examples": ("examples.json",),
 }
 """The stages, in order, and the parts of the folder that each of them writes."""
-MODEL_LINE = ("signals", "identifiers", "training")
+MODEL_LINE = ("signals", "identifiers", "training", "evidence")
 RESULTS = ("config.json", "ranks.parquet", "metrics.json", "examples.json", "report.html")
 """What makes a folder look whole: gone from the moment a part of the model changes until all is new."""
 
@@ -92,8 +93,9 @@ def replace_catalogue(path: str | Path, model: GenSAR) -> None:
         model.data.save(folder / "store")
         model.signals.save(folder / "signals")
         model.table.save(folder / "identifiers")
+        model.evidence.save(folder / "evidence")
         stages = read_json(folder / "stages.json")
-        for stage in ("store", "signals", "identifiers"):
+        for stage in ("store", "signals", "identifiers", "evidence"):
             stages.setdefault(stage, {})["files"] = hash_files(folder, PARTS[stage])
         stages["store"]["made_from"] = {"data": model.data.info["fingerprint"]}
         write_json(folder / "stages.json", stages)

@@ -12,7 +12,7 @@ import importlib.util
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from gensar_lite.identifiers.learning import QUANTISERS
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
 from gensar_lite.pipeline.folder import RunFolder, digest_of
-from gensar_lite.pipeline.measure import compose_metrics, describe_examples, oracle_of, provenance_of, rank_all
+from gensar_lite.pipeline.measure import compose_metrics, describe_examples, oracle_of, provenance_of, rank_all, rows_of
 from gensar_lite.signals import Signals, embed
 from gensar_lite.signals.collaborative import SOURCES
 
@@ -146,6 +146,8 @@ class _Line:
             "from": [self.folder.digest(s) for s in ("signals", "identifiers")],
         }
         self.train(made_from)
+        made_from = {**made_from, "evidence": self.config.evidence, "from": self.folder.digest("training")}
+        self.stage("evidence", made_from, self.make_evidence)
         if not self.first:
             return {}
         write_json(self.out / "config.json", self.config.to_json())
@@ -209,14 +211,21 @@ class _Line:
         start = time.perf_counter()
         signals = Signals.load(self.out / "signals")
         table = IdentifierTable.load(self.out / "identifiers", self.data.items["item_id"].tolist())
-        self.model = GenSAR.fit(
-            self.data, signals, table, config=self.config, checkpoint=checkpoint, progress=self.progress
-        )
+        alone = replace(self.config, evidence=())
+        self.model = GenSAR.fit(self.data, signals, table, config=alone, checkpoint=checkpoint, progress=self.progress)
         if self.first:
             with new_folder(self.out / "model", "model") as temporary:
                 self.model.write_weights(temporary)
             self.folder.finish("training", made_from, time.perf_counter() - start)
             shutil.rmtree(checkpoints, ignore_errors=True)
+
+    def make_evidence(self) -> None:
+        """Ask the store, and fit how much each source counts beside the trained generator."""
+        if self.model is None:
+            write_json(self.out / "config.json", self.config.to_json())
+            self.model = GenSAR.load(self.out)
+        self.model = self.model.join_evidence(self.config.evidence)
+        self.model.evidence.save(self.out / "evidence")
 
     def measure(self, made_from: dict) -> dict[str, Any]:
         """Baselines, metrics and examples, by the first process alone."""
@@ -242,14 +251,14 @@ class _Line:
 
     def measure_model(self) -> None:
         model = self.trained()
-        ranks, lists = rank_all([model], self.data, self.config.seed)
+        ranks, lists = rank_all(rows_of(model), self.data, self.config.seed)
         if self.baselines:
             ranks = pd.concat([ranks, pd.read_parquet(self.out / "baselines" / "ranks.parquet")], ignore_index=True)
             lists |= read_json(self.out / "baselines" / "lists.json")
         provenance = {**provenance_of(self.data, "test", self.config.seed), "config": self.config.to_json()}
         with new_file(self.out / "ranks.parquet") as temporary:
             ranks.to_parquet(temporary, index=False, compression="zstd")
-        write_json(self.out / "metrics.json", compose_metrics(ranks, lists, model.name, provenance))
+        write_json(self.out / "metrics.json", compose_metrics(ranks, lists, model, provenance))
 
     def write_examples(self) -> None:
         write_json(

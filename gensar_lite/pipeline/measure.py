@@ -39,20 +39,25 @@ def evaluate(
     `baselines`: True for all, or some of their names; they are fitted first. `lists` adds, for each ranker and task,
     what its lists of ten look like (coverage, popularity bias, novelty). Gives the content of `metrics.json`:
     task -> protocol -> metric, "baselines", "ceiling" (the oracle, where the store is simulated and baselines are
-    asked for), "lists" and "provenance". Raises DataError where the model was made for another catalogue.
+    asked for), "lists" and "provenance"; where the model hears evidence, "generator" holds what it is worth without. Raises DataError where the model was made for another catalogue.
     """
     if data.info["fingerprint"] != model.data.info["fingerprint"]:
         raise DataError(
             f"the model was made from another data set ({model.data.name}, fingerprint {model.data.info['fingerprint'][:16]}) than {data.name} ({data.info['fingerprint'][:16]}); measure it on its own, model.data"
         )
     protocols = None if protocols is None else list(protocols)
-    ranks, found = rank_all([model], data, model.config.seed, split, protocols, lists)
+    ranks, found = rank_all(rows_of(model), data, model.config.seed, split, protocols, lists)
     if baselines:
         names = None if baselines is True else list(baselines)
         rankers = [*build_baselines(data, model.signals, model.config.seed, names), *oracle_of(data)]
         other_ranks, other_lists = rank_all(rankers, data, model.config.seed, split, protocols, lists)
         ranks, found = pd.concat([ranks, other_ranks], ignore_index=True), {**found, **other_lists}
-    return compose_metrics(ranks, found, model.name, provenance_of(data, split, model.config.seed))
+    return compose_metrics(ranks, found, model, provenance_of(data, split, model.config.seed))
+
+
+def rows_of(model: GenSAR) -> list[GenSAR]:
+    """The rows of one model in a table: the generator with the evidence that it hears, and alone."""
+    return [model, model.hearing(())] if model.heard else [model]
 
 
 def oracle_of(data: Dataset) -> list[Ranker]:
@@ -80,17 +85,19 @@ def rank_all(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=RANK_COLUMNS), found
 
 
-def compose_metrics(ranks: pd.DataFrame, lists: dict, name: str, provenance: dict) -> dict[str, Any]:
-    """The content of `metrics.json` from the ranks of a model called `name` and of all others beside it."""
+def compose_metrics(ranks: pd.DataFrame, lists: dict, model: GenSAR, provenance: dict) -> dict[str, Any]:
+    """The content of `metrics.json` from the ranks of a model (its rows) and of all others beside it."""
     values = {str(model): metrics_of(part) for model, part in ranks.groupby("model", sort=False)}
-    own = values.pop(name, {})
+    own = values.pop(model.name, {})
+    alone = {"generator": values.pop(model.hearing(()).name, {})} if model.heard else {}
     ceiling = {ORACLE: values.pop(ORACLE)} if ORACLE in values else {}
     return {
         **{task: own.get(task, {}) for task in TASKS},
+        **alone,
         "baselines": values,
         "ceiling": ceiling,
         "lists": lists,
-        "provenance": provenance,
+        "provenance": {**provenance, "model": model.name, "evidence": list(model.heard)},
     }
 
 

@@ -34,7 +34,6 @@ def gradient_conflict(model: GenSAR, num_batches: int = 8, batch_size: int = 256
         task: Examples(
             model.data,
             model.encoder,
-            model.requests.evidence,
             titles,
             replace(training, aux_shares={}, batch_size=batch_size, mix_levels=(), **changes),
             seed,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from gensar_lite.data.storage import DataError
+from gensar_lite.evidence.evidence import Evidence, Weights
 from gensar_lite.identifiers.table import VIEWS
 from gensar_lite.model import GenSAR
 
@@ -27,7 +28,7 @@ class WeightLine:
             {name: value.detach().clone() for name, value in model.backbone.state_dict().items()}
             for model in (first, second)
         )
-        self.strengths = tuple(getattr(model.backbone.config, "strengths", None) for model in (first, second))
+        self.weights = tuple(model.evidence.weights for model in (first, second))
         same = all((first.table.codes[view] == second.table.codes[view]).all() for view in VIEWS)
         if not same or [(k, v.shape) for k, v in self.ends[0].items()] != [
             (k, v.shape) for k, v in self.ends[1].items()
@@ -36,8 +37,9 @@ class WeightLine:
                 "the two models have other identifiers or sizes; only fine-tunes of one parent can be interpolated"
             )
         # loading puts values into the parameters, so the working model must not share them with either end
+        evidence = Evidence(list(first.evidence.sources.values()), first.data.num_items)
         self.model = GenSAR(
-            first.data, first.signals, first.table, first.vocabulary.tokenizer, _copy(first), first.config
+            first.data, first.signals, first.table, first.vocabulary.tokenizer, _copy(first), first.config, evidence
         )
 
     @torch.no_grad()
@@ -47,7 +49,7 @@ class WeightLine:
         Shares outside 0 to 1 extrapolate.
         """
         first, second = self.ends
-        self.model.backbone.config.strengths = self._strengths_at(share)
+        self.model.evidence.weights = self._weights_at(share)
         if share in (0, 1):
             self.model.backbone.load_state_dict(self.ends[int(share)])
         else:
@@ -59,12 +61,16 @@ class WeightLine:
             )
         return self.model
 
-    def _strengths_at(self, share: float) -> dict[str, list[list[float]]] | None:
-        """What calibration found at the two ends, on the line between them."""
-        first, second = self.strengths
-        if first is None or second is None:
-            return first if share < 0.5 else second
-        return {view: ((1 - share) * np.array(first[view]) + share * np.array(second[view])).tolist() for view in VIEWS}
+    def _weights_at(self, share: float) -> dict[str, Weights]:
+        """What was fitted at the two ends, on the line between them."""
+        first, second = self.weights
+        return {
+            names: {
+                view: ((1 - share) * np.array(levels) + share * np.array(second[names][view])).tolist()
+                for view, levels in views.items()
+            }
+            for names, views in first.items()
+        }
 
 
 def _copy(model: GenSAR) -> torch.nn.Module:

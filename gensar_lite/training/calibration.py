@@ -1,11 +1,15 @@
-"""How much the model's own logits and each source of evidence count, fitted to validation cases.
+"""How much the generator and each source of evidence count, fitted to validation cases after training.
 
-Explained in notebook 05. In training a model is surer of what it has seen than it may be of what it has not, and would drown the
-evidence. One factor per view, level and expert (the model, then each source) repairs that: a temperature (Guo et al., ICML
-2017) for each part of the product of experts, at the maximum likelihood of the clicks of the validation cases.
+Explained in notebook 05. The generator is trained without evidence, or evidence would explain the training clicks away; a
+generator is surer of what it has seen than it may be of what it has not, and would drown the evidence. One weight per view,
+level and expert (the generator, then each source) repairs that: a temperature (Guo et al., ICML 2017) for each part of the
+product of experts, at the maximum likelihood of the clicks of the validation cases.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -13,90 +17,101 @@ import torch.nn.functional as F
 from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.dataset import Cases
+from gensar_lite.evidence.evidence import Evidence, Weights
 from gensar_lite.network import t5
-from gensar_lite.network.branches import branch_parts, path_choices
+from gensar_lite.network.branches import path_choices
 from gensar_lite.network.requests import RequestEncoder
+from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import TASK_VIEW, Vocabulary
 
 CASES_AT_ONCE = 256
 MAX_CASES = 2_000
 PULL = 0.01  # weight of the squared distance from 1: what little data says nothing of stays as it was
+Level = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @torch.no_grad()
-def calibrate(
-    backbone: T5ForConditionalGeneration,
+def fit_weights(
+    model: T5ForConditionalGeneration,
     vocabulary: Vocabulary,
-    asker: RequestEncoder,
-    cases: list[Cases],
+    requests: RequestEncoder,
+    evidence: Evidence,
+    cases: Sequence[Cases],
     seed: int = 0,
-) -> dict[str, list[list[float]]]:
-    """The strengths (L, 1 + S) of each view, from its cases; 1 where there are none. They are also set in the model."""
-    ones = [[1.0] * (1 + len(asker.evidence.sources)) for _ in range(vocabulary.num_levels)]
-    backbone.config.strengths = dict.fromkeys(vocabulary.tries, ones)
-    for some in cases:
-        if len(some):
-            rows = np.sort(np.random.default_rng(seed).permutation(len(some))[:MAX_CASES])
-            view = TASK_VIEW[some.task]
-            levels = _parts(backbone, vocabulary, asker, some.take(rows).one_each(), view)
-            backbone.config.strengths[view] = [_fit(*level) for level in levels]
-    return backbone.config.strengths
+) -> dict[str, Weights]:
+    """The weights (L, 1 + S) of each view for every choice among the sources, from the cases of its task; 1 where there are none."""
+    names = list(evidence.sources)
+    chosen = [some for size in range(1, len(names) + 1) for some in combinations(range(len(names)), size)]
+    key = {some: " + ".join(names[source] for source in some) for some in chosen}
+    ones = [[1.0] * (1 + len(names)) for _ in range(vocabulary.num_levels)]
+    found = {key[some]: {view: [row[: 1 + len(some)] for row in ones] for view in vocabulary.tries} for some in chosen}
+    for held in cases:
+        if not len(held):
+            continue
+        rows = np.sort(np.random.default_rng(seed).permutation(len(held))[:MAX_CASES])
+        levels = _levels(model, vocabulary, requests, evidence, held.take(rows).one_each())
+        for some in chosen:
+            columns = [0, *(1 + source for source in some)]
+            found[key[some]][TASK_VIEW[held.task]] = [_fit(parts[:, columns], *rest) for parts, *rest in levels]
+    return found
 
 
-def _parts(
-    backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, asker: RequestEncoder, cases: Cases, view: str
-) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Per level: the parts of the logits (P, 1 + S) of all children, which choice each belongs to (P,), the right ones (R,)."""
-    found: list[list[tuple[torch.Tensor, ...]]] = [[] for _ in range(vocabulary.num_levels)]
+def _levels(
+    model: T5ForConditionalGeneration,
+    vocabulary: Vocabulary,
+    requests: RequestEncoder,
+    evidence: Evidence,
+    cases: Cases,
+) -> list[Level]:
+    """Per level: what all experts say of all children (P, 1 + S), which choice each belongs to (P,), the right ones (R,)."""
+    view = TASK_VIEW[cases.task]
+    found: list[list[Level]] = [[] for _ in range(vocabulary.num_levels)]
     for first in range(0, len(cases), CASES_AT_ONCE):
         chunk = cases.take(slice(first, first + CASES_AT_ONCE))
-        inputs = asker.cases(chunk).to(backbone.device)
+        inputs, question = requests.cases(chunk)
+        told = evidence.ask(question, list(evidence.sources))
+        scorer = Scorer(model, vocabulary, view, inputs, evidence=told)
         start = torch.tensor([vocabulary.pad, vocabulary.behaviour_of(view)]).expand(len(chunk), -1)
         tokens = torch.from_numpy(vocabulary.view_tokens[view][chunk.item])
-        written = torch.cat([start, tokens[:, :-1]], dim=1).to(backbone.device)
-        vectors = F.embedding(written, backbone.shared.weight)
-        states = t5.decode(backbone, vectors, t5.encode(backbone, inputs), inputs.mask)
-        choices = path_choices(vocabulary, view, chunk.item, inputs.evidence)
-        for level, (rows, branches) in enumerate(choices):
-            begin, end = vocabulary.level_slices[view][level]
-            branches = branches.to(states.device)
-            table = backbone.shared.weight
-            own = F.embedding(branches.token, table)
-            parts = branch_parts(states[rows, 1 + level], table[begin:end], branches, own, table[vocabulary.gates])
-            right = tokens[rows, level].to(states.device) - begin
+        written = torch.cat([start, tokens[:, :-1]], dim=1).to(scorer.device)
+        vectors = F.embedding(written, model.shared.weight)
+        states = t5.decode(model, vectors, scorer.encoded, scorer.inputs.mask)
+        for level, (rows, nodes) in enumerate(path_choices(vocabulary, view, chunk.item)):
+            parts, branches = scorer.parts(level, states[rows, 1 + level], nodes, rows.numpy())
+            right = tokens[rows, level].to(scorer.device) - vocabulary.level_slices[view][level][0]
             at = torch.nonzero(branches.code == right[branches.row]).flatten()
             found[level].append((parts.float(), branches.row, at))
-    levels = []
-    for pieces in found:
-        num_choices = np.cumsum([0, *(len(at) for _, _, at in pieces)]).tolist()
-        num_children = np.cumsum([0, *(len(row) for _, row, _ in pieces)]).tolist()
-        levels.append(
-            (
-                torch.cat([parts for parts, _, _ in pieces]),
-                torch.cat([row + more for (_, row, _), more in zip(pieces, num_choices, strict=False)]),
-                torch.cat([at + more for (_, _, at), more in zip(pieces, num_children, strict=False)]),
-            )
-        )
-    return levels
+    return [_joined(pieces) for pieces in found]
+
+
+def _joined(pieces: list[Level]) -> Level:
+    """The pieces of a level one after the other, their choices and children numbered on."""
+    num_choices = np.cumsum([0, *(len(at) for _, _, at in pieces)]).tolist()
+    num_children = np.cumsum([0, *(len(row) for _, row, _ in pieces)]).tolist()
+    return (
+        torch.cat([parts for parts, _, _ in pieces]),
+        torch.cat([row + more for (_, row, _), more in zip(pieces, num_choices, strict=False)]),
+        torch.cat([at + more for (_, _, at), more in zip(pieces, num_children, strict=False)]),
+    )
 
 
 def _fit(parts: torch.Tensor, row: torch.Tensor, right: torch.Tensor) -> list[float]:
-    """The strengths (1 + S,) at which the right children are most probable among their siblings."""
-    strength = torch.ones(parts.shape[1], device=parts.device, requires_grad=True)
+    """The weights (1 + S,) at which the right children are most probable among their siblings."""
+    weight = torch.ones(parts.shape[1], device=parts.device, requires_grad=True)
     if not len(right):
-        return strength.tolist()
-    optimiser = torch.optim.LBFGS([strength], max_iter=50, line_search_fn="strong_wolfe")
+        return weight.tolist()
+    optimiser = torch.optim.LBFGS([weight], max_iter=50, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        logits = parts @ strength
+        logits = parts @ weight
         top = torch.full((len(right),), -torch.inf, device=parts.device)
         top = top.scatter_reduce(0, row, logits.detach(), "amax")
         mass = torch.zeros_like(top).index_add(0, row, (logits - top[row]).exp())
-        loss = (mass.log() + top - logits[right]).mean() + PULL * (strength - 1).square().sum()
+        loss = (mass.log() + top - logits[right]).mean() + PULL * (weight - 1).square().sum()
         loss.backward()
         return loss
 
     with torch.enable_grad():
         optimiser.step(closure)  # type: ignore[no-untyped-call]
-    return [max(float(value), 0.0) for value in strength.detach()]
+    return [max(float(value), 0.0) for value in weight.detach()]

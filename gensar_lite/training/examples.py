@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.evidence.sources import Evidence, Masses
-from gensar_lite.network.branches import Branches, path_choices
+from gensar_lite.network.branches import Branches, branch, path_choices
 from gensar_lite.network.inputs import InputEncoder, Inputs
 from gensar_lite.network.prompts import PROMPTS, TEXT_TASKS
 from gensar_lite.network.vocabulary import Sequences
@@ -87,13 +86,11 @@ class Examples:
         self,
         data: Dataset,
         encoder: InputEncoder,
-        evidence: Evidence,
         pseudo_queries: tuple[list[str], np.ndarray],
         config: TrainingConfig,
         seed: int,
     ) -> None:
         self.encoder = encoder
-        self.evidence = evidence
         self.vocabulary = encoder.vocabulary
         self.config = config
         self.seed = seed
@@ -101,9 +98,6 @@ class Examples:
         every = np.arange(data.num_items)
         pseudo = encoder.with_behaviour("<S_Q>", self.vocabulary.encode(pseudo_queries[0], encoder.max_text))
         first_pseudo = len(encoder.store)
-        self.log = data.log
-        # the last row: no query
-        self.terms = evidence.terms([*data.log.queries, ""])
         first_identifier = first_pseudo + len(pseudo)
         self.store = Sequences.stack(
             [encoder.store, pseudo, *(encoder.identifier_segments(every, view) for view in VIEWS)]
@@ -224,7 +218,6 @@ class Examples:
 
     def _code_chunk(self, table: np.ndarray) -> CodeChunk:
         *_, item, view, _ = table
-        evidence = self._evidence(table)
         rows, targets, choices = {}, {}, {}
         decoder = np.zeros((len(item), 2 + self.vocabulary.num_levels), np.int64)
         for v, name in enumerate(VIEWS):
@@ -235,20 +228,11 @@ class Examples:
                 decoder[which, 2:] = tokens
                 rows[name], targets[name] = torch.from_numpy(which), torch.from_numpy(tokens)
                 if self.config.softmax == "trie":
-                    choices[name] = path_choices(self.vocabulary, name, item[which], evidence, which)
+                    choices[name] = [
+                        (some, branch(self.vocabulary, name, level, node)[0])
+                        for level, (some, node) in enumerate(path_choices(self.vocabulary, name, item[which]))
+                    ]
         return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets, choices)
-
-    def _evidence(self, table: np.ndarray) -> tuple[Masses, ...]:
-        """What the store says of the inputs of a chunk. Pseudo-queries come from item texts, whose words would give the answer
-        away: they teach what queries mean."""
-        if not self.evidence.sources:
-            return ()
-        _, start, stop, tail, *_ = table
-        query, none = tail - self.encoder.base["query"], len(self.log.queries)
-        row = np.where((query >= 0) & (query < none), query, none)
-        example, event = self.encoder.history_rows(start, stop)
-        user = np.where(stop > start, self.log.user[np.minimum(stop, len(self.log) - 1)], -1)
-        return self.evidence.ask(len(start), self.terms[row], (example, self.log.item[event]), user)
 
     def _text_chunk(self, table: np.ndarray) -> TextChunk:
         text = table[-1]

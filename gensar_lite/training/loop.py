@@ -22,7 +22,7 @@ from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
 from gensar_lite.network import t5
-from gensar_lite.network.branches import branch_logits, branch_parts
+from gensar_lite.network.branches import child_logits, code_logits
 from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.signals.sequential import without_denormals
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
@@ -49,8 +49,7 @@ class Objective(torch.nn.Module):
             part for chunk in chunks for part in (chunk.inputs.token, chunk.decoder.flatten(), _node_tokens(chunk))
         ]
         vectors = F.embedding(torch.cat(tokens), table).split([len(part) for part in tokens])
-        gates, codes = self.vocabulary.gates, slice(self.vocabulary.num_words, self.vocabulary.num_written)
-        gates, codes = table[gates.start : codes.stop].split([gates.stop - gates.start, codes.stop - codes.start])
+        codes = table[self.vocabulary.num_words : self.vocabulary.num_written]
         num = sum(len(chunk.decoder) for chunk in chunks)
         losses = []
         for chunk, read, written, nodes in zip(chunks, vectors[::3], vectors[1::3], vectors[2::3], strict=True):
@@ -60,7 +59,7 @@ class Objective(torch.nn.Module):
                 decoder = decoder[:, :-1]  # nothing follows the last code
             states = t5.decode(self.backbone, decoder, encoded, chunk.inputs.mask, self.dropout)
             loss = (
-                self.code_loss(chunk, states, codes, gates, nodes)
+                self.code_loss(chunk, states, codes, nodes)
                 if isinstance(chunk, CodeChunk)
                 else self.text_loss(chunk, states)
             )
@@ -68,7 +67,7 @@ class Objective(torch.nn.Module):
         return torch.stack(losses).sum()
 
     def code_loss(
-        self, chunk: CodeChunk, states: torch.Tensor, codes: torch.Tensor, gates: torch.Tensor, nodes: torch.Tensor
+        self, chunk: CodeChunk, states: torch.Tensor, codes: torch.Tensor, nodes: torch.Tensor
     ) -> torch.Tensor:
         if self.softmax == "full":
             labels = F.pad(chunk.decoder[:, 1:], (0, 1), value=self.vocabulary.eos)
@@ -78,13 +77,10 @@ class Objective(torch.nn.Module):
             for level, (start, stop) in enumerate(self.vocabulary.level_slices[view]):
                 book = codes[start - self.vocabulary.num_words : stop - self.vocabulary.num_words]
                 here, target = states[rows, 1 + level], chunk.targets[view][:, level] - start
-                if chunk.choices:
-                    some, branches = chunk.choices[view][level]
-                    first, used = used, used + len(branches.token)
-                    parts = branch_parts(here[some], book, branches, nodes[first:used], gates)
-                    scores, target = branch_logits(parts, branches, len(some), len(book)), target[some]
-                else:
-                    scores = F.linear(here, book)
+                some, branches = chunk.choices[view][level]
+                first, used = used, used + len(branches.token)
+                children = child_logits(here[some], book, branches, nodes[first:used])
+                scores, target = code_logits(children, branches, len(some), len(book)), target[some]
                 losses.append(F.cross_entropy(scores, target, reduction="sum"))
         return torch.stack(losses).sum() / (len(chunk.decoder) * self.vocabulary.num_levels)
 

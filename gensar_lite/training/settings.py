@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gensar_lite.evidence import SOURCES
-
-SOFTMAXES = ("trie", "codebook", "full")
+SOFTMAXES = ("trie", "full")
 
 
 @dataclass(frozen=True)
@@ -15,8 +13,8 @@ class TrainingConfig:
 
     `mix` is the share of recommendation among recommendation and search examples (pseudo-queries count as
     search). `softmax` says what a code competes with: "trie" with the codes that lead to an item after the same
-    prefix, so that the probabilities of all items sum to one; "codebook" with all codes of its level; "full" with
-    the whole vocabulary (as in the paper, equal to `generate` of `transformers`).
+    prefix, so that the probabilities of all items sum to one; "full" with the whole vocabulary (as in the paper, equal to
+    `generate` of `transformers`).
     """
 
     d_model: int = 96
@@ -29,7 +27,8 @@ class TrainingConfig:
 
     history: str = "pooled"  # "pooled": one position per event; "tokens": every token a position, as in the paper
     max_events: int = 50
-    item_memory: bool = True  # pooled events also hold a vector of the item itself, which codes only approximate
+    # pooled events also hold a vector of the item itself, which codes only approximate; None: where the form allows it
+    item_memory: bool | None = None
     max_text: int = 32  # tokens of an item text or query that the encoder reads
     max_target_text: int = 12  # tokens of a text that the decoder is taught to write
 
@@ -43,9 +42,9 @@ class TrainingConfig:
         default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
     )
     pseudo_queries_per_item: int = 20
-    evidence: tuple[str, ...] = SOURCES  # what the store is asked about an input (`evidence.sources`); (): nothing
 
-    event_age: bool = True  # pooled events also hold a vector of their age: how many events came after them
+    # pooled events also hold a vector of their age: how many events came after them; None: where the form allows it
+    event_age: bool | None = None
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
     embedding_noise: float = 0.1  # deviation of the noise added to embeddings that start from item vectors
@@ -65,13 +64,12 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.softmax not in SOFTMAXES:
             raise ValueError(f"softmax must be one of {SOFTMAXES}, not {self.softmax!r}")
-        if self.history != "pooled":
-            object.__setattr__(self, "event_age", False)
-        if self.item_memory and (self.history != "pooled" or self.softmax == "full"):
-            object.__setattr__(self, "item_memory", False)  # the paper's forms read and write identifiers alone
-        object.__setattr__(self, "evidence", tuple(self.evidence) if self.softmax == "trie" else ())
-        if unknown := set(self.evidence) - set(SOURCES):
-            raise ValueError(f"evidence must be some of {SOURCES}, not {', '.join(map(str, unknown))}")
+        if self.item_memory and not self.remembers_items:
+            raise ValueError(
+                'item_memory needs history="pooled" and softmax="trie": the paper\'s forms read and write identifiers alone'
+            )
+        if self.event_age and not self.marks_ages:
+            raise ValueError('event_age needs history="pooled": the paper\'s form has no token for the age of an event')
         object.__setattr__(self, "mix_levels", tuple(float(level) for level in self.mix_levels))  # JSON has lists
         if self.mix_levels:
             if len(set(self.mix_levels)) < 2 or not all(0 <= level <= 1 for level in self.mix_levels):
@@ -85,6 +83,16 @@ class TrainingConfig:
         if not self.mix_levels:
             raise ValueError("this model was trained for one mix; train it with mix_levels to choose among mixes")
         return min(range(len(self.mix_levels)), key=lambda level: abs(self.mix_levels[level] - mix))
+
+    @property
+    def remembers_items(self) -> bool:
+        """Whether items have vectors of their own."""
+        return self.history == "pooled" and self.softmax == "trie" and self.item_memory is not False
+
+    @property
+    def marks_ages(self) -> bool:
+        """Whether events say how old they are."""
+        return self.history == "pooled" and self.event_age is not False
 
     def level_odds(self, task: str) -> list[float] | None:
         """How probable each of `mix_levels` is for an example of a task, so that the examples of a level have its mix."""

@@ -45,8 +45,7 @@ def trace_question(
     start, stop = (log.user_ptr[[number]], log.user_ptr[[number + 1]]) if number >= 0 else (np.zeros(1, int),) * 2
     none = np.full(1, -1)
     case = Cases(task, none, np.array([number]), start, stop, none, None if query is None else [query], {})
-    softmax = model.config.training.softmax
-    return search_without_trie(model.backbone, model.vocabulary, model.inputs_of(case), view, num_beams, softmax)
+    return search_without_trie(model.scorer(model.requests.cases(case), task), num_beams)
 
 
 class BeamStepper(Explorer):

@@ -1,0 +1,135 @@
+"""How probable each code is: the generator and the evidence of the store, put together in one place.
+
+Explained in notebook 06. Beam search, exact scoring and the fitting of weights all ask a `Scorer`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import T5ForConditionalGeneration
+
+from gensar_lite.evidence.evidence import ItemProbs, NodeLogprobs
+from gensar_lite.identifiers.trie import IdentifierTrie
+from gensar_lite.network import t5
+from gensar_lite.network.branches import Branches, branch, child_logits, code_logits
+from gensar_lite.network.inputs import Inputs
+from gensar_lite.network.linear import linear
+from gensar_lite.network.vocabulary import Vocabulary
+
+# blocks of logits: on a CPU as large as its cache
+ROWS_AT_ONCE = 256
+LOGITS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
+
+
+class Scorer:
+    """Log-probabilities of a view's codes for B requests.
+
+    `trie` holds the items to choose from: the vocabulary's, or a part of it. `evidence` is what S sources say of the
+    requests; their log-probabilities and the generator's logits are added among siblings, each times its weight, `weights`
+    (L, 1 + S), 1 by default. With evidence codes always compete with their siblings alone, whatever `softmax` says.
+    Raises ValueError where inputs or trie are of another vocabulary.
+    """
+
+    def __init__(
+        self,
+        model: T5ForConditionalGeneration,
+        vocabulary: Vocabulary,
+        view: str,
+        inputs: Inputs,
+        softmax: str = "trie",
+        trie: IdentifierTrie | None = None,
+        evidence: tuple[ItemProbs, ...] = (),
+        weights: list[list[float]] | None = None,
+    ) -> None:
+        self.model, self.vocabulary, self.view = model, vocabulary, view
+        self.device = model.shared.weight.device
+        self.trie = vocabulary.tries[view] if trie is None else trie
+        self.softmax = "trie" if evidence else softmax
+        self.weights = weights
+        self.known: NodeLogprobs | None = None
+        if evidence:
+            self.known = NodeLogprobs(evidence, vocabulary.leaf[view], vocabulary.leaf_starts[view])
+        self._check(inputs)
+        self.inputs = inputs.to(self.device)
+
+    def __len__(self) -> int:
+        return len(self.inputs.mask)
+
+    @cached_property
+    def encoded(self) -> Tensor:
+        """(B, S, D) the encoded inputs."""
+        return t5.encode(self.model, self.inputs)
+
+    def has_choice(self, level: int, nodes: np.ndarray) -> np.ndarray:
+        """Which nodes of the trie need a state: those with a choice at or below them, with softmax "trie" in the whole trie."""
+        if self.softmax == "trie" and self.trie.origin is not None:
+            return self.vocabulary.tries[self.view].has_choice[level][self.trie.origin[level][nodes]]
+        return self.trie.has_choice[level][nodes]
+
+    def logprobs(
+        self, level: int, states: Tensor, nodes: np.ndarray, request: np.ndarray, normaliser: Tensor | None = None
+    ) -> Tensor:
+        """(R, K) log-probabilities of a level's codes for states (R, D) at trie nodes (R,) of requests (R,).
+
+        With softmax "trie", -inf where a code leads nowhere; `normaliser` (R, 1) is that of the states with softmax
+        "full", if it is at hand.
+        """
+        first, last = self.vocabulary.level_slices[self.view][level]
+        if self.softmax == "full":
+            normaliser = log_normaliser(self.model, states) if normaliser is None else normaliser
+            return t5.logits(self.model, states, slice(first, last)) - normaliser
+        if self.trie.origin is not None:
+            nodes = self.trie.origin[level][nodes]
+        parts, branches = self.parts(level, states, nodes, request)
+        if self.weights is not None and self.known is not None:
+            parts = parts * parts.new_tensor(self.weights[level])
+        return code_logits(parts.sum(-1), branches, len(nodes), last - first).log_softmax(-1)
+
+    def parts(self, level: int, states: Tensor, nodes: np.ndarray, request: np.ndarray) -> tuple[Tensor, Branches]:
+        """(P, 1 + S) what the generator and each source say of the P children of nodes (R,) of the whole trie."""
+        first, last = self.vocabulary.level_slices[self.view][level]
+        table = self.model.shared.weight
+        branches, child = branch(self.vocabulary, self.view, level, nodes)
+        known = None
+        if self.known is not None:
+            known = torch.from_numpy(self.known(level, request[branches.row.numpy()], child)).to(states)
+        branches = branches.to(states.device)
+        vectors = F.embedding(branches.token, table)
+        own = child_logits(states, self.model.lm_head.weight[first:last], branches, vectors)[:, None]
+        return own if known is None else torch.cat([own, known], dim=1), branches
+
+    def _check(self, inputs: Inputs) -> None:
+        size, trie, whole = len(self.model.shared.weight), self.trie, self.vocabulary.tries[self.view]
+        if len(inputs.token) and not (int(inputs.token.min()) >= 0 and int(inputs.token.max()) < size):
+            raise ValueError(
+                f"the inputs hold tokens from {int(inputs.token.min())} to {int(inputs.token.max())}, the model has 0 to {size - 1}: they come from another vocabulary"
+            )
+        if trie.num_levels != self.vocabulary.num_levels:
+            raise ValueError(
+                f"the trie has {trie.num_levels} levels, the vocabulary {self.vocabulary.num_levels}: they belong to different identifiers"
+            )
+        if not trie.is_part_of(whole):
+            raise ValueError(
+                f"the trie holds other identifiers than the vocabulary's {self.view} ones; take vocabulary.tries[{self.view!r}] or a part of it by `restrict`"
+            )
+
+
+def log_normaliser(model: T5ForConditionalGeneration, states: Tensor) -> Tensor:
+    """(..., 1) log of the softmax's denominator over the whole vocabulary."""
+    weight, sums = model.lm_head.weight, []
+    for part in states.reshape(-1, states.shape[-1]).split(ROWS_AT_ONCE):
+        words = max(LOGITS_AT_ONCE[states.device.type] // len(part), 1)
+        logits = (linear(part, block).float() for block in weight.split(words))
+        # torch's log_softmax is fused and twice as fast as its logsumexp
+        sums.append(torch.stack([block[:, 0] - block.log_softmax(-1)[:, 0] for block in logits]).logsumexp(0))
+    return torch.cat(sums).view(*states.shape[:-1], 1)
+
+
+def token_logprobs(model: T5ForConditionalGeneration, states: Tensor, tokens: Tensor, normaliser: Tensor) -> Tensor:
+    """(R,) log-probability, in the whole vocabulary, of one token (R,) after each state (R, D), given `normaliser` (R, 1)."""
+    return (states * model.lm_head.weight[tokens]).sum(-1).float() - normaliser[:, 0]
