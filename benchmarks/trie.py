@@ -9,7 +9,6 @@ catalogues are asked in turns, so that their times compare.
 from __future__ import annotations
 
 import time
-from functools import partial
 
 from decoding import BEAMS, LENGTH
 from harness import alternate, clock_of, finish, parse
@@ -41,9 +40,7 @@ def main() -> None:
     searches = {}
     for items in SEARCHED[arguments.size]:
         world = make_world("d128", items, 8, LENGTH).to(arguments.device)
-        searches[f"{items:,}"] = partial(
-            beam_search, world.model, world.vocabulary, world.inputs, world.trie, "semantic", BEAMS, "full"
-        )
+        searches[f"{items:,}"] = lambda world=world: beam_search(world.scorer(), BEAMS)
     seconds = alternate(searches, arguments.repeats or 9, clock_of(arguments))
     first = next(iter(seconds.values()))["median"]
     searched = [

@@ -78,6 +78,7 @@ def test_the_folder_is_complete(finished, data):
         "signals",
         "identifiers",
         "model",
+        "evidence",
         "baselines",
         "metrics.json",
         "ranks.parquet",
@@ -91,8 +92,12 @@ def test_the_folder_is_complete(finished, data):
     assert set(metrics["ceiling"]) == {"oracle"}
     assert metrics["provenance"]["fingerprint"] == data.info["fingerprint"]
     ranks = pd.read_parquet(finished / "ranks.parquet")
-    assert set(ranks["model"]) == {"gensar", "oracle", *NAMES}
-    assert metrics_of(ranks[ranks["model"] == "gensar"])["search"] == metrics["search"]
+    heard = "gensar + words + neighbours + content"
+    assert set(ranks["model"]) == {heard, "gensar", "oracle", *NAMES}
+    assert metrics_of(ranks[ranks["model"] == heard])["search"] == metrics["search"]
+    assert metrics_of(ranks[ranks["model"] == "gensar"])["search"] == metrics["generator"]["search"]
+    assert metrics["provenance"]["model"] == heard
+    assert metrics["provenance"]["evidence"] == ["words", "neighbours", "content"]
     timings = read_json(finished / "timings.json")
     assert timings["model_line"] == pytest.approx(sum(timings[stage] for stage in MODEL_LINE), abs=0.01)
 
@@ -123,9 +128,10 @@ def test_nothing_is_done_twice(copy, data):
 @pytest.mark.parametrize(
     ("config", "done"),
     [
-        (small(steps=7), ["training", "evaluation", "examples"]),
-        (small(strategy="semantic"), ["identifiers", "training", "evaluation", "examples"]),
-        (small(seed=1), ["signals", "identifiers", "training", "baselines", "evaluation", "examples"]),
+        (small(steps=7), ["training", "evidence", "evaluation", "examples"]),
+        (small(strategy="semantic"), ["identifiers", "training", "evidence", "evaluation", "examples"]),
+        (replace(small(), evidence=("words",)), ["evidence", "evaluation", "examples"]),
+        (small(seed=1), ["signals", "identifiers", "training", "evidence", "baselines", "evaluation", "examples"]),
     ],
 )
 def test_what_depends_on_a_change_is_made_again(copy, data, config, done):

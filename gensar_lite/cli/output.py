@@ -50,11 +50,17 @@ def print_answers(table: pd.DataFrame, as_json: bool) -> None:
         print(f"{place:3d}. {text}  ({rest + ', ' if rest else ''}{row['score']:.2f})")
 
 
+def row_names(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """What a table calls the model of `metrics.json` with what it hears, and its generator alone."""
+    made = metrics.get("provenance", {})
+    name = made.get("model", "gensar")
+    return name, name.removesuffix("".join(f" + {source}" for source in made.get("evidence", [])))
+
+
 def results_text(metrics: Mapping[str, Any]) -> str:
     """Both tasks, the model with what it hears and its generator alone beside baselines, best first by the primary metric."""
     made = metrics.get("provenance", {})
-    name, evidence = made.get("model", "gensar"), made.get("evidence", [])
-    alone = name.removesuffix("".join(f" + {source}" for source in evidence))
+    name, alone = row_names(metrics)
     lines: list[str] = []
     for task in EVALUATION_PROTOCOLS:
         rows = {f"{name} *": metrics.get(task, {}), f"{alone} *": metrics.get("generator", metrics).get(task, {})}
@@ -77,11 +83,9 @@ def results_text(metrics: Mapping[str, Any]) -> str:
         for ranker in order:
             cells = "".join(f"{rows[ranker][p][m]:15.3f}" if p in rows[ranker] else f"{'':15}" for p, m in shown)
             lines.append(f"{ranker:{width}}{cells}")
-    if evidence:
-        lines += [
-            "",
-            f"{alone}: the generator alone; + {' + '.join(evidence)}: joined with what the store says (--evidence)",
-        ]
+    if name != alone:
+        heard = name.removeprefix(f"{alone} ")
+        lines += ["", f"{alone}: the generator alone; {heard}: joined with what the store says (--evidence)"]
     if metrics.get("ceiling"):
         lines += ["", "oracle: knows the truth of the simulated store, the ceiling for every ranker"]
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gensar_lite.cli import UsageError
-from gensar_lite.cli.output import examples_text, print_json, results_text, tell
+from gensar_lite.cli.output import examples_text, print_json, results_text, row_names, tell
 from gensar_lite.config import preset
 from gensar_lite.data.load import load_dataset
 from gensar_lite.data.storage import DataError, check_export, check_folder, read_json
@@ -113,14 +113,14 @@ def write_runs(folders: list[Path], page: Path, method: str) -> Path:
     if len(set(names)) < len(names):
         raise UsageError("a run is named twice")
     views = [
-        _read_run(folder, name if len(folders) > 1 else "gensar", method)
+        _read_run(folder, name if len(folders) > 1 else None, method)
         for folder, name in zip(folders, names, strict=True)
     ]
     title = f"gensar_lite: {', '.join(names)}"
     return write_report(page, views, title=title, summary=_summary(folders))
 
 
-def _read_run(folder: Path, name: str, method: str) -> Any:
+def _read_run(folder: Path, title: str | None, method: str) -> Any:
     from gensar_lite.data.dataset import Dataset
     from gensar_lite.explore.report import Example, RunReport
     from gensar_lite.explore.run_pictures import draw_run
@@ -137,8 +137,12 @@ def _read_run(folder: Path, name: str, method: str) -> Any:
     signals = Signals.load(folder / "signals")
     timings = read_json(folder / "timings.json")
     lists = dict(metrics.get("lists", {}))
-    if "gensar" in lists:
-        lists = {name: lists.pop("gensar"), **lists}
+    told, told_alone = row_names(metrics)
+    alone = title or told_alone
+    name = alone + told.removeprefix(told_alone)
+    lists = {{told: name, told_alone: alone}.get(ranker, ranker): values for ranker, values in lists.items()}
+    if "generator" in metrics:
+        metrics["baselines"] = {alone: metrics["generator"], **metrics["baselines"]}
     oracle = metrics.get("ceiling", {})
     ceiling = {
         task: values[protocol]["NDCG@10"]
