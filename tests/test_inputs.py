@@ -169,4 +169,4 @@ def test_events_are_told_their_age_by_hand() -> None:
 
 
 def test_the_papers_form_has_no_ages() -> None:
-    assert TrainingConfig(history="tokens").event_age is False
+    assert not TrainingConfig(history="tokens").marks_ages

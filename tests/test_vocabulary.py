@@ -79,7 +79,7 @@ def test_frequent_words_are_one_token() -> None:
 def test_a_saved_tokenizer_gives_the_same_tokens(vocabulary: Vocabulary, tmp_path: Path) -> None:
     vocabulary.tokenizer.save_pretrained(tmp_path)
     table = random_table(tiny_store().items["item_id"].tolist())
-    again = Vocabulary(PreTrainedTokenizerFast.from_pretrained(tmp_path), table, num_sources=3)
+    again = Vocabulary(PreTrainedTokenizerFast.from_pretrained(tmp_path), table)
     texts = [*tiny_store().item_texts[:20], "été </s> 🎉"]
     assert as_lists(again.encode(texts)) == as_lists(vocabulary.encode(texts))
     assert again.size == vocabulary.size
@@ -100,9 +100,7 @@ def test_item_to_tokens_and_back(vocabulary: Vocabulary) -> None:
 def test_token_ids_are_laid_out_without_gap_or_overlap(vocabulary: Vocabulary) -> None:
     table = random_table(tiny_store().items["item_id"].tolist())
     behaviours = [vocabulary.behaviours[name] for name in BEHAVIOURS]
-    gates = list(range(vocabulary.gates.start, vocabulary.gates.stop))
-    assert len(gates) == 3
-    assert [*behaviours, *gates] == list(range(vocabulary.num_text, vocabulary.num_words))
+    assert behaviours == list(range(vocabulary.num_text, vocabulary.num_words))
     names = {name: number for number, name in enumerate(table.token_names)}
     for view, tokens in vocabulary.view_tokens.items():
         for item in (0, 57, 99):
