@@ -111,10 +111,10 @@ def test_token_ids_are_laid_out_without_gap_or_overlap(vocabulary: Vocabulary) -
     assert shared[0] == shared[1]
 
 
-def test_rank_is_the_place_among_sorted_identifiers(vocabulary: Vocabulary) -> None:
-    for view, rank in vocabulary.rank.items():
+def test_the_leaf_is_the_place_among_sorted_identifiers(vocabulary: Vocabulary) -> None:
+    for view, leaf in vocabulary.leaf.items():
         rows = [tuple(row) for row in vocabulary.view_tokens[view].tolist()]
-        assert rank.tolist() == [sorted(rows).index(row) for row in rows]
+        assert leaf.tolist() == [sorted(rows).index(row) for row in rows]
 
 
 # sequences ------------------------------------------------------------------------------------------
