@@ -40,7 +40,14 @@ KINDS = {  # family, feed-forward, tied head, bytes instead of SentencePiece
     "mt5": ("mt5", "gated-gelu", False, False),
     "byt5": ("t5", "gated-gelu", False, True),
 }
-FORM = {"history": "tokens", "max_events": 4, "softmax": "full", "max_text": 12, "max_target_text": 6}
+FORM: dict = {
+    "evidence": (),
+    "history": "tokens",
+    "max_events": 4,
+    "softmax": "full",
+    "max_text": 12,
+    "max_target_text": 6,
+}
 SIZES = {"steps": 6, "batch_size": 24, "validate_every": 6, "learning_rate": 1e-3, "pseudo_queries_per_item": 2}
 
 
@@ -86,7 +93,7 @@ def trained(request: pytest.FixtureRequest, signals: Signals, tmp_path_factory: 
 def generate(model: GenSAR, task: str, num_beams: int) -> tuple[np.ndarray, np.ndarray]:
     """Items and scores (C, M) of some test cases by `generate`, from the same encoder inputs."""
     vocabulary, view = model.vocabulary, TASK_VIEW[task]
-    inputs = model.inputs_of(model.data.cases(task, "test").take(slice(0, 3)))
+    inputs = model.requests.cases(model.data.cases(task, "test").take(slice(0, 3))).inputs
     ids = torch.zeros(inputs.mask.numel(), dtype=torch.long).index_copy(0, inputs.place, inputs.token)
     paths = [(0, vocabulary.behaviour_of(view), *row, vocabulary.eos) for row in vocabulary.view_tokens[view].tolist()]
     follow: dict[tuple, set] = {}
