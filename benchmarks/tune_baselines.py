@@ -7,7 +7,7 @@ The criterion is the primary metric of recommendation, NDCG@10 among 99 uniforml
 test cases are never looked at. Popularity has nothing to tune; `bm25` and `dense` are fixed by the lexical index
 and the text encoder. The first trial is what is recorded already, the others come from Optuna's TPE sampler; call
 it again with another `--sampler-seed` to search on. Results go to `gensar_lite/evaluation/baselines.json` under
-the data set's name.
+the hash of the data set's log: a data set of the same name with other clicks does not get them.
 """
 
 from __future__ import annotations
@@ -101,9 +101,10 @@ def main() -> None:
         print(f"{name} on {data.name}")
         parameters, value = tune(name, data, signals, arguments.trials, arguments.seed, arguments.sampler_seed)
         recorded = read_json(arguments.out) if arguments.out.exists() else {}
-        entry = recorded.setdefault(data.name, {"parameters": {}, "validation": {}, "trials": {}})
+        entry = recorded.setdefault(data.info["log_hash"], {"parameters": {}, "validation": {}, "trials": {}})
         entry.update(
             {
+                "name": data.name,
                 "fingerprint": data.info["fingerprint"],
                 "text_encoder": arguments.text_encoder,
                 "metric": "NDCG@10 uniform99, valid",

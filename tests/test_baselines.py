@@ -178,10 +178,11 @@ def test_same_seed_same_scores(store: Dataset, signals: Signals) -> None:
         assert not np.array_equal(first, other)
 
 
-def test_recorded_values_are_taken_by_the_name_of_the_data(store: Dataset, signals: Signals) -> None:
+def test_recorded_values_are_taken_by_the_log_and_not_by_the_name(store: Dataset, signals: Signals) -> None:
     content = {
         "default": {"parameters": {"als": {"factors": 4}, "item-knn": {"own": 0.0}}},
-        "tiny": {"parameters": {"als": {"factors": 6}}},
+        "tiny": {"parameters": {"als": {"factors": 5}}},
+        store.info["log_hash"]: {"parameters": {"als": {"factors": 6}}},
     }
     baselines.RECORDED.write_text(json.dumps(content))
     als, knn = build_baselines(store, signals, names=("als", "item-knn"))

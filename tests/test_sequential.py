@@ -43,6 +43,17 @@ def test_histories_are_the_last_clicks_and_skip_searches_without_one() -> None:
     assert clicks_between(log, stop, stop, 9).shape == (3, 0)
 
 
+def test_no_click_is_predicted_from_its_own_session() -> None:
+    items = pd.DataFrame({"item_id": [str(n) for n in range(10)]})
+    clicks = pd.DataFrame({"user_id": "u", "item_id": ["0", "1", "8"], "timestamp": [0, 1, 9]})
+    asked = pd.DataFrame({"user_id": "u", "session_id": "s", "query": "q", "item_id": ["2", "3", "4"], "timestamp": 5})
+    log = build_log(items, clicks, asked)
+    for length, wanted in ((9, [[0, 1, 2, 2, 2, 5]]), (3, [[0, 1, 2], [0, 0, 2]])):
+        rows, sees = training_histories(log, np.ones(6, bool), length)
+        assert rows[rows >= 0].tolist() == [0, 1, 2, 3, 4, 8]
+        assert sees.tolist() == wanted
+
+
 def test_training_rows_hold_every_training_click_once_in_order() -> None:
     rng = np.random.default_rng(0)
     sequences = [
@@ -50,7 +61,8 @@ def test_training_rows_hold_every_training_click_once_in_order() -> None:
     ]
     log = make_log(sequences)
     mask = np.random.default_rng(1).random(len(log)) < 0.8
-    rows = training_histories(log, mask, 4)
+    rows, sees = training_histories(log, mask, 4)
+    assert (sees == np.arange(4))[rows >= 0].all()
     flat = [n for row in rows.tolist() for n in row if n >= 0]
     assert flat == log.item[mask & (log.item >= 0)].tolist()
     full = (rows >= 0).sum(1)

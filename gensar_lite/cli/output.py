@@ -72,6 +72,8 @@ def results_text(metrics: Mapping[str, Any]) -> str:
         }
         rows = {ranker: values for ranker, values in rows.items() if values}
         if not rows:
+            if metrics.get("provenance", {}).get("cases", {}).get(task) == 0:
+                lines += ["", f"{task.capitalize()}: the data set holds out no case, so nothing is measured"]
             continue
         shown = [(p, m) for p, m in COLUMNS[task] if any(p in values for values in rows.values())]
         protocol, metric = PRIMARY[task]

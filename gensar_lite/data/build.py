@@ -108,6 +108,7 @@ def build_dataset(
         "holdout": holdout,
         "case_users": case_users,
         "language": language,
+        "log_hash": log.hash(),
         "faces": faces,
         "candidates": {"search_fill": search_fill, **fill_shares},
         **(extras or {}),

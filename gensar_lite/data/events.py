@@ -11,6 +11,7 @@ the clicks of one search session. The history of an event is everything strictly
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,13 @@ class EventLog:
     @property
     def num_users(self) -> int:
         return len(self.user_ids)
+
+    def hash(self) -> str:
+        """SHA-256 of who clicked what in which order: what rankers of clicks depend on, whatever texts and queries say."""
+        digest = hashlib.sha256()
+        for part in (self.user_ptr, self.item):
+            digest.update(np.ascontiguousarray(part, "<i8").data)
+        return digest.hexdigest()
 
     @property
     def position(self) -> np.ndarray:

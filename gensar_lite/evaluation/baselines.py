@@ -204,9 +204,13 @@ class Dense:
 
 
 def recorded_parameters(data: Dataset) -> dict[str, dict]:
-    """Hyper-parameters per baseline, as tuned on the data set of this name, or else the defaults."""
-    recorded = read_json(RECORDED)
-    return {**recorded["default"]["parameters"], **recorded.get(data.name, {}).get("parameters", {})}
+    """Hyper-parameters per baseline, as tuned on a data set with this log, or else the defaults."""
+    return {**read_json(RECORDED)["default"]["parameters"], **recorded_tuning(data).get("parameters", {})}
+
+
+def recorded_tuning(data: Dataset) -> dict:
+    """What was recorded when the baselines were tuned on this log, whatever the data set is called; empty where they were not."""
+    return read_json(RECORDED).get(data.info.get("log_hash", ""), {})
 
 
 def fit_baseline(name: str, data: Dataset, signals: Signals, seed: int = 0, **parameters: object) -> Ranker:

@@ -122,8 +122,9 @@ def clicks_between(log: EventLog, start: np.ndarray, stop: np.ndarray, length: i
     return np.where(inside, log.item[clicks[np.where(inside, place, 0)]] if len(clicks) else -1, -1).astype(np.int64)
 
 
-def training_histories(log: EventLog, train_mask: np.ndarray, length: int) -> np.ndarray:
-    """(H, S) clicked items of the training part, one row per user, in time order; longer histories are cut into rows of `length`, from the end."""
+def training_histories(log: EventLog, train_mask: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """(H, S) clicked items of the training part, one row per user, in time order, padded with -1, and (H, S) how many of
+    its row each may be predicted from: the clicks before its decision. Longer histories are cut into rows of `length`, from the end."""
     rows = np.flatnonzero(train_mask & (log.item >= 0))
     user = log.user[rows]
     count = np.bincount(user, minlength=log.num_users)
@@ -135,7 +136,9 @@ def training_histories(log: EventLog, train_mask: np.ndarray, length: int) -> np
     place = size[row] - 1 - from_end % length
     table = np.full((len(size), int(size.max(initial=0))), -1, np.int64)
     table[row, place] = log.item[rows]
-    return table
+    sees = np.zeros_like(table)
+    sees[row, place] = np.maximum(place - (np.arange(len(rows)) - np.searchsorted(rows, log.before[rows])), 0)
+    return table, sees
 
 
 def fit_sequential(
@@ -147,7 +150,7 @@ def fit_sequential(
     seed: int = 0,
     validate: Callable[[SequentialModel, int], bool] | None = None,
 ) -> SequentialModel:
-    """Train on the events of `train_mask` (E,) alone; every click is predicted from the clicks before it.
+    """Train on the events of `train_mask` (E,) alone; every click is predicted from the clicks before its decision.
 
     `validate(model, epoch)` is asked after every epoch and ends training by returning False. Same seed, same
     weights (on one machine and number of threads).
@@ -156,8 +159,8 @@ def fit_sequential(
     with torch.random.fork_rng(devices=[]), without_denormals():
         torch.manual_seed(seed)  # dropout draws from the global generator; the fork gives it back unchanged
         model = SequentialModel(num_items, config, vectors)
-        histories = torch.from_numpy(training_histories(log, train_mask, config.max_length))
-        _train(model, histories, config, np.random.default_rng(seed), validate)
+        table, sees = training_histories(log, train_mask, config.max_length)
+        _train(model, torch.from_numpy(table), torch.from_numpy(sees), config, np.random.default_rng(seed), validate)
     return model.eval()
 
 
@@ -175,6 +178,7 @@ def without_denormals() -> Iterator[None]:
 def _train(
     model: SequentialModel,
     histories: Tensor,
+    sees: Tensor,
     config: SequentialConfig,
     rng: np.random.Generator,
     validate: Callable[[SequentialModel, int], bool] | None,
@@ -205,7 +209,8 @@ def _train(
                 batch = batch.masked_scatter(real, place[: -len(sample)])
                 drawn = place[-len(sample) :]
             items = model.items(used)
-            states = model(batch[:, :-1], items)[real]
+            states = model(batch[:, :-1], items)
+            states = states.take_along_dim(sees[torch.from_numpy(rows)][:, : batch.shape[1], None], dim=1)[real]
             loss = _softmax_loss(states, batch[real], items, model.popularity[used], drawn, num_items)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()

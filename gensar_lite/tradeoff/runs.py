@@ -18,8 +18,7 @@ import pandas as pd
 
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.splits import TASKS
-from gensar_lite.data.storage import read_json
-from gensar_lite.evaluation.baselines import RECORDED, recorded_parameters
+from gensar_lite.evaluation.baselines import recorded_parameters, recorded_tuning
 from gensar_lite.evaluation.metrics import METRICS, add_metrics
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, Ranker, evaluate_ranker
 from gensar_lite.model import GenSAR
@@ -105,7 +104,7 @@ def _specialist(unit: Unit, design: Design, shop: Workshop) -> Outcome:
     config = design.config(unit)
     made = shop.ranker(unit.data, unit.strategy, unit.seed, config)
     data = shop.dataset(unit.data)
-    tuned = read_json(RECORDED).get(data.name, {})  # where there is none, the parameters are the defaults
+    tuned = recorded_tuning(data)  # where there is none, the parameters are the defaults
     ranks = _measure([("specialist", np.nan, made.thing)], data, design, every_split=True)
     notes = {"specialist": recorded_parameters(data).get(unit.strategy, {}), "tuned_on": tuned.get("fingerprint")}
     return Outcome(ranks, made.cost, shop.signals(unit.data, config).cost, notes)

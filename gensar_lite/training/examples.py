@@ -133,7 +133,9 @@ class Examples:
             "next_query": _task(len(asked), start[asked], before[asked], text=base["query"] + log.query[asked]),
             "item_to_text": _task(len(both), tail=first_identifier + np.arange(len(both)), text=base["text"] + both),
         }
-        shares = {task: share for task, share in config.shares().items() if len(self.tasks[task]) and share > 0}
+        if data.info.get("anonymous"):  # judged queries: nobody clicked or typed anything after anything
+            del self.tasks["next_item"], self.tasks["next_query"]
+        shares = {task: share for task, share in config.shares().items() if len(self.tasks.get(task, ())) and share > 0}
         self.shares = {task: share / sum(shares.values()) for task, share in shares.items()}
         self.order = lru_cache(maxsize=2 * len(PROMPTS))(self._order)
 
