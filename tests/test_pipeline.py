@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,15 @@ import pytest
 from safetensors.numpy import load_file
 
 import gensar_lite.pipeline.line as line
+from gensar_lite.cli import main
 from gensar_lite.config import RunConfig, preset
 from gensar_lite.data.bazaar import BazaarConfig, simulate
+from gensar_lite.data.build import build_dataset
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError, read_json, write_json
 from gensar_lite.evaluation.baselines import NAMES
 from gensar_lite.evaluation.metrics import metrics_of
+from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline import evaluate, run
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
@@ -279,3 +283,31 @@ def test_the_guess_of_time_grows_with_the_work(data):
 def test_evaluation_refuses_another_catalogue(finished):
     with pytest.raises(DataError, match="another data set"):
         evaluate(GenSAR.load(finished), simulate(replace(STORE, seed=1)))
+
+
+@pytest.mark.parametrize("kind", ["search", "recommendation"])
+def test_half_a_data_set_goes_through_the_whole_line(data: Dataset, tmp_path: Path, kind: str, capsys) -> None:
+    """Judged queries without users, and a log without searches: trained, measured, and what is not there is said."""
+    none, about = data.interactions.iloc[:0], {"name": kind, "origin": "test", "data_seed": 0, "timestamps": "steps"}
+    ids = data.items["item_id"].to_numpy()
+    rows = [(f"q{q}", data.log.queries[q], ids[(7 * q + k) % 120], k < 1 + q % 3) for q in range(60) for k in range(4)]
+    judgements = pd.DataFrame(rows, columns=["query_id", "query", "item_id", "relevant"])
+    half = (
+        build_dataset(data.items, none, data.searches.iloc[:0], query_protocol="log", judgements=judgements, **about)
+        if kind == "search"
+        else build_dataset(data.items, data.interactions, data.searches.iloc[:0], query_protocol="none", **about)
+    )
+    other = {"search": "recommendation", "recommendation": "search"}[kind]
+    assert f"there is no case of {other}, so nothing is measured there" in half.info["notes"]
+    run(half, small(), tmp_path / "run", examples=1, progress=False)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics[other] == {}
+    assert 0 <= metrics[kind][PRIMARY[kind][0]]["NDCG@10"] <= 1
+    ranks = pd.read_parquet(tmp_path / "run" / "ranks.parquet")
+    assert set(ranks["task"]) == {kind}
+    assert len(ranks[(ranks["model"] == "dense") & (ranks["protocol"] == "full")]) == len(
+        half.cases(kind, "test").relevant
+    )
+    assert main(["evaluate", str(tmp_path / "run"), "--no-baselines"]) == 0
+    assert f"{other.capitalize()}: the data set holds out no case" in capsys.readouterr().out
+    assert main(["search", str(tmp_path / "run"), "tent"]) == 0

@@ -152,9 +152,9 @@ def _add_data(verbs) -> None:
 def _import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--queries",
-        choices=("known-item", "category-path", "log"),
+        choices=("known-item", "category-path", "log", "none"),
         default=None,
-        help="where queries come from: made from item text or categories, or the search log",
+        help="where queries come from: made from item text (known-item, the default without a search log) or categories, the search log, or nowhere (recommendation alone)",
     )
     parser.add_argument(
         "--search-share", type=share, default=None, help="share of interactions that get a made query (default 0.5)"
@@ -166,6 +166,12 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-seed", type=int, default=0, help="seed of queries, held-out cases and candidates")
     parser.add_argument("--name", dest="name_of_data", help="name to give the data set")
     parser.add_argument("--case-users", type=positive, default=None, help="hold out the cases of that many users only")
+    parser.add_argument(
+        "--search-fill",
+        choices=("near", "random"),
+        default=None,
+        help="what fills the search candidates up where BM25 finds fewer than 99: the items nearest to its hits (default), or random ones (the paper's)",
+    )
 
 
 def _add_run(verbs) -> None:

@@ -71,6 +71,7 @@ def _finishing(chosen: Namespace) -> dict[str, Any]:
         "name": chosen.name_of_data,
         "case_users": chosen.case_users,
         "language": chosen.language,
+        "search_fill": chosen.search_fill,
     }
 
 
@@ -151,6 +152,8 @@ def _print_facts(data: Dataset, chosen: Namespace, written: bool = False, notes:
         f"queries: {data.info['query_protocol']}, language: {data.language}, timestamps: {data.info['timestamps']}, data seed: {data.info['data_seed']}, fingerprint: {data.info['fingerprint'][:16]}"
     )
     print("held-out cases: " + ", ".join(f"{name} {n:,}" for name, n in facts["cases"].items()))
+    for sentence in [] if written else data.info["notes"]:
+        print(f"note: {sentence}")
     print(f"items nobody clicks in the training log: {facts['items_without_training_clicks']:,}")
     for row in data.items.head(0 if written else 3).itertuples():
         print(f"  {row.item_id}: {row.title} [{row.categories}]")

@@ -159,9 +159,8 @@ def notes_of(data: Dataset) -> list[str]:
         )
     sizes = data.candidates["items"].map(len)
     if (sizes > 1).any():
-        notes.append(
-            f"{int((sizes > 1).sum()):,} of {len(sizes):,} cases are sessions with several clicked items; all of them are relevant"
-        )
+        what = "have several right answers" if info.get("anonymous") else "are sessions with several clicked items"
+        notes.append(f"{int((sizes > 1).sum()):,} of {len(sizes):,} cases {what}; all of them are relevant")
     if missing := info["counts"].get("queries_without_answer"):
         notes.append(f"{missing:,} judged queries have no right answer and are left out")
     for task in TASKS:

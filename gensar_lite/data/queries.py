@@ -16,6 +16,7 @@ held-out ones), gets a search with the same user, item and timestamp: the event'
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -71,30 +72,23 @@ def count_words(items: pd.DataFrame, language: str = "english") -> ItemWords:
     """The language model of every item (see the module's text)."""
     read = _reader(items, language)
     number: dict[str, int] = {}
-    owner: list[int] = []
-    term: list[int] = []
-    field: list[int] = []
-    place: list[int] = []
+    term = array("i")
+    size = np.zeros((len(FIELD_WEIGHTS), len(items)), np.int64)
     for f, name in enumerate(FIELD_WEIGHTS):
         for i, text in enumerate(items[name]):
             found = [number.setdefault(w, len(number)) for w in read(text)]
-            owner += [i] * len(found)
-            term += found
-            field += [f] * len(found)
-            place += range(len(found))
-    table = pd.DataFrame({"item": owner, "term": term, "field": field, "place": place}, dtype=np.int64)
-    share = 1.0 / table.groupby(["item", "field"])["term"].transform("size")
-    table["weight"] = share * np.array(list(FIELD_WEIGHTS.values()))[table["field"]]
-    frequency = np.bincount(table["term"], minlength=len(number))
-    table["order"] = table["field"] * 1_000_000 + table["place"]
-    unique = (
-        table.groupby(["item", "term"], sort=False).agg(weight=("weight", "sum"), order=("order", "min")).reset_index()
-    )
-    unique = unique.sort_values(["item", "order"], ignore_index=True)
-    ptr = np.searchsorted(unique["item"].to_numpy(), np.arange(len(items) + 1))
-    return ItemWords(
-        np.array(list(number), dtype=object), ptr, unique["term"].to_numpy(), unique["weight"].to_numpy(), frequency
-    )
+            term.extend(found)
+            size[f, i] = len(found)
+    terms = np.frombuffer(term, np.int32) if term else np.zeros(0, np.int32)
+    share = np.array(list(FIELD_WEIGHTS.values()))[:, None] / np.maximum(size, 1)
+    key = np.repeat(np.tile(np.arange(len(items)), len(FIELD_WEIGHTS)), size.ravel()) * len(number) + terms
+    unique, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    weight = np.bincount(inverse, np.repeat(share.ravel(), size.ravel()))
+    owner, word = np.divmod(unique, max(len(number), 1))
+    in_text = np.lexsort((first, owner))  # rows stand field by field: the first one is where the word stands first
+    ptr = np.searchsorted(owner, np.arange(len(items) + 1))
+    frequency = np.bincount(terms, minlength=len(number))
+    return ItemWords(np.array(list(number), dtype=object), ptr, word[in_text], weight[in_text], frequency)
 
 
 def known_item_queries(

@@ -44,7 +44,7 @@ def import_tables(
     `columns` says which column is what ({"user_id": "userId", "items.title": "name"}), `clicks` which rows
     are clicks ("rating >= 4"), `words` anything else ("items.delimiter=;"). Among `options` are `delimiter`, `encoding`,
     `header`, `quoting`, `time_format`, `time_unit` (for all tables), `k_core`, `sample_users`, and those of `finish_import`:
-    `queries`, `search_share`, `data_seed`, `name`, `timestamps`, `case_users`, `holdout`, `language`.
+    `queries`, `search_share`, `data_seed`, `name`, `timestamps`, `case_users`, `holdout`, `language`, `search_fill`.
 
     Raises `DataError` where a file cannot be used: one sentence with the file, the place and what to do.
     """
@@ -102,8 +102,8 @@ def complete_options(mapping: Mapping, options: Dict[str, Any]) -> dict[str, Any
     queries, timestamps = options.get("queries"), options.get("timestamps", "auto")
     if timestamps not in ("auto", "clock", "steps"):
         raise ValueError(f"timestamps must be 'auto', 'clock' or 'steps', not {timestamps!r}")
-    if queries is not None and queries not in PROTOCOLS:
-        raise DataError(f"The query protocol {queries!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
+    if queries is not None and queries not in (*PROTOCOLS, "none"):
+        raise DataError(f"The query protocol {queries!r} is unknown; choose one of {', '.join(PROTOCOLS)} or none")
     if queries is not None and mapping.tables.get("searches", {}).get("files"):
         raise DataError(
             f"Both a search log ({', '.join(mapping.tables['searches']['files'])}) and the query protocol {queries!r} were given; choose one of them"
@@ -123,11 +123,13 @@ def finish_import(
     case_users: int | None = None,
     holdout: str | None = None,
     language: str | None = None,
+    search_fill: str | None = None,
 ) -> Dataset:
     """Clean tables to a data set: kind of timestamps, made queries where there is no search log, cases and candidates.
 
-    `queries` is the protocol of made queries ("known-item" when left out), `search_share` the share of
-    interactions that get one, `language` that of the texts (found from them when left out). Raises `DataError` where nothing can be held out.
+    `queries` is the protocol of made queries ("known-item" when left out, "none" for a data set of recommendation
+    alone), `search_share` the share of interactions that get one, `language` that of the texts (found from them when left out);
+    `holdout` and `search_fill` are those of `build_dataset`. Raises `DataError` where nothing can be held out.
     """
     report, interactions, searches = tables.report, tables.interactions, tables.searches
     files = f"{origin}: {', '.join(dict.fromkeys(tables.files))}"
@@ -154,7 +156,7 @@ def finish_import(
     if language is None and (language := find_language(texts_of(tables.items))) != "english":
         report.understood.append(f"the texts are taken for {language.capitalize()}; another --language changes that")
     protocol = "log"
-    if searches is None and len(interactions):
+    if searches is None and len(interactions) and queries != "none":
         protocol = queries or "known-item"
         searches, fallen_back = synthesise_searches(
             tables.items, interactions, protocol, search_share, data_seed, language
@@ -167,8 +169,10 @@ def finish_import(
         )
         extras["search_share"] = search_share
     elif searches is None:
+        protocol = "none" if len(interactions) else "log"
         searches = pd.DataFrame({c: pd.Series(dtype="int64" if c == "timestamp" else "str") for c in SEARCH_COLUMNS})
-    more = {"holdout": holdout} if holdout else {}
+    more: dict[str, Any] = {"holdout": holdout} if holdout else {}
+    more |= {"search_fill": search_fill} if search_fill else {}
     if tables.judgements is not None:
         more["judgements"] = tables.judgements
     extras["import"] = {"mapping": tables.mapping, **report.to_dict()}
@@ -187,6 +191,7 @@ def finish_import(
         extras=extras,
         **more,
     )
+    report.sentences += data.info["notes"]
     report.counts |= {
         "users": int(code.max(initial=-1)) + 1,
         "interactions": len(interactions),
