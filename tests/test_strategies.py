@@ -19,10 +19,13 @@ from gensar_lite.identifiers import (
     assign_new,
     learn_identifiers,
     list_strategies,
+    quantisers,
+    register_quantiser,
     register_strategy,
 )
 from gensar_lite.identifiers import strategies as module
 from gensar_lite.identifiers.biencoder import fit_biencoder
+from gensar_lite.identifiers.encoder import encode_signals, fit_scaling
 from gensar_lite.identifiers.strategies import resolve
 from gensar_lite.signals import embed
 
@@ -273,3 +276,27 @@ def test_shared_codes_that_do_not_come_first_are_refused(monkeypatch):
     for strategy in ("last", "swapped"):
         with pytest.raises(DataError, match="must come first in both"):
             _learn(strategy)
+
+
+def test_another_quantiser_is_one_function(monkeypatch):
+    monkeypatch.setattr(quantisers, "_QUANTISERS", dict(quantisers._QUANTISERS))
+
+    @register_quantiser("signs", latent_width=lambda width, config: 4)
+    def fit_signs(tables, layout, config, seed, device):
+        """Every codebook holds the corners of a square around nothing, in the first numbers of a signal."""
+        encoder = {}
+        for name, table in tables.items():
+            encoder |= fit_scaling(name, table)
+            encoder |= {f"{name}.0.weight": np.eye(4, table.shape[1], dtype=np.float32), f"{name}.0.bias": np.zeros(4)}
+        latents = encode_signals(encoder, list(tables), tables).astype(np.float32)
+        books = [torch.sign(torch.randn(k, b - a)) for k, (a, b) in zip(layout.sizes, layout.spans, strict=True)]
+        return quantisers.Quantised(latents, books, dict.fromkeys(tables, 0.5), encoder)
+
+    table = _learn(quantiser="signs")
+    table.check()
+    assert table.made_from["quantiser"] == "signs"
+    assert table.vectors[-1].shape == (NUM_CODES, 4)
+    fresh = assign_new(table, np.ones((2, 12)), np.ones((2, 6)))
+    table.extend(["new1", "new2"], fresh)
+    with pytest.raises(DataError, match="unknown quantiser 'lines'; known are rqvae, kmeans, faiss, signs"):
+        _learn(quantiser="lines")

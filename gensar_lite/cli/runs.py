@@ -12,7 +12,7 @@ from gensar_lite.config import preset
 from gensar_lite.data.load import load_dataset
 from gensar_lite.data.storage import DataError, check_export, check_folder, read_json
 from gensar_lite.identifiers import list_strategies
-from gensar_lite.identifiers.learning import QUANTISERS
+from gensar_lite.identifiers.quantisers import list_quantisers
 from gensar_lite.model import GenSAR
 
 
@@ -22,8 +22,8 @@ def run(chosen: Namespace) -> None:
 
     if chosen.identifiers and chosen.quantiser:
         raise UsageError("--quantiser makes identifiers anew; leave it out beside --identifiers")
-    if chosen.quantiser not in (None, *QUANTISERS):
-        raise UsageError(f"unknown quantiser {chosen.quantiser!r}; known are {', '.join(QUANTISERS)}")
+    if chosen.quantiser not in (None, *list_quantisers()):
+        raise UsageError(f"unknown quantiser {chosen.quantiser!r}; known are {', '.join(list_quantisers())}")
     if chosen.strategy not in (None, *list_strategies()):
         raise UsageError(f"unknown strategy {chosen.strategy!r}; known are {', '.join(list_strategies())}")
     if chosen.examples < 0:

@@ -64,7 +64,7 @@ def residual_shares(table: IdentifierTable, signals: Any) -> pd.DataFrame:
     used = table.made_from["signals"]
     latents = encode_signals(table.encoder, used, {name: getattr(signals, name) for name in used})
     widths = [getattr(signals, name).shape[1] for name in used]
-    if table.made_from["quantiser"] == "rqvae":  # one width for all
+    if sum(widths) != latents.shape[1]:  # a quantiser with an encoder has one width for all
         widths = [latents.shape[1] // len(used)] * len(used)
     ends = np.cumsum([0, *widths])
     books = [torch.from_numpy(np.asarray(book)) for book in table.vectors]

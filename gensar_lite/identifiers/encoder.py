@@ -7,15 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def fit_scaling(name: str, signal: np.ndarray) -> dict[str, np.ndarray]:
+def fit_scaling(name: str, signal: np.ndarray, by_row: bool = False) -> dict[str, np.ndarray]:
     """Mean (width,) and one scale for the whole signal, so that its numbers have variance 1 on average.
 
     One scale, not one per column: the directions of a signal keep their relative weight, and a
-    reconstruction error then reads as the share of the signal's variance that is lost.
+    reconstruction error then reads as the share of the signal's variance that is lost. `by_row`: rows, not numbers, have
+    variance 1; without an encoder of its own, a wider signal would else outweigh another in shared codes.
     """
     mean = signal.mean(0, dtype=np.float64)
-    scale = np.sqrt(np.square(signal - mean).mean())
-    return {f"{name}.mean": mean.astype(np.float32), f"{name}.scale": np.array([max(scale, 1e-8)], np.float32)}
+    scale = np.array([max(np.sqrt(np.square(signal - mean).mean()), 1e-8)], np.float32)
+    if by_row:
+        scale = scale * np.float32(np.sqrt(signal.shape[1]))
+    return {f"{name}.mean": mean.astype(np.float32), f"{name}.scale": scale}
 
 
 def standardise(encoder: dict[str, np.ndarray], name: str, signal: np.ndarray) -> np.ndarray:

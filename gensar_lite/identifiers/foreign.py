@@ -23,6 +23,7 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers.assignment import Layout, assign_unique, group_rows
 from gensar_lite.identifiers.encoder import encode_signals, fit_scaling
 from gensar_lite.identifiers.health import category_labels, measure_health, num_sharing
+from gensar_lite.identifiers.quantisers import shares_lost
 from gensar_lite.identifiers.strategies import plan
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 from gensar_lite.signals.signals import Signals, embed
@@ -102,13 +103,11 @@ def read_identifiers(path: str | Path, data: Dataset, signals: Signals | None = 
     _check_capacity(layout, len(before), path)
     encoder: dict[str, np.ndarray] = {}
     for name in used:
-        encoder |= fit_scaling(name, tables[name])
-        encoder[f"{name}.scale"] = encoder[f"{name}.scale"] * np.float32(np.sqrt(tables[name].shape[1]))
+        encoder |= fit_scaling(name, tables[name], by_row=True)
     latents = encode_signals(encoder, used, tables)
     vectors, rest = fit_code_vectors(latents, layout.spans, layout.sizes, before)
     after = assign_unique(latents, layout, vectors, wanted=before)
-    edges = np.cumsum([tables[name].shape[1] for name in used])[:-1]
-    lost = {n: float(np.square(part).mean(0).sum()) for n, part in zip(used, np.split(rest, edges, 1), strict=True)}
+    lost = shares_lost(rest, {name: tables[name] for name in used})
     for sentence in (*found.notes, *_collisions(found)):
         warnings.warn(f"{path}: {sentence}", stacklevel=2)
     return IdentifierTable(

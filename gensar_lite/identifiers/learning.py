@@ -14,21 +14,14 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers.assignment import Layout, assign_unique
 from gensar_lite.identifiers.biencoder import fit_biencoder
-from gensar_lite.identifiers.encoder import encode_signals, fit_scaling, standardise
+from gensar_lite.identifiers.encoder import encode_signals
 from gensar_lite.identifiers.health import category_labels, measure_health
-from gensar_lite.identifiers.quantise import (
-    decode,
-    encode,
-    fit_codebooks,
-    fit_faiss_codebooks,
-    one_thread,
-)
-from gensar_lite.identifiers.rqvae import RQVAEConfig, reconstruction_error, train_rqvae
-from gensar_lite.identifiers.strategies import SIGNALS, codebooks_of, list_strategies, plan, resolve
+from gensar_lite.identifiers.quantise import encode, one_thread
+from gensar_lite.identifiers.quantisers import get_quantiser
+from gensar_lite.identifiers.rqvae import RQVAEConfig
+from gensar_lite.identifiers.strategies import codebooks_of, list_strategies, plan, resolve
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 from gensar_lite.signals.signals import Signals
-
-QUANTISERS = ("rqvae", "kmeans", "faiss")
 
 
 @one_thread()
@@ -59,7 +52,8 @@ def learn_identifiers(
     if any(name.startswith("b") for name in views["semantic"] + views["collaborative"]):
         encoder["joint.map"] = fit_biencoder(data, signals, seed)
     tables = _tables(signals, encoder)
-    widths = {name: config.latent_dim if quantiser == "rqvae" else x.shape[1] for name, x in tables.items()}
+    method = get_quantiser(quantiser)
+    widths = {name: method.latent_width(x.shape[1], config) for name, x in tables.items()}
     layout, used = plan(views, widths, num_codes)
     item_ids = data.items["item_id"].to_numpy(object)
     layout.check(len(item_ids))
@@ -67,11 +61,11 @@ def learn_identifiers(
     vectors: list[np.ndarray] = []
     lost: dict[str, float] = {}
     if used:
-        latents, codebooks, lost, learned = _quantise(tables, used, layout, quantiser, config, seed, device)
-        encoder |= learned
-        before = encode(torch.from_numpy(latents), layout.spans, codebooks).numpy()
-        vectors = [c.numpy() for c in codebooks]
-        after = assign_unique(latents, layout, vectors)
+        made = method.fit({name: tables[name] for name in used}, layout, config, seed, device)
+        encoder, lost = encoder | made.encoder, made.lost
+        before = encode(torch.from_numpy(made.latents), layout.spans, made.codebooks).numpy()
+        vectors = [c.numpy() for c in made.codebooks]
+        after = assign_unique(made.latents, layout, vectors)
     else:
         before = after = _draw_random(layout, len(item_ids), seed)
     return IdentifierTable(
@@ -98,8 +92,7 @@ def learn_identifiers(
 def _check_request(strategy: str, quantiser: str, num_codes: int, num_shared: int, num_specific: int) -> None:
     if strategy not in list_strategies():
         raise DataError(f"unknown strategy {strategy!r}; known are {', '.join(list_strategies())}")
-    if quantiser not in QUANTISERS:
-        raise DataError(f"unknown quantiser {quantiser!r}; known are {', '.join(QUANTISERS)}")
+    get_quantiser(quantiser)
     if num_codes < 2 or num_shared < 0 or num_specific < 0 or num_shared + num_specific < 1:
         raise DataError(
             f"identifiers need at least two codes and one level, not num_codes={num_codes}, num_shared={num_shared}, num_specific={num_specific}"
@@ -122,48 +115,6 @@ def _tables(signals: Any, encoder: dict[str, np.ndarray]) -> dict[str, np.ndarra
     if "joint.map" in encoder:
         tables["joint"] = tables["semantic"] @ encoder["joint.map"]
     return tables
-
-
-def _quantise(
-    tables: dict[str, np.ndarray],
-    used: list[str],
-    layout: Layout,
-    quantiser: str,
-    config: RQVAEConfig,
-    seed: int,
-    device: str,
-) -> tuple[np.ndarray, list[torch.Tensor], dict[str, float], dict[str, np.ndarray]]:
-    """Latent vectors (N, D), the codebooks learned on them, the share of each signal that is lost, and the encoder."""
-    encoder: dict[str, np.ndarray] = {}
-    for name in used:
-        encoder |= fit_scaling(name, tables[name])
-        if quantiser != "rqvae":
-            # without an encoder of its own, a wider signal would outweigh the other in shared codes
-            encoder[f"{name}.scale"] = encoder[f"{name}.scale"] * np.float32(np.sqrt(tables[name].shape[1]))
-    if quantiser == "rqvae":
-        scaled = [standardise(encoder, name, tables[name]) for name in used]
-        model = train_rqvae(scaled, layout.spans, layout.sizes, config, _last_specific(layout), seed, device)
-        for name, network in zip(used, model.encoders, strict=True):
-            linear = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
-            for i, layer in enumerate(linear):
-                encoder[f"{name}.{i}.weight"] = layer.weight.detach().cpu().numpy()
-                encoder[f"{name}.{i}.bias"] = layer.bias.detach().cpu().numpy()
-        lost = dict(zip(used, reconstruction_error(model, scaled), strict=True))
-        codebooks = [c.detach().cpu() for c in model.codebooks]
-        return encode_signals(encoder, used, tables), codebooks, lost, encoder
-    latents = encode_signals(encoder, used, tables)
-    fit = fit_faiss_codebooks if quantiser == "faiss" else fit_codebooks
-    codebooks = fit(torch.from_numpy(latents), layout.spans, layout.sizes, seed)
-    codes = encode(torch.from_numpy(latents), layout.spans, codebooks)
-    rest = torch.from_numpy(latents) - decode(codes, layout.spans, codebooks, latents.shape[1])
-    edges = np.cumsum([tables[name].shape[1] for name in used])[:-1]
-    parts = np.split(rest.square().mean(0).numpy(), edges)
-    return latents, codebooks, {name: float(part.sum()) for name, part in zip(used, parts, strict=True)}, encoder
-
-
-def _last_specific(layout: Layout) -> list[int]:
-    """The last codebook of each identifier, if it belongs to one signal."""
-    return sorted({path[-1] for path in layout.paths() if layout.names[path[-1]][0] in SIGNALS})
 
 
 def _draw_random(layout: Layout, count: int, seed: int, existing: np.ndarray | None = None) -> np.ndarray:

@@ -32,7 +32,7 @@ from gensar_lite.identifiers import (
     read_identifiers,
 )
 from gensar_lite.identifiers.foreign import check_identifier_file, read_codes
-from gensar_lite.identifiers.learning import QUANTISERS
+from gensar_lite.identifiers.quantisers import get_quantiser
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
 from gensar_lite.pipeline.folder import RunFolder, digest_of
@@ -74,8 +74,7 @@ def check_config(config: RunConfig) -> None:
         raise DataError(
             f"unknown strategy {chosen.strategy!r}; known are {', '.join(list_strategies())}, or a file of finished identifiers"
         )
-    if chosen.quantiser not in QUANTISERS:
-        raise DataError(f"unknown quantiser {chosen.quantiser!r}; known are {', '.join(QUANTISERS)}")
+    get_quantiser(chosen.quantiser)
     text, clicks = config.signals.text_encoder, config.signals.collaborative
     for source in (text, clicks):
         if source.endswith(".npy") and not Path(source).is_file():
