@@ -21,7 +21,14 @@ from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 from gensar_lite.config import RunConfig
 from gensar_lite.config import preset as preset_config
 from gensar_lite.data.dataset import ITEM_COLUMNS, Cases, Dataset, extend_catalogue
-from gensar_lite.data.storage import DataError, check_files, hash_files, new_folder, read_json, write_json
+from gensar_lite.data.storage import (
+    DataError,
+    check_whole,
+    find_folder,
+    new_folder,
+    read_sealed,
+    write_sealed,
+)
 from gensar_lite.decoding.beam import Beams, BeamStep, beam_search
 from gensar_lite.decoding.queries import QueryWriter
 from gensar_lite.decoding.scoring import score_items
@@ -46,11 +53,6 @@ from gensar_lite.training.loop import fit_generator
 
 CASES_AT_ONCE = 64
 NUM_BEAMS = 30
-HASHED = {
-    "signals": ("signals",),
-    "training": ("model",),
-    "evidence": ("evidence",),
-}  # parts whose own files do not tell when they were changed
 
 
 class GenSAR:
@@ -446,10 +448,7 @@ class GenSAR:
         with new_folder(folder / "model", "model") as temporary:
             self.write_weights(temporary)
         self.evidence.save(folder / "evidence")
-        write_json(folder / "config.json", self.config.to_json())
-        write_json(
-            folder / "stages.json", {stage: {"files": hash_files(folder, parts)} for stage, parts in HASHED.items()}
-        )
+        write_sealed(folder / "config.json", self.config.to_json())
 
     def write_weights(self, folder: Path) -> None:
         """The weights in Hugging Face layout, the tokenizer, and the history of the training."""
@@ -458,21 +457,19 @@ class GenSAR:
     @classmethod
     def load(cls, folder: str | Path) -> GenSAR:
         """Read a run folder. Raises DataError where a part is missing, broken, or was made from another catalogue."""
-        folder = Path(folder)
+        folder = find_folder(folder)
         if not (folder / "config.json").is_file():
             raise DataError(
                 f"{folder} is not a run folder (no config.json); make one with `gensar-lite run` or `GenSAR.save`"
             )
-        config = RunConfig.from_json(read_json(folder / "config.json"))
-        stages = read_json(folder / "stages.json") if (folder / "stages.json").is_file() else {}
-        for stage in sorted(stages.keys() & HASHED.keys()):
-            check_files(folder, stages[stage]["files"])
+        check_whole(folder, "run")
+        config = RunConfig.from_json(read_sealed(folder / "config.json"))
         data = Dataset.load(folder / "store")
         signals = Signals.load(folder / "signals")
         signals.check(data)
         table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
         backbone, tokenizer, history = read_weights(folder / "model")
-        evidence = Evidence.load(folder / "evidence", data) if (folder / "evidence").is_dir() else None
+        evidence = Evidence.load(folder / "evidence", data)
         model = cls(data, signals, table, tokenizer, backbone, config, evidence)
         if len(model.backbone.shared.weight) != model.vocabulary.size:
             raise DataError(

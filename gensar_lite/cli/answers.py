@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from gensar_lite.cli import UsageError
-from gensar_lite.cli.output import print_answers, print_json, tell
+from gensar_lite.cli.output import print_answers, print_json, show, tell
 from gensar_lite.data.storage import locked
 from gensar_lite.model import GenSAR
 
@@ -52,11 +52,11 @@ def add_items(chosen: Namespace) -> None:
     if chosen.json:
         print_json(new.to_dict("records"))
         return
-    print(f"{len(new)} items joined {chosen.run}, which now has {model.data.num_items:,}:")
+    show(f"{len(new)} items joined {chosen.run}, which now has {model.data.num_items:,}:")
     for row in new.head(10).to_dict("records"):
-        print(f"  {row['item_id']}: {row['title']}  {row['semantic']}  {row['collaborative']}")
+        show(f"  {row['item_id']}: {row['title']}  {row['semantic']}  {row['collaborative']}")
     if len(new) > 10:
-        print(f"  and {len(new) - 10:,} more")
+        show(f"  and {len(new) - 10:,} more")
 
 
 def _options(chosen: Namespace, model: GenSAR) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from gensar_lite.cli.terminal import printable
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, PRIMARY
 
 COLUMNS = {
@@ -31,12 +32,17 @@ COLUMNS = {
 
 def tell(sentence: str) -> None:
     """Say something on stderr, at once."""
-    print(sentence, file=sys.stderr, flush=True)
+    print(printable(sentence), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print a result for people on stdout."""
+    print(printable(text))
 
 
 def print_json(content: object) -> None:
     """JSON on stdout."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    show(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def print_answers(table: pd.DataFrame, as_json: bool) -> None:
@@ -47,7 +53,7 @@ def print_answers(table: pd.DataFrame, as_json: bool) -> None:
     for place, row in enumerate(table.to_dict("records"), start=1):
         rest = "  ".join(str(row[c]) for c in ("item_id", "identifier") if c in row)
         text = row.get("title", row.get("query"))
-        print(f"{place:3d}. {text}  ({rest + ', ' if rest else ''}{row['score']:.2f})")
+        show(f"{place:3d}. {text}  ({rest + ', ' if rest else ''}{row['score']:.2f})")
 
 
 def row_names(metrics: Mapping[str, Any]) -> tuple[str, str]:

@@ -19,7 +19,8 @@ KNOBS = (
     ("no-click-share", float, 0.1, "share of searches without a click"),
     ("typo-share", float, 0.08, "share of searches with a slip"),
 )
-EPILOG = """exit codes: 0 done, 1 failed on the data or the run, 2 wrong usage or an output that may not be replaced, 130 interrupted
+EPILOG = """exit codes: 0 done, 1 failed on the data or the run, 2 wrong usage or an output that may not be replaced, 130 interrupted,
+143 ended by SIGTERM
 One CPU thread is used unless OMP_NUM_THREADS says otherwise: for small models more threads are slower."""
 
 
@@ -50,7 +51,7 @@ def _version() -> str:
     return __version__
 
 
-def _verb(verbs, name: str, call: str, text: str, **options) -> argparse.ArgumentParser:
+def _verb(verbs, name: str, call: str, text: str, loads: bool = True, **options) -> argparse.ArgumentParser:
     parser = verbs.add_parser(
         name,
         help=text,
@@ -60,6 +61,12 @@ def _verb(verbs, name: str, call: str, text: str, **options) -> argparse.Argumen
     )
     parser.set_defaults(verb=call)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    if loads:
+        parser.add_argument(
+            "--verify",
+            action="store_true",
+            help="compare every loaded file with its hash (else those whose size or time changed since they were written)",
+        )
     return parser
 
 
@@ -96,7 +103,9 @@ def _add_data(verbs) -> None:
     )
     kinds = data.add_subparsers(title="verbs", metavar="VERB", required=True)
 
-    simulate = _verb(kinds, "simulate", "tables:simulate", "simulate the store Bazaar, whose truth is known")
+    simulate = _verb(
+        kinds, "simulate", "tables:simulate", "simulate the store Bazaar, whose truth is known", loads=False
+    )
     simulate.add_argument("--out", required=True, help="folder to write")
     for name, kind, default, text in KNOBS:
         simulate.add_argument(f"--{name}", type=kind, default=default, help=text)
@@ -111,6 +120,7 @@ def _add_data(verbs) -> None:
         "import",
         "tables:import_data",
         "import your own tables, or public files as they were downloaded (--recipe NAME FOLDER)",
+        loads=False,
     )
     add_import_arguments(tables, positive)
     tables.epilog, tables.formatter_class = IMPORT_EXAMPLES, argparse.RawDescriptionHelpFormatter
@@ -130,7 +140,7 @@ def _add_data(verbs) -> None:
     tables.add_argument("--out", help="folder to write")
     _json(tables)
 
-    download = _verb(kinds, "download", "tables:download", "download a public data set and import it")
+    download = _verb(kinds, "download", "tables:download", "download a public data set and import it", loads=False)
     download.add_argument("name", nargs="?", help="such as amazon-2014/Beauty or kuaisar-small")
     download.add_argument("--list", action="store_true", help="list the names that are known")
     download.add_argument("--files", default="downloads", help="folder for the files as they come")

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from gensar_lite.cli import UsageError
-from gensar_lite.cli.output import examples_text, print_json, results_text, row_names, tell
+from gensar_lite.cli.output import examples_text, print_json, results_text, row_names, show, tell
 from gensar_lite.config import preset
 from gensar_lite.data.load import load_dataset
 from gensar_lite.data.storage import DataError, check_export, check_folder, read_json
 from gensar_lite.identifiers import list_strategies
 from gensar_lite.identifiers.quantisers import list_quantisers
 from gensar_lite.model import GenSAR
+from gensar_lite.pipeline.folder import read_result
 
 
 def run(chosen: Namespace) -> None:
@@ -65,9 +66,9 @@ def run(chosen: Namespace) -> None:
     if chosen.json:
         print_json(metrics)
         return
-    print(examples_text(read_json(out / "examples.json")["examples"]))
-    print(results_text(metrics))
-    print(f"\nThe model's own line took {_minutes(read_json(out / 'timings.json')['model_line'])}. The report: {page}")
+    show(examples_text(read_result(out, "examples")["examples"]))
+    show(results_text(metrics))
+    show(f"\nThe model's own line took {_minutes(read_result(out, 'timings')['model_line'])}. The report: {page}")
 
 
 def evaluate(chosen: Namespace) -> None:
@@ -94,12 +95,12 @@ def evaluate(chosen: Namespace) -> None:
         )
         files = export_trec(chosen.export_trec, [model, *others], data, chosen.split)
         tell(f"{len(files)} files of runs and judgements: {chosen.export_trec}")
-    print_json(metrics) if chosen.json else print(results_text(metrics))
+    print_json(metrics) if chosen.json else show(results_text(metrics))
 
 
 def report(chosen: Namespace) -> None:
     """Write one HTML file about one or several runs."""
-    print(write_runs([Path(folder) for folder in chosen.runs], Path(chosen.out), chosen.map))
+    show(str(write_runs([Path(folder) for folder in chosen.runs], Path(chosen.out), chosen.map)))
 
 
 def write_runs(folders: list[Path], page: Path, method: str) -> Path:
@@ -127,15 +128,11 @@ def _read_run(folder: Path, title: str | None, method: str) -> Any:
     from gensar_lite.identifiers import IdentifierTable
     from gensar_lite.signals import Signals
 
-    if not (folder / "metrics.json").is_file():
-        raise DataError(
-            f"{folder} has no metrics.json; make a run with `gensar-lite run`, or finish this one with the same command"
-        )
-    metrics = read_json(folder / "metrics.json")
+    metrics = read_result(folder, "metrics")
     data = Dataset.load(folder / "store")
     table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
     signals = Signals.load(folder / "signals")
-    timings = read_json(folder / "timings.json")
+    timings = read_result(folder, "timings")
     lists = dict(metrics.get("lists", {}))
     told, told_alone = row_names(metrics)
     alone = title or told_alone
@@ -155,7 +152,7 @@ def _read_run(folder: Path, title: str | None, method: str) -> Any:
         table,
         metrics,
         name=name,
-        history=read_json(folder / "model" / "history.json")["history"],
+        history=read_json(folder / "model" / "history.json", history=list)["history"],
         vectors=None if method == "none" else {"semantic": signals.semantic, "collaborative": signals.collaborative},
         ceiling=ceiling or None,
         method="umap" if method == "none" else method,
@@ -171,7 +168,7 @@ def _read_run(folder: Path, title: str | None, method: str) -> Any:
             if any(a["item_id"] == e["target"]["item_id"] for a in e["answers"])
             else f"Really clicked: {e['target']['title']} (place {e['rank']:g} of the whole catalogue).",
         )
-        for e in read_json(folder / "examples.json")["examples"]
+        for e in read_result(folder, "examples")["examples"]
     ]
     shown = {**metrics, "baselines": {**metrics["baselines"], **oracle}}
     return RunReport(
@@ -182,13 +179,13 @@ def _read_run(folder: Path, title: str | None, method: str) -> Any:
 def _summary(folders: list[Path]) -> list[str]:
     sentences = []
     for folder in folders:
-        metrics, line = read_json(folder / "metrics.json"), read_json(folder / "timings.json")["model_line"]
+        metrics, line = read_result(folder, "metrics"), read_result(folder, "timings")["model_line"]
         made = metrics["provenance"]
         sentences.append(
             f"{folder.resolve().name}: preset {made['config']['preset']}, strategy {made['config']['identifiers']['strategy']}, seed {made['seed']}, "
             f"on {made['data']} ({made['counts']['items']:,} items, {made['counts']['users']:,} users). Signals, identifiers and training took {_minutes(line)}."
         )
-    if any(read_json(folder / "metrics.json").get("ceiling") for folder in folders):
+    if any(read_result(folder, "metrics").get("ceiling") for folder in folders):
         sentences.append("“oracle” knows the truth of the simulated store: it is the ceiling, not a baseline.")
     return sentences
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from gensar_lite.cli import UsageError
-from gensar_lite.cli.output import print_json, tell
+from gensar_lite.cli.output import print_json, show, tell
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import check_folder
 
@@ -106,7 +106,7 @@ def download(chosen: Namespace) -> None:
 
     if chosen.list:
         names = list(known_sources())
-        print_json(names) if chosen.json else print("\n".join(names))
+        print_json(names) if chosen.json else show("\n".join(names))
         return
     if not chosen.name:
         raise UsageError("name a public data set; --list shows what is known")
@@ -118,7 +118,7 @@ def download(chosen: Namespace) -> None:
     )
     if not chosen.out:
         paths = [str(path) for path in download_source(chosen.name, chosen.files)]
-        print_json(paths) if chosen.json else print("\n".join(paths))
+        print_json(paths) if chosen.json else show("\n".join(paths))
         return
     options = {k: v for k, v in _finishing(chosen).items() if v is not None}
     data, report = import_source(chosen.name, chosen.files, k_core=chosen.k_core, tell=tell, **options)
@@ -145,17 +145,17 @@ def _print_facts(data: Dataset, chosen: Namespace, written: bool = False, notes:
         print_json({**facts, **({"out": chosen.out} if written else {}), **({"report": notes} if notes else {})})
         return
     counts = data.info["counts"]
-    print(
+    show(
         f"{data.name}: {counts['items']:,} items, {counts['users']:,} users, {counts['interactions']:,} interactions, {counts['searches']:,} searches ({data.info['origin']})"
     )
-    print(
+    show(
         f"queries: {data.info['query_protocol']}, language: {data.language}, timestamps: {data.info['timestamps']}, data seed: {data.info['data_seed']}, fingerprint: {data.info['fingerprint'][:16]}"
     )
-    print("held-out cases: " + ", ".join(f"{name} {n:,}" for name, n in facts["cases"].items()))
+    show("held-out cases: " + ", ".join(f"{name} {n:,}" for name, n in facts["cases"].items()))
     for sentence in [] if written else data.info["notes"]:
-        print(f"note: {sentence}")
-    print(f"items nobody clicks in the training log: {facts['items_without_training_clicks']:,}")
+        show(f"note: {sentence}")
+    show(f"items nobody clicks in the training log: {facts['items_without_training_clicks']:,}")
     for row in data.items.head(0 if written else 3).itertuples():
-        print(f"  {row.item_id}: {row.title} [{row.categories}]")
+        show(f"  {row.item_id}: {row.title} [{row.categories}]")
     if written:
-        print(f"written to {chosen.out}")
+        show(f"written to {chosen.out}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gensar_lite.cli import UsageError
-from gensar_lite.cli.output import print_json, tell
+from gensar_lite.cli.output import print_json, show, tell
 from gensar_lite.cli.parser import build_parser
 from gensar_lite.data.storage import DataError, check_folder, read_json
 from gensar_lite.evaluation.metrics import METRICS
@@ -67,8 +67,8 @@ def tradeoff(chosen: Namespace) -> None:
         tables = {name: records(getattr(reading, name)) for name in ("volumes", "specialists", "distances")}
         print_json({**told, "figures": [str(path) for path in figures], **tables})
     else:
-        print(summary_text(reading, goals))
-        print(f"\nTables: {out / 'results.parquet'}, {written}. Figures: {', '.join(map(str, figures))}")
+        show(summary_text(reading, goals))
+        show(f"\nTables: {out / 'results.parquet'}, {written}. Figures: {', '.join(map(str, figures))}")
     if failures and not chosen.read_only:
         raise DataError(_failed(failures))
 

@@ -21,9 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gensar_lite.data.events import EventLog, build_log
-from gensar_lite.data.marks import check_whole
 from gensar_lite.data.splits import TASKS, hold_out
-from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, check_whole, find_folder, new_folder, read_json, write_json
 
 ITEM_COLUMNS = ("item_id", "title", "description", "categories", "brand")
 INTERACTION_COLUMNS = ("user_id", "item_id", "timestamp")
@@ -256,7 +255,7 @@ class Dataset:
         Hashes are computed where a file's size or time is not that of its writing.
         Raises `DataError` for what is no data set, is damaged, or was written by version 0.1.
         """
-        folder = Path(folder)
+        folder = find_folder(folder)
         if not (folder / "dataset.json").is_file():
             raise DataError(
                 f"{folder} is not a data set (no dataset.json); make one with `gensar-lite data import` or `data simulate`"
@@ -266,7 +265,7 @@ class Dataset:
             raise DataError(
                 f"{folder} was written by another version of gensar_lite, whose cases were drawn in another way; make it again with `gensar-lite data import` or `data simulate` (for a run: `gensar-lite run` again)"
             )
-        check_whole(folder)
+        check_whole(folder, "data set")
         data = cls.__new__(cls)
         data.info, data.folder = info, folder
         return data

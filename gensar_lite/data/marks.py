@@ -88,6 +88,8 @@ KINDS = {
     "maps": Kind(("semantic.npy", "collaborative.npy"), ("semantic.npy", "collaborative.npy")),
 }
 """Every kind of folder that the kit writes."""
+GROWS = ("run", "sweep", "kit")
+"""Kinds whose files come and go one by one: their JSON is sealed (see `sealed`), their parts have marks of their own."""
 SAYS = {
     "data set": ("dataset.json", {"fingerprint"}),
     "run": ("stages.json", set()),
@@ -104,6 +106,8 @@ def read_mark(folder: Path) -> dict | None:
         mark = json.loads(path.read_text(encoding="utf-8"))
         if mark["kind"] not in KINDS:
             raise DataError(f"{folder} was written by another version ({mark['kind']!r} is unknown here); use that one")
+        if mark["state"] not in ("begun", "growing", "whole") or (mark["state"] == "whole") != ("files" in mark):
+            raise ValueError("its state is unknown")
         for digest, size, time in mark.get("files", {}).values():
             if not (isinstance(digest, str) and isinstance(size, int) and isinstance(time, int)):
                 raise TypeError("an entry of files is no hash with a size and a time")
@@ -127,28 +131,6 @@ def write_mark(folder: Path, kind: str, state: str) -> None:
     temporary = folder / f".{MARK}.{os.urandom(4).hex()}.gensar-part"
     temporary.write_text(json.dumps(mark, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(folder / MARK)
-
-
-def check_whole(folder: Path) -> None:
-    """Raise DataError unless a folder that was written as a whole still holds what was written.
-
-    A file is hashed only where its size or time is not that of its writing: a copy is read once each time, the original never.
-    """
-    files = (read_mark(folder) or {}).get("files")
-    if files is None:
-        raise DataError(f"{folder} lacks its mark ({MARK}); make it again, or take a complete copy")
-    missing = [name for name in files if not (folder / name).is_file()]
-    if missing:
-        raise DataError(f"{folder} lacks {', '.join(missing[:3])}; make it again, or take a complete copy")
-    changed = [
-        name
-        for name, (digest, *written) in files.items()
-        if [*size_and_time(folder / name)] != written and hash_file(folder / name) != digest
-    ]
-    if changed:
-        raise DataError(
-            f"{folder}: {', '.join(changed[:3])} was changed or cut off since it was written; make it again, or take a complete copy"
-        )
 
 
 def is_begun(folder: Path) -> bool:

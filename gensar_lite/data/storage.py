@@ -16,7 +16,7 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,12 +24,11 @@ import psutil
 from filelock import FileLock, Timeout
 
 from gensar_lite.data.marks import (
+    GROWS,
     LEFT,
     MARK,
-    DataError,
     RefusedError,
     has_mark,
-    hash_file,
     is_begun,
     own_files,
     refuse_file,
@@ -37,6 +36,13 @@ from gensar_lite.data.marks import (
     walk,
     write_mark,
 )
+from gensar_lite.data.marks import DataError as DataError
+from gensar_lite.data.sealed import SEAL, seal_of
+from gensar_lite.data.sealed import check_files as check_files
+from gensar_lite.data.sealed import check_whole as check_whole
+from gensar_lite.data.sealed import hash_files as hash_files
+from gensar_lite.data.sealed import read_json as read_json
+from gensar_lite.data.sealed import read_sealed as read_sealed
 
 WAIT_SECONDS = 60.0
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
@@ -72,7 +78,7 @@ def new_folder(path: str | Path, kind: str) -> Iterator[Path]:
         try:
             write_mark(temporary, kind, "begun")
             yield temporary
-            write_mark(temporary, kind, "whole")
+            write_mark(temporary, kind, "growing" if kind in GROWS else "whole")
             if path.exists() and any(path.iterdir()):
                 shutil.copymode(path, temporary)
                 _carry(path, temporary)
@@ -264,28 +270,15 @@ def write_json(path: str | Path, content: object) -> None:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | Path) -> dict:
-    """Read a JSON object; a broken file becomes a sentence."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error}); it was cut off or edited, make it again") from error
+def write_sealed(path: str | Path, content: dict) -> None:
+    """Write JSON with a seal, for a folder that grows: `read_sealed` refuses it once it was changed."""
+    write_json(path, {**content, SEAL: seal_of(content)})
 
 
-def hash_files(folder: Path, parts: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of every file of the named parts (files or folders) of a folder, by relative path."""
-    paths = [folder / part for part in parts]
-    paths = [file for path in paths for file in (walk(path) if path.is_dir() else [path])]
-    return {p.relative_to(folder).as_posix(): hash_file(p) for p in paths if p.is_file() and p.name != MARK}
-
-
-def check_files(folder: Path, recorded: dict[str, str]) -> None:
-    """Raise `DataError` unless the files of a folder are those whose hashes were recorded."""
-    missing = [name for name in recorded if not (folder / name).is_file()]
-    if missing:
-        raise DataError(f"{folder} lacks {', '.join(missing[:3])}; run it again, or take a complete copy")
-    changed = [name for name, value in hash_files(folder, recorded).items() if value != recorded[name]]
-    if changed:
-        raise DataError(
-            f"{folder}: {', '.join(changed[:3])} was changed or cut off since it was written; run it again, or take a complete copy"
-        )
+def find_folder(path: str | Path) -> Path:
+    """The path of a folder to read; one that a killed writer left under a hidden name is brought back (see `_exchange`)."""
+    path = Path(path)
+    if not path.exists() and any(path.parent.glob(f".{glob.escape(path.name)}.????????.gensar-old")):
+        with locked(path):
+            _tidy(Path(os.path.abspath(path)))
+    return path

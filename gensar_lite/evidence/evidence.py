@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, check_whole, new_folder, read_json, write_json
 from gensar_lite.evidence.sources import SOURCES, Question, Source
 
 SPREAD = 0.1  # share of the probability that lies on all items alike, for what a source misses
@@ -66,7 +66,8 @@ class Evidence:
     @classmethod
     def load(cls, folder: Path, data: Dataset) -> Evidence:
         """Read what `save` wrote. Raises DataError where it is broken or of another catalogue."""
-        about = read_json(folder / "evidence.json")
+        check_whole(folder, "evidence")
+        about = read_json(folder / "evidence.json", items=int, weights=dict, sources=list)
         try:
             sources = []
             for name in about["sources"]:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, check_whole, new_folder, read_json, write_json
 from gensar_lite.identifiers.assignment import Layout, group_rows
 
 VIEWS = ("semantic", "collaborative")
@@ -188,7 +188,8 @@ class IdentifierTable:
         missing = [name for name in (*FILES, "health.json") if not (folder / name).is_file()]
         if missing:
             raise DataError(f"{folder} holds no identifiers ({', '.join(missing)} missing); learn them again")
-        content = read_json(folder / "health.json")
+        check_whole(folder, "identifiers")
+        content = read_json(folder / "health.json", layout=dict, made_from=dict, health=dict)
         expected = content.pop("sha256", None)
         if _digest(folder, content) != expected:
             raise DataError(

@@ -18,7 +18,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from gensar_lite.data.storage import DataError, read_json, write_json
+from gensar_lite.data.storage import DataError, check_whole, read_json, write_json
 from gensar_lite.network import t5
 
 FAMILY = {"t5": T5ForConditionalGeneration, "mt5": MT5ForConditionalGeneration}
@@ -35,15 +35,20 @@ def write_weights(
 
 
 def read_weights(folder: Path) -> tuple[T5ForConditionalGeneration, PreTrainedTokenizerBase, list[dict]]:
-    """What `write_weights` wrote; raises DataError where that can't be read."""
+    """What `write_weights` wrote; raises DataError where that can't be read, or is not all there."""
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder} holds no model; train again with `gensar-lite run`, or take a complete copy")
+    check_whole(folder, "model")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model_type = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        backbone = FAMILY[model_type].from_pretrained(folder, local_files_only=True)
+        backbone, info = FAMILY[model_type].from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except UNREADABLE as error:
         raise DataError(f"{folder} cannot be read ({error}); train again with `gensar-lite run`") from error
+    if missing := sorted(map(str, set(info["missing_keys"]) | set(info["mismatched_keys"]))):
+        raise DataError(f"{folder} lacks weights ({', '.join(missing[:3])}); train again with `gensar-lite run`")
     written = folder / "history.json"
-    return backbone, tokenizer, read_json(written)["history"] if written.is_file() else []
+    return backbone, tokenizer, read_json(written, history=list)["history"] if written.is_file() else []
 
 
 def check_checkpoint(name: str) -> None:

@@ -12,14 +12,16 @@ import json
 from pathlib import Path
 
 from gensar_lite.data.storage import (
+    DataError,
     check_files,
     copy_own,
+    has_mark,
     hash_files,
     new_folder,
     own_folder,
-    read_json,
+    read_sealed,
     tidy_folder,
-    write_json,
+    write_sealed,
 )
 from gensar_lite.model import GenSAR
 
@@ -39,6 +41,14 @@ RESULTS = ("config.json", "ranks.parquet", "metrics.json", "examples.json", "rep
 """What makes a folder look whole: gone from the moment a part of the model changes until all is new."""
 
 
+SHAPES: dict[str, dict] = {
+    "metrics": {"recommendation": dict, "search": dict, "baselines": dict, "provenance": dict},
+    "timings": {"model_line": (int, float)},
+    "examples": {"examples": list},
+}
+"""What the JSON files of results must have."""
+
+
 class RunFolder:
     """The book-keeping of one run folder."""
 
@@ -48,7 +58,17 @@ class RunFolder:
         if sweep:
             tidy_folder(self.path)
         self.record = self.path / "stages.json"
-        self.stages: dict[str, dict] = read_json(self.record) if self.record.is_file() else {}
+        self.stages: dict[str, dict] = self._read() if self.record.is_file() else {}
+
+    def _read(self) -> dict[str, dict]:
+        stages = read_sealed(self.record)
+        shape = {"files": dict, "seconds": float, "made_from": dict}
+        for stage, entry in stages.items():
+            if not isinstance(entry, dict) or any(not isinstance(entry[k], shape.get(k, object)) for k in entry):
+                raise DataError(
+                    f"{self.record}: the entry {stage!r} is not as it was written; delete the file and run again"
+                )
+        return stages
 
     def is_current(self, stage: str, made_from: dict) -> bool:
         """Whether a stage's files were made from exactly this."""
@@ -65,16 +85,17 @@ class RunFolder:
     def begin(self, stage: str) -> None:
         """Forget a stage before its files change."""
         self.stages.pop(stage, None)
-        write_json(self.record, self.stages)
+        write_sealed(self.record, self.stages)
         if stage in ("store", *MODEL_LINE):
             for name in RESULTS:
-                (self.path / name).unlink(missing_ok=True)
+                if name != "report.html" or ((self.path / name).is_file() and has_mark(self.path / name)):
+                    (self.path / name).unlink(missing_ok=True)
 
     def finish(self, stage: str, made_from: dict, seconds: float) -> None:
         """Record a stage whose files are all in place."""
         files = hash_files(self.path, PARTS[stage])
         self.stages[stage] = {"made_from": _plain(made_from), "files": files, "seconds": round(seconds, 3)}
-        write_json(self.record, self.stages)
+        write_sealed(self.record, self.stages)
 
     def timings(self) -> dict[str, float]:
         """Seconds of each stage, and of the model's own line (signals, identifiers, training) together."""
@@ -94,11 +115,21 @@ def replace_catalogue(path: str | Path, model: GenSAR) -> None:
         model.signals.save(folder / "signals")
         model.table.save(folder / "identifiers")
         model.evidence.save(folder / "evidence")
-        stages = read_json(folder / "stages.json")
+        stages = read_sealed(folder / "stages.json") if (folder / "stages.json").is_file() else {}
         for stage in ("store", "signals", "identifiers", "evidence"):
             stages.setdefault(stage, {})["files"] = hash_files(folder, PARTS[stage])
         stages["store"]["made_from"] = {"data": model.data.info["fingerprint"]}
-        write_json(folder / "stages.json", stages)
+        write_sealed(folder / "stages.json", stages)
+
+
+def read_result(folder: str | Path, name: str) -> dict:
+    """What a run folder's `metrics`, `timings` or `examples` hold. Raises DataError where it is missing or was changed."""
+    path = Path(folder) / f"{name}.json"
+    if not path.is_file():
+        raise DataError(
+            f"{folder} has no {path.name}; make a run with `gensar-lite run`, or finish this one with the same command"
+        )
+    return read_sealed(path, **SHAPES[name])
 
 
 def digest_of(content: object) -> str:

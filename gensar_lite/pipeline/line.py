@@ -22,7 +22,15 @@ from accelerate import PartialState
 
 from gensar_lite.config import RunConfig
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.data.storage import DataError, new_file, new_folder, read_json, write_json
+from gensar_lite.data.storage import (
+    DataError,
+    new_file,
+    new_folder,
+    read_json,
+    read_sealed,
+    write_json,
+    write_sealed,
+)
 from gensar_lite.evaluation.baselines import NAMES, build_baselines, recorded_parameters
 from gensar_lite.identifiers import (
     IdentifierTable,
@@ -149,7 +157,7 @@ class _Line:
         self.stage("evidence", made_from, self.make_evidence)
         if not self.first:
             return {}
-        write_json(self.out / "config.json", self.config.to_json())
+        write_sealed(self.out / "config.json", self.config.to_json())
         return self.measure(made_from)
 
     # the stages ---------------------------------------------------------------------------------
@@ -236,9 +244,9 @@ class _Line:
         self.stage("evaluation", asked, self.measure_model)
         self.stage("examples", {"of": made_from, "num": self.examples}, self.write_examples)
         timings = self.folder.timings()
-        if not (self.out / "timings.json").is_file() or read_json(self.out / "timings.json") != timings:
-            write_json(self.out / "timings.json", timings)
-        return read_json(self.out / "metrics.json")
+        if not (self.out / "timings.json").is_file() or read_sealed(self.out / "timings.json") != timings:
+            write_sealed(self.out / "timings.json", timings)
+        return read_sealed(self.out / "metrics.json", baselines=dict, provenance=dict)
 
     def measure_baselines(self) -> None:
         signals = Signals.load(self.out / "signals")
@@ -257,10 +265,10 @@ class _Line:
         provenance = {**provenance_of(self.data, "test", self.config.seed), "config": self.config.to_json()}
         with new_file(self.out / "ranks.parquet") as temporary:
             ranks.to_parquet(temporary, index=False, compression="zstd")
-        write_json(self.out / "metrics.json", compose_metrics(ranks, lists, model, provenance))
+        write_sealed(self.out / "metrics.json", compose_metrics(ranks, lists, model, provenance))
 
     def write_examples(self) -> None:
-        write_json(
+        write_sealed(
             self.out / "examples.json", {"examples": describe_examples(self.trained(), self.data, self.examples)}
         )
 

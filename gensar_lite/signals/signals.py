@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, check_whole, new_folder, read_json, write_json
 from gensar_lite.signals.collaborative import SOURCES, collaborative_vectors
 from gensar_lite.signals.text import (
     TextEncoder,
@@ -83,7 +83,8 @@ class Signals:
     def load(cls, folder: str | Path) -> Signals:
         """Read a folder written by `save`. Raises `DataError` where a file is missing, broken or of another size."""
         folder = Path(folder)
-        stored = read_json(folder / "signals.json")
+        check_whole(folder, "signals")
+        stored = read_json(folder / "signals.json", item_ids=list, sources=dict, report=dict)
         arrays = {
             name: load_array(folder / f"{name}.npy") for name in ("semantic", "collaborative", "to_collaborative")
         }

@@ -207,8 +207,10 @@ def load_encoder(folder: Path) -> TextEncoder:
         if stored["kind"] == "tfidf":
             return base
         return MappedEncoder(base, load_array(folder / "encoder_map.npy"), stored.get("unit", True))
-    except KeyError as error:
-        raise DataError(f"{folder / 'encoder.json'} lacks {error}; make the signals again") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{folder / 'encoder.json'} is not as it was written ({error}); make the signals again"
+        ) from error
 
 
 def load_array(path: str | Path) -> np.ndarray:

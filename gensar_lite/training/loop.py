@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.data.storage import DataError, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, check_whole, new_folder, read_json, write_json
 from gensar_lite.network import t5
 from gensar_lite.network.branches import child_logits, code_logits
 from gensar_lite.network.vocabulary import Vocabulary
@@ -237,7 +237,8 @@ class _Run:
     def resume(self) -> None:
         if self.folder is None or not (self.folder / "progress.json").is_file():
             return
-        progress = read_json(self.folder / "progress.json")
+        check_whole(self.folder, "checkpoint")
+        progress = read_json(self.folder / "progress.json", step=int, history=list, losses=list)
         try:
             tensors = load_file(self.folder / "state.safetensors")
             for name, parameter in self.parameters.items():
