@@ -109,7 +109,7 @@ def test_an_edited_health_report_is_refused(table, tmp_path):
     content = json.loads(path.read_text())
     content["health"]["views"]["semantic"]["items_moved"] = 7
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="edited"):
+    with pytest.raises(DataError, match=r"health\.json was changed"):
         IdentifierTable.load(tmp_path / "identifiers")
 
 

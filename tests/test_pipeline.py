@@ -166,7 +166,7 @@ def test_a_damaged_stage_is_noticed_and_made_again(copy, data):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"signals/semantic\.npy was changed"):
+    with pytest.raises(DataError, match=r"signals: semantic\.npy was changed"):
         GenSAR.load(copy)
     assert again(data, small(), copy) == ["signals", "evaluation", "examples"]
     GenSAR.load(copy)
