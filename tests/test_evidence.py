@@ -190,7 +190,7 @@ def test_what_is_saved_says_the_same(tmp_path) -> None:
         for part, same in zip(one, other, strict=True):
             np.testing.assert_array_equal(part, same)
     (folder / "words.safetensors").write_bytes(b"no")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"words\.safetensors was changed"):
         Evidence.load(folder, DATA)
 
 

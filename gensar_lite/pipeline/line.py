@@ -229,7 +229,7 @@ class _Line:
     def make_evidence(self) -> None:
         """Ask the store, and fit how much each source counts beside the trained generator."""
         if self.model is None:
-            write_json(self.out / "config.json", self.config.to_json())
+            write_sealed(self.out / "config.json", self.config.to_json())
             self.model = GenSAR.load(self.out)
         self.model = self.model.join_evidence(self.config.evidence)
         self.model.evidence.save(self.out / "evidence")
