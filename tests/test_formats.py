@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -144,12 +145,170 @@ def check_expected(tables: Tables, expected: dict) -> None:
     assert digest(*(by_user(searches)[c] for c in ("user_id", "query", "item_id"))) == expected["digests"]["searches"]
 
 
-@pytest.mark.shared
-@pytest.mark.parametrize("case", WORDS)
-def test_case(case: str) -> None:
-    folder = FORMATS / case
+# what a person types beside, for another choice than the default of the case
+CHOICES = {
+    "movielens_csv": {"rating >= 3": "--clicks 'rating >= 3'", "rating >= 4": "--clicks 'rating >= 4'"},
+    "movielens_100k": {"rating >= 3": "--clicks 'rating >= 3'", "rating >= 4": "--clicks 'rating >= 4'"},
+    "recbole_atomic": {"rating >= 3": "--clicks 'rating >= 3'", "rating >= 4": "--clicks 'rating >= 4'"},
+    "amazon2023_jsonl": {
+        "rating >= 3": "--clicks 'rating >= 3'",
+        "rating >= 4": "--clicks 'rating >= 4'",
+        "5-core": "--k-core 5",
+    },
+    "mind_tsv": {"impressions only": "--set interactions.history="},
+    "bookcrossing": {
+        "rating > 0": "--clicks 'rating > 0'",
+        "rating = 0 or rating >= 5": "--clicks 'rating = 0 or rating >= 5'",
+        "rating >= 5": "--clicks 'Book-Rating >= 5'",
+        "keep copies": "--set interactions.copies=keep",
+    },
+    # its "all cells" leaves sales_channel_id out: with it, 4 rows are copies
+    "hm_csv": {"only rows equal in all cells are dropped": "--set interactions.copies=price"},
+    "kuaisearch_jsonl": {"search clicks count as interactions, too": "--set options.search_clicks=yes"},
+    "retailrocket": {
+        "view": "--clicks 'event = view'",
+        "addtocart and transaction": "--clicks 'event in addtocart,transaction'",
+        "repeats of the item before are dropped": "--set interactions.repeats=drop",
+    },
+    "taobao_flat": {
+        "pv": "--clicks '行为类型 = pv'",
+        "buy": "--clicks 'event_type = buy'",
+        "repeats of the item before are dropped": "--set interactions.repeats=drop",
+    },
+    "diginetica": {
+        "userId where it is known, else the session": "--columns 'user_id=userId else sessionId'",
+        "only rows with a userId": "--columns user_id=userId",
+    },
+    "letter_json": {"repeats of the item before are dropped": "--set interactions.repeats=drop"},
+    "sequences_txt": {"repeats of the item before are dropped": "--set interactions.repeats=drop"},
+    "online_retail": {
+        "purchases of returned items are dropped, too": "--set 'interactions.taken_back=Quantity < 0'",
+        "only items with a click": "--set items.only=clicked",
+    },
+    "jdsearch": {"every event with an item counts as an interaction, too": "--set options.search_clicks=yes"},
+    "rees46": {
+        "view": "--clicks 'event_type = view'",
+        "purchase": "--clicks 'event_type = purchase'",
+        "only rows equal in all cells are dropped": "--set interactions.copies=cells",
+        "repeats of the item before are dropped": "--set interactions.repeats=drop",
+    },
+    "esci_parquet": {
+        "E rows as searches, each query an asker of its own without history": "",
+        "E and S rows as right answers": "--set judgements.relevant=E,S",
+    },
+    "lastfm_hetrec": {"weight >= 100": "--clicks 'weight >= 100'"},
+}
+WITH_SEARCHES = (
+    " --searches train-queries.csv --delimiter ';' --columns session_id=queryId,query=searchstring.tokens --set searches.word_separator=,"
+    " --set searches.click_files=train-clicks.csv --set searches.click_item=itemId"
+)
+# where a case names no number: what must be said in words
+SAID = {
+    "movielens_100k": ["no header", "title = 1", "category_flags = ['5', '23']"],
+    "recbole_atomic": ["columns not used: first_sold"],
+    "mind_tsv": ["no header", "dates were read as month/day/year", "columns not used: 5, 6, 7"],
+    "bookcrossing": ["no column of time: the order of the file was taken"],
+    "hm_csv": ["columns not used: unnamed 0"],
+    "kuaisearch_jsonl": ["no recommendation clicks in this log", "recently_clicked_item_ids"],
+    "retailrocket": [
+        "can be named by their number only",
+        "queries made from their texts mean nothing",
+        "events by type: addtocart 68, transaction 24, view 332",
+    ],
+    "taobao_flat": ["items and events come from one file", "events by type: buy 52, cart 65, fav 26, pv 398"],
+    "diginetica": ["sessions stand for users", "titles are numbers, no words"],
+    "minionerec": ["places in each list stand for it", "Workshop.index.json", "columns not used: history_item_title"],
+    "letter_json": ["places in each list stand for it", "Homeware.index.json"],
+    "online_retail": [
+        "letters were read as Windows-1252 (Latin-1)",
+        "dates were read as day/month/year",
+        "have several titles",
+    ],
+    "jdsearch": ["each line is one", "added up", "users cannot be compared in time"],
+    "rees46": ["no titles were named; brand and category stand in", "remove_from_cart 18"],
+    "esci_parquet": ["no users and no times", "4 item ids stand in rows"],
+    "mixed_units": ["the tables write time differently", "milliseconds were taken for all"],
+    "sequences_txt": ["places in each list stand for it"],
+    "lastfm_hetrec": [
+        "the column weight falls within every user, so it is no order of events",
+        "the column weight is not used",
+        "columns not used: url, pictureURL",
+    ],
+    "parquet_folder": ["impression 53"],
+}
+# counts that others say: 53 queries and 2 shared identifiers; 7 of 12 without a customer are no searches either
+ELSEWHERE = {"diginetica": {53}, "minionerec": {2}, "sequences_txt": {1}}
+
+
+def case_of(name: str) -> tuple[Path, dict]:
+    folder = FORMATS / name
     if not folder.is_dir():
         pytest.skip("the cases of ../shared/data/formats are not here")
-    about = json.loads((folder / "case.json").read_text("utf-8"))
+    return folder, json.loads((folder / "case.json").read_text("utf-8"))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("case", WORDS)
+def test_case_by_words_of_the_command_line(case: str) -> None:
+    folder, about = case_of(case)
     tables = typed(WORDS[case], folder)
     check_expected(tables, about["expected"])
+    said = " ".join([*tables.report.understood, *tables.report.sentences])
+    numbers = {int(n) for n in re.findall(r"(?<![\w.])\d+(?!\w)", said)}
+    for entry in about["reported"]:
+        assert entry.get("count") in (None, *numbers, *ELSEWHERE.get(case, ())), entry
+    for words in SAID.get(case, ()):
+        assert words in said, said
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("case", "choice"), [(c, k) for c, choices in CHOICES.items() for k in choices])
+def test_every_default_can_be_changed(case: str, choice: str) -> None:
+    folder, about = case_of(case)
+    wanted = {k: v for c in about["choices"] for k, v in c["otherwise"].items()}[choice]
+    tables = typed(f"{WORDS[case]} {CHOICES[case][choice]}", folder)
+    logs = [tables.interactions, *([] if tables.searches is None else [tables.searches])]
+    found = {
+        "interactions": len(tables.interactions),
+        "users": pd.concat([log["user_id"] for log in logs]).nunique(),
+        "items": len(tables.items),
+    }
+    if tables.judgements is not None:
+        right = tables.judgements[tables.judgements["relevant"]]
+        found |= {"searches": len(right), "users": right["query_id"].nunique()}
+    assert {k: found[k] for k in wanted} == wanted
+    assert set(CHOICES[case]) == {k for c in about["choices"] for k in c["otherwise"]}
+
+
+@pytest.mark.shared
+def test_further_files_of_the_cases() -> None:
+    folder, about = case_of("diginetica")
+    tables = typed(WORDS["diginetica"] + WITH_SEARCHES, folder)
+    check_expected(tables, about["expected_with_searches"])
+    assert (
+        any("53 of 92 rows have no query" in s for s in tables.report.sentences)
+        or tables.report.counts["searches_without_query"] == 53
+    )
+    folder, about = case_of("taobao_flat")
+    words = WORDS["taobao_flat"].replace("UserBehavior.csv", "UserBehavior_gb18030.csv")
+    tables = typed(words, folder)
+    check_expected(tables, about["expected"])
+    assert any("GB18030" in s and "用户" in s for s in tables.report.sentences)
+    check_expected(typed(f"{words} --encoding gb18030", folder), about["expected"])
+    folder, about = case_of("mixed_units")
+    check_expected(typed(WORDS["mixed_units"].replace("searches.csv", "searches_ms.csv"), folder), about["expected"])
+    folder, about = case_of("lastfm_hetrec")
+    counted = (
+        "--items artists.dat --interactions user_artists_counted.dat --no-quoting items --delimiter tab --no-header interactions --set interactions.skip=2"
+        " --columns items.item_id=id,title=name,user_id=0,interactions.item_id=1,weight=2 --set interactions.timestamp="
+    )
+    check_expected(typed(counted, folder), about["expected"])
+    folder, about = case_of("esci_parquet")
+    tables = typed(WORDS["esci_parquet"], folder)
+    judged, wanted = tables.judgements, about["expected"]["judgements"]
+    assert judged is not None
+    assert (len(judged), judged["query_id"].nunique()) == (wanted["rows"], wanted["queries"])
+    assert judged["grade"].value_counts().to_dict() == wanted["by_grade"]
+    exact = sorted(judged[judged["grade"] == "E"][["query_id", "query", "item_id"]].itertuples(index=False, name=None))
+    text = "".join("\t".join(line) + "\n" for line in exact)
+    assert hashlib.sha256(text.encode()).hexdigest() == about["expected"]["digests"]["exact_judgements"]

@@ -115,6 +115,7 @@ class _Import:
         self.said: dict[str, dict[str, Any]] = {}
         self.sources: dict[str, Source] = {}
         self.used: dict[str, list[str]] = {}
+        self.further: list[Source] = []  # of small files beside the tables
 
     def open(self) -> None:
         """Find and look at all files."""
@@ -154,16 +155,22 @@ class _Import:
         source = Source(self.engine, self.place, said, places, self.report)
         for word, spec in self.mapping.anywhere.items():
             first = re.split(r" else | [+>] ", spec)[0].strip()
-            if table in WORDS[word].tables and word not in said and _find(first, source) is not None:
+            if table not in WORDS[word].tables or (word == "item_id" and any(said.get(w) for w in _LISTS)):
+                unused.discard(word) if word == "item_id" and table in LOGS else None
+                continue
+            if word not in said and _find(first, source) is not None:
                 said[word] = spec
+            if word in said:
                 unused.discard(word)
         for word, spec in list(said.items()):
             names = str(spec).split(" else ")
             if names[-1].strip() == "nothing":
                 there = [n.strip() for n in names[:-1] if _find(n.strip(), source) is not None]
                 said[word] = " else ".join(there) or None
+        taken = {_find(n, source) for v in said.values() if isinstance(v, str) for n in re.split(r" else | [+>] ", v)}
         for word in _DEFAULTS[table]:
-            if word not in said and _find(word, source) is not None and not (word == "item_id" and said.get("items")):
+            column = _find(word, source)
+            if word not in said and column not in (None, *taken) and not (word == "item_id" and said.get("items")):
                 said[word] = word
         needed = [*_NEEDED[table], *(["timestamp"] if table in LOGS and not said.get("gaps") else [])]
         lost = {}
@@ -174,10 +181,9 @@ class _Import:
             ):
                 lost[word] = word
         if lost:
-            taken = [str(v) for v in said.values() if isinstance(v, str)]
             none = {"title": "no titles at all", "timestamp": "no time, only the order of the file"}
             others = "".join(f" ({about}: --set {table}.{w}=)" for w, about in none.items() if w in lost)
-            raise DataError(lacking(source, table, lost, taken) + others)
+            raise DataError(lacking(source, table, lost, [t for t in taken if t]) + others)
         for word, spec in said.items():
             own = word in WORDS and WORDS[word].kind == "columns" and not word.startswith("click_")
             if own and spec and not (table == "items" and said.get("property") and word not in ("item_id", "property")):
@@ -210,7 +216,8 @@ class _Import:
         }
         if word == "category_names":
             how |= {"header": False}
-        return Source(self.engine, self.place, how, False, self.report)
+        self.further.append(Source(self.engine, self.place, how, False, self.report))
+        return self.further[-1]
 
     def _items(self) -> Catalogue:
         said = self.said["items"]
@@ -260,6 +267,8 @@ class _Import:
                 "searches", self.sources["interactions"].name, {}, ids, self.report
             )
             logs["searches"] = cleaner.copies(logs["searches"])
+            if "query" in self.said.get("interactions", {}):
+                self.report.note(f"{len(logs['interactions'])} events have no query, {len(logs['searches'])} have one")
             if self.mapping.options.get("search_clicks"):
                 self._search_clicks(logs)
             if not len(logs.get("interactions", ())):
@@ -352,13 +361,17 @@ class _Import:
         if (
             len(parts) == 2
             and clicks is not None
-            and self.said.get("searches", {}).get("files") == self.said["interactions"].get("files")
+            and self.said.get("searches", {}).get("files") == self.said.get("interactions", {}).get("files")
             and clicks.time is not None
         ):
             both = _both(*(log.take(log.item >= 0) for log in parts))
             order = np.lexsort((both.line, both.user.codes))
             user, time = both.user.codes[order], both.time[order]  # type: ignore[index]
             users = len(np.unique(user[1:][(np.diff(time) < 0) & (user[1:] == user[:-1])]))
+            counts, name = self.report.counts, self.sources["interactions"].name
+            for key, what in (("not_clicked", "are no clicks"), ("copies", "are copies")):
+                number = counts.get(f"interactions_{key}", 0) + counts.get(f"searches_{key}", 0)
+                self.report.say(key, number, f"{name}: {number} rows in all {what}")
             self.report.say(
                 "users_out_of_order",
                 users,
@@ -508,6 +521,10 @@ class _Import:
         self.report.understood.insert(
             0, f"items from {source.name}{how}, {self.report.counts.get('item_rows', 0)} rows: {words}."
         )
+        taken = {f for s in (*self.sources.values(), *self.further) for f in s.found}
+        spare = [f.name for f in self.place.others(taken)]
+        if spare:
+            self.report.note(f"files not used: {', '.join(spare[:12])}{' …' if len(spare) > 12 else ''}")
         by_files: dict[tuple, set[str]] = {}
         for table, source in self.sources.items():
             by_files.setdefault(tuple(source.found), set()).update(self.used.get(table, []))
@@ -627,7 +644,7 @@ def _both(first: Log, second: Log) -> Log:
     for log in (first, second):
         logs.append(log.take(np.arange(len(log))))
         logs[-1].user = Coded(log.user.numbers_in(values), values)
-        logs[-1].cells, logs[-1].event, logs[-1].numbers = None, None, {}
+        logs[-1].cells, logs[-1].event, logs[-1].apart, logs[-1].numbers = None, None, None, {}
     for name in ("session", "query"):
         columns = [getattr(log, name) for log in logs]
         if all(c is None for c in columns):

@@ -26,7 +26,7 @@ from gensar_lite.data.importing.reading import CELLS_HASH, Source
 from gensar_lite.data.importing.times import TimeColumn, Times
 from gensar_lite.data.storage import DataError
 
-_TEXTS = ("user_id", "item_id", "session_id", "query", "event_type", "query_id", "grade")
+_TEXTS = ("user_id", "item_id", "session_id", "query", "event_type", "query_id", "grade", "copies")
 _SEVERAL_COLUMNS = 20  # distinct values that a report can name
 
 
@@ -51,6 +51,7 @@ class Events:
     left_out: dict[str, int] = field(default_factory=dict)
     left_out_rows: int = 0
     unclicked: dict[str, int] = field(default_factory=dict)
+    unclicked_rows: int = 0
     in_lists: bool = False
     shown_lists: bool = False
     empty_lists: int = 0
@@ -84,7 +85,7 @@ class Reader:
         self.source, self.table, self.said = source, table, said
         self.columns: dict[str, Columns] = {}
         for word in (
-            *_TEXTS,
+            *_TEXTS[:-1],
             "timestamp",
             "rating",
             "weight",
@@ -97,6 +98,8 @@ class Reader:
         ):
             if said.get(word):
                 self.columns[word] = resolve(said[word], source, table, word)
+        if said.get("copies") not in (None, "same", "cells", "keep"):
+            self.columns["copies"] = resolve(said["copies"], source, table, "copies")
         self.conditions: dict[str, Condition] = {
             word: self._condition(said[word], word) for word in ("where", "clicks", "taken_back") if said.get(word)
         }
@@ -104,7 +107,7 @@ class Reader:
         self.parts: dict[str, list[np.ndarray]] = {}
         self.left_out: dict[str, int] = {}
         self.unclicked: dict[str, int] = {}
-        self.rows = self.entries = self.left_out_rows = self.empty_lists = 0
+        self.rows = self.entries = self.left_out_rows = self.empty_lists = self.unclicked_rows = 0
         self.offset: bool | None = None  # whether the second part of the time is a number of milliseconds
         self.offsets: list[np.ndarray] = []
 
@@ -184,6 +187,7 @@ class Reader:
         )
         if "clicks" in self.conditions and not clicked.all():
             self._tally(self.conditions["clicks"], columns, pa.array(~clicked), self.unclicked)
+            self.unclicked_rows += int((~clicked).sum())
         if "taken_back" in self.conditions:
             self._part("taken_back", np.asarray(evaluate(self.conditions["taken_back"], columns), dtype=bool))
         parents = None
@@ -328,6 +332,7 @@ class Reader:
             left_out=self.left_out,
             left_out_rows=self.left_out_rows,
             unclicked=self.unclicked,
+            unclicked_rows=self.unclicked_rows,
             in_lists="items" in self.columns,
             shown_lists="impressions" in self.columns or "shown" in self.columns,
             empty_lists=self.empty_lists,

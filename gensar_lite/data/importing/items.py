@@ -6,6 +6,7 @@ anew with every event, the most frequent text counts; else the first row of an i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,12 +147,15 @@ class _ItemRows:
         return tuple(dict.fromkeys([*names, *(columns_of(self.where) if self.where else [])]))
 
     def read(self) -> dict[str, Coded]:
-        gather, cells, left = Gather(), [], 0
+        gather, outside, cells, left = Gather(), Gather(), [], 0
         for batch in self.source.batches([n for n in self.used if n != "line"], cells=True):
             columns = {n: batch[n] for n in batch.column_names}
             self.rows += len(batch)
             if self.where is not None:
                 kept = evaluate(self.where, columns)
+                outside.add(
+                    "id", combined(self.columns["item_id"], {n: c.filter(pc.invert(kept)) for n, c in columns.items()})
+                )
                 left += len(batch) - (pc.sum(kept).as_py() or 0)
                 columns = {n: c.filter(kept) for n, c in columns.items()}
             for word, names in self.columns.items():
@@ -168,7 +172,14 @@ class _ItemRows:
             left,
             f"{self.source.name}: {left} of {self.rows} rows are no items by {self.said.get('where')!r}",
         )
-        return {name: gather.coded(name) for name in list(gather.parts)} or {"item_id": gather.coded("item_id")}
+        found = {name: gather.coded(name) for name in list(gather.parts)} or {"item_id": gather.coded("item_id")}
+        both = pc.sum(pc.is_in(outside.coded("id").values, value_set=found["item_id"].values)).as_py() or 0
+        self.report.say(
+            "item_ids_also_left_out",
+            both,
+            f"{self.source.name}: {both} item ids stand in rows that belong to the table and in others that were left out",
+        )
+        return found
 
     def numbers(self, rows: np.ndarray) -> np.ndarray | None:
         """Rows as a spreadsheet numbers them, where that helps."""
@@ -447,7 +458,9 @@ def _stand_in(
     instead, silent = _instead(frame, np.flatnonzero(untitled))
     if titled:
         say("empty_titles_replaced", mute, "{} titles are empty or no text; other text stands in")
-    elif silent < int(untitled.sum()):
+    elif silent < int(untitled.sum()) and any(
+        re.search(r"[^\W\d_]", t) for t in instead[:1000] if not t.startswith("untitled")
+    ):
         report.note(f"{name}: no titles were named; brand and category stand in")
     else:
         report.note(

@@ -39,6 +39,7 @@ class Log:
     session: Coded | None = None
     query: Coded | None = None
     event: Coded | None = None
+    apart: Coded | None = None  # a cell that keeps copies apart
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
     cells: np.ndarray | None = None
     days: bool = False  # times are whole days
@@ -52,7 +53,7 @@ class Log:
         """Some rows, by number or mask."""
         some = {
             name: getattr(self, name).take(rows) if getattr(self, name) is not None else None
-            for name in ("user", "session", "query", "event")
+            for name in ("user", "session", "query", "event", "apart")
         }
         return replace(
             self,
@@ -157,10 +158,16 @@ class Cleaner:
             self.say("shown_only", number, f"{number} entries were shown and not clicked: no events")
             self.report.counts[f"{self.table}_not_clicked"] = int(bad.sum())
             return
+        rows = f" ({events.unclicked_rows} with those that have no user)" if events.unclicked_rows > number else ""
         values = ", ".join(f"{k} {n}" for k, n in sorted(events.unclicked.items())[:12])
+        few = f" ({values})" if len(events.unclicked) <= 12 else ""
         self.say(
-            "not_clicked", number, f"{number} of {len(bad)} rows are no clicks by {self.said['clicks']!r} ({values})"
+            "not_clicked", number, f"{number} of {len(bad)} rows{rows} are no clicks by {self.said['clicks']!r}{few}"
         )
+        if "session_id" in events.texts and self.table == "interactions":
+            session = events.texts["session_id"].codes
+            silent = len(np.unique(session[session >= 0])) - len(np.unique(session[events.clicked & (session >= 0)]))
+            self.say("sessions_without_click", silent, f"{silent} sessions without a click leave no event")
 
     def times(self, events: Events) -> Events:
         """Rows with an unreadable time are dropped, or refused where they are more than half."""
@@ -191,6 +198,7 @@ class Cleaner:
             session=events.texts.get("session_id"),
             query=events.texts.get("query"),
             event=events.texts.get("event_type"),
+            apart=events.texts.get("copies"),
             numbers=events.numbers,
             cells=events.cells,
             days=time is not None and "without a time of day" in time.written,
@@ -364,20 +372,20 @@ class Cleaner:
     def copies(self, log: Log, events: Events | None = None) -> Log:
         """Exact copies dropped (unless places in a list are the time), what remains in order; what stands out is said."""
         self.report.counts[f"{self.table}_before_copies"] = len(log)
-        how = self.said.get("copies", "same")
-        if how not in ("same", "cells", "keep"):
-            raise DataError(f"{self.table}.copies is 'same', 'cells' or 'keep', not {how!r}")
+        how = self.said.get("copies") or "same"
         listed = log.time is None and events is not None and (events.in_lists or events.history is not None)
         names = ["query", "session"] if self.table == "searches" else []
         if not listed and how != "keep":
             key = log.key(*names)
             if log.time is None and "rating" in log.numbers:
                 key["rating"] = log.numbers["rating"]
+            if log.apart is not None:
+                key["apart"] = log.apart.codes
             equal = key.assign(cells=log.cells) if log.cells is not None else key
             if log.event is not None and log.cells is None:
                 equal = key.assign(event=log.event.codes)
             exact = equal.duplicated().to_numpy()
-            other = key.duplicated().to_numpy() & ~exact if how == "same" else np.zeros(len(key), bool)
+            other = key.duplicated().to_numpy() & ~exact if how != "cells" else np.zeros(len(key), bool)
             self.say("copies", (exact | other).sum(), self._copy_sentence(exact, other, log), log.line[exact | other])
             self.report.counts[f"{self.table}_exact_copies"] = int(exact.sum())
             self.report.counts[f"{self.table}_repeats_with_other_cells"] = int(other.sum())
@@ -595,6 +603,7 @@ def _joined(first: Log, second: Log) -> Log:
         session=column("session"),
         query=column("query"),
         event=column("event"),
+        apart=column("apart"),
         numbers={n: np.concatenate([np.full(len(first), np.nan, np.float32), v]) for n, v in second.numbers.items()},
         cells=None,
     )

@@ -83,7 +83,11 @@ WORDS: dict[str, Word] = {
     "weight": Word("columns", ("interactions",), "a count, for the report and conditions"),
     "taken_back": Word("condition", ("interactions",), "rows that take the user's other events on the item back"),
     "repeats": Word("text", ("interactions",), "keep (default) or drop events on the same item as the one before"),
-    "copies": Word("text", LOGS, "same (default): user, item and time; cells: all cells; keep: none is dropped"),
+    "copies": Word(
+        "text",
+        LOGS,
+        "rows dropped as copies: same (default) user, item and time; cells: all cells; a column: its cell, too; keep: none",
+    ),
     "history": Word("columns", ("interactions",), "items before a user's first event, in order"),
     "impressions": Word("columns", ("interactions",), "a list of item-1 (clicked) and item-0 (shown)"),
     "items": Word("columns", ("interactions",), "a list of items in order, one line a user"),

@@ -76,6 +76,14 @@ class Place:
         except DataError:
             return False
 
+    def others(self, taken: set[Path]) -> list[Path]:
+        """Files that lie in the folder itself beside those that were taken."""
+        if self.root == Path():
+            return []
+        return sorted(
+            f for f in self.root.iterdir() if f.is_file() and f not in taken and not f.name.startswith((".", "_"))
+        )
+
     def _matches(self, pattern: str) -> list[Path]:
         path = self.root / Path(pattern).expanduser()
         if path.is_dir():
@@ -253,7 +261,7 @@ class _Look:
         return sum(ord(c) > 127 for c in self.odd.decode(encoding, "replace"))
 
     def examples(self, encoding: str) -> str:
-        words = re.findall(r"\w*[^\W\x00-\x7f]\w*", self.odd.decode(encoding, "replace"))
+        words = re.findall(r"[\w£€]*[^\s\x00-\x7f]\w*", self.odd.decode(encoding, "replace"))
         return ", ".join(dict.fromkeys(words[:3])) or "?"
 
 

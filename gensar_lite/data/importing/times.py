@@ -153,7 +153,15 @@ def _read_texts(texts: pa.Array, said: dict, where: str) -> Times:
             raise DataError(
                 f"{where}: the time format {said['time_format']!r} is unknown ({error}); write it like %d/%m/%Y %H:%M"
             ) from error
-        return _dates(dates, f"dates as {said['time_format']}", fractional & False)
+        times = _dates(dates, f"dates as {said['time_format']}", fractional & False)
+        order = [
+            name
+            for sign, name in (("d", "day"), ("m", "month"), ("y", "year"))
+            if f"%{sign}" in said["time_format"].lower()
+        ]
+        order.sort(key=lambda name: said["time_format"].lower().index(f"%{name[0]}"))
+        times.notes.append(f"dates were read as {'/'.join(order)}")
+        return times
     plain = values.str.replace(r"\s*(UTC|GMT|Z)$", "Z", regex=True)
     match = plain.iloc[0:1000].map(lambda v: bool(_DATE.match(v)) and not re.match(r"\d{4}-", v))
     if match.mean() > 0.5:
