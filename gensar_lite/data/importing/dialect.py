@@ -100,4 +100,5 @@ def _is_quoted(lines: Sequence[str], delimiter: str) -> bool:
                 whole += len(cell) > 1 and cell.endswith('"')
     if delimiter == "\t":  # usually written without quoting; a title may begin with a quote
         return begun > 0 and lines[0].startswith('"') and whole == begun
-    return begun > 0 and whole * 10 >= begun * 9
+    first = lines[0].split(delimiter)
+    return begun > 0 and (whole * 10 >= begun * 9 or all(c[:1] == c[-1:] == '"' for c in first))

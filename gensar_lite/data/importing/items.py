@@ -335,14 +335,10 @@ def _categories(
     if "flags" in reading.columns:
         names = _first_two(extra["category_names"])[0]
         flags = [pc.equal(table[f"flags {n}"], "1") for n in range(len(reading.columns["flags"].names))]
-        column = pc.binary_join_element_wise(
-            *[pc.if_else(f, pa.scalar(n), None) for f, n in zip(flags, names, strict=False)],
-            PATHS,
-            null_handling="skip",
-        )
+        column = _joined([pc.if_else(f, pa.scalar(n), "") for f, n in zip(flags, names, strict=False)], PATHS)
     elif any(w.startswith("categories ") for w in table):
         levels = [_plain_level(table[w], said, report, name) for w in table if w.startswith("categories ")]
-        column = pc.binary_join_element_wise(*levels, LEVELS, null_handling="skip")
+        column = _joined(levels, LEVELS)
     elif extra.get("category_files") is not None:
         ids, values = _first_two(extra["category_files"])
         place = pc.index_in(table["item_id"], value_set=pa.array(ids, pa.string()))
@@ -359,9 +355,15 @@ def _categories(
     return column
 
 
+def _joined(parts: list[pa.Array], sign: str) -> pa.Array:
+    """The parts that are no empty texts, with the sign between them."""
+    pieces = [pc.if_else(pc.equal(p, ""), "", pc.binary_join_element_wise(sign, p, "")) for p in parts]
+    return pc.utf8_slice_codeunits(pc.binary_join_element_wise(*pieces, ""), len(sign))
+
+
 def _plain_level(column: pa.Array, said: dict, report: ImportReport, name: str) -> pa.Array:
-    column = told_missing(_blanks(pc.utf8_trim_whitespace(column), said), said, report, name, "categories")
-    return pc.if_else(pc.equal(column, ""), None, column)
+    column = pc.fill_null(pc.utf8_trim_whitespace(column), "")
+    return told_missing(_blanks(column, said), said, report, name, "categories")
 
 
 def _paths(column: pa.Array, said: dict, report: ImportReport, name: str) -> pa.Array:
