@@ -1,0 +1,173 @@
+"""A model and its store as the page holds them: a table of contents (JSON) and arrays in one run of bytes.
+
+Weights are rounded to half precision. `rounded` gives the Python model with the same weights: it answers as the page does.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+import gensar_lite
+from gensar_lite.data.storage import DataError
+from gensar_lite.model import GenSAR
+from gensar_lite.training.prompts import TASK_PROMPT
+from gensar_lite.training.t5 import head_scale
+from gensar_lite.training.vocabulary import TASK_VIEW, VIEW_BEHAVIOUR
+
+MAX_ITEMS = 20_000
+
+
+class Arrays:
+    """Named arrays laid one after the other, each at a multiple of four bytes."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, dict] = {}
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, name: str, values: np.ndarray) -> None:
+        raw = np.ascontiguousarray(values).tobytes()
+        self.contents[name] = {
+            "kind": values.dtype.name,
+            "shape": list(values.shape),
+            "start": self.size,
+            "size": len(raw),
+        }
+        raw += bytes(-len(raw) % 4)
+        self.parts.append(raw)
+        self.size += len(raw)
+
+    def bytes(self) -> bytes:
+        return b"".join(self.parts)
+
+
+def check_fits(model: GenSAR) -> None:
+    """Raise DataError for a model that a page cannot hold."""
+    training = model.config.training
+    elsewhere = "use the widgets of the notebooks (`gensar_lite.explore.widgets`)"
+    if model.data.num_items > MAX_ITEMS:
+        raise DataError(
+            f"a page holds stores of up to {MAX_ITEMS:,} items, this one has {model.data.num_items:,}; {elsewhere}"
+        )
+    if training.backbone is not None or training.softmax != "trie" or training.history != "pooled":
+        raise DataError(
+            f"a page holds models of the presets tiny and small (softmax “trie”, history “pooled”, no backbone), not this one (softmax “{training.softmax}”, history “{training.history}”); {elsewhere}"
+        )
+
+
+def rounded(model: GenSAR) -> GenSAR:
+    """The model with the weights that a page holds: rounded to half precision."""
+    twin = copy.copy(model)
+    twin.backbone = copy.deepcopy(model.backbone)
+    with torch.no_grad():
+        for weight in twin.backbone.parameters():
+            weight.copy_(weight.half().float())
+    return twin
+
+
+def pack(model: GenSAR, users: Sequence[str]) -> tuple[dict, bytes]:
+    """Table of contents and bytes of a model with its catalogue and the histories of `users`; nobody else's.
+
+    Raises DataError where the model does not fit into a page, or the log does not know a user.
+    """
+    check_fits(model)
+    arrays = Arrays()
+    _add_weights(model, arrays)
+    views = {view: _add_view(model, view, arrays) for view in VIEW_BEHAVIOUR}
+    queries = _add_log(model, users, arrays)
+    about = {
+        "made_by": f"gensar_lite {gensar_lite.__version__}",
+        "store": {"name": model.data.name, "origin": model.data.info["origin"], "preset": model.config.preset},
+        "model": {**_shape(model), "views": views},
+        "items": {
+            {"item_id": "id"}.get(name, name): model.data.items[name].tolist() for name in model.data.items.columns
+        },
+        "users": list(users),
+        "queries": queries,
+        "tokenizer": _tokenizer(model),
+        "arrays": arrays.contents,
+    }
+    return about, arrays.bytes()
+
+
+def _add_weights(model: GenSAR, arrays: Arrays) -> None:
+    """Matrices under the names of `transformers`, and what relative positions add, worked out for all distances."""
+    for name, weight in model.backbone.state_dict().items():
+        if "embed_tokens" not in name and "lm_head" not in name and "relative_attention_bias" not in name:
+            arrays.add(name, weight.numpy().astype(np.float16))
+    twin = rounded(model).backbone
+    training = model.config.training
+    length = 2 + training.max_events + 1 + training.max_text  # prompt, wish, events, <S_Q>, words
+    with torch.no_grad():
+        encoder = twin.encoder.block[0].layer[0].SelfAttention.compute_bias(length, length)[0]
+        depth = 2 + model.vocabulary.num_levels
+        decoder = twin.decoder.block[0].layer[0].SelfAttention.compute_bias(depth, depth)[0]
+    # of the first position to those after it, and of the last to those before it
+    after, before = encoder[:, 0], encoder[:, -1]
+    arrays.add("encoder_bias", torch.cat([before[:, :-1], after], dim=1).numpy())
+    arrays.add("decoder_bias", decoder[:, -1].flip(-1).numpy())
+
+
+def _add_view(model: GenSAR, view: str, arrays: Arrays) -> dict:
+    vocabulary, table = model.vocabulary, model.table
+    trie = vocabulary.tries[view]
+    arrays.add(f"{view}.items", trie.items.astype(np.int32))
+    for level, nodes in enumerate(vocabulary.node_tokens[view]):
+        arrays.add(f"{view}.codes.{level}", trie.codes[level].astype(np.int32))
+        arrays.add(f"{view}.children.{level}", trie.children[level].astype(np.int32))
+        arrays.add(f"{view}.nodes.{level}", nodes.astype(np.int32))
+    strengths = getattr(model.backbone.config, "strengths", None)
+    return {
+        "behaviour": VIEW_BEHAVIOUR[view],
+        "names": [table.layout.names[book] for book in table.codebooks_of[view]],
+        "levels": vocabulary.level_slices[view],
+        "strengths": strengths[view] if strengths else [[1.0]] * vocabulary.num_levels,
+    }
+
+
+def _add_log(model: GenSAR, users: Sequence[str], arrays: Arrays) -> list[str]:
+    """The events of some users, and the queries among them, which it gives."""
+    log = model.data.log
+    unknown = [user for user in users if user not in model.data.user_number]
+    if unknown:
+        raise DataError(f"the log has no user {', '.join(map(repr, unknown[:5]))}; name users of the log")
+    number = np.array([model.data.user_number[user] for user in users], np.int64)
+    start, stop = log.user_ptr[number], log.user_ptr[number + 1]
+    pointers = np.concatenate([[0], np.cumsum(stop - start)])
+    rows = np.arange(pointers[-1]) + np.repeat(start - pointers[:-1], stop - start)
+    asked = np.where(log.searched[rows], log.query[rows], -1)
+    typed = np.unique(asked[asked >= 0])
+    arrays.add("log.users", pointers.astype(np.int32))
+    arrays.add("log.item", log.item[rows].astype(np.int32))
+    arrays.add("log.query", np.where(asked >= 0, np.searchsorted(typed, asked), -1).astype(np.int32))
+    return [log.queries[query] for query in typed]
+
+
+def _shape(model: GenSAR) -> dict:
+    vocabulary, training, config = model.vocabulary, model.config.training, model.backbone.config
+    encoder = model.encoder
+    prompts = {task: encoder.store[encoder.prompt_row[prompt]].tolist() for task, prompt in TASK_PROMPT.items()}
+    return {
+        "tasks": {task: {"view": view, "prompt": prompts[task]} for task, view in TASK_VIEW.items()},
+        "num_layers": config.num_layers,
+        "num_heads": config.num_heads,
+        "epsilon": config.layer_norm_epsilon,
+        "head_scale": head_scale(model.backbone),
+        "max_events": training.max_events,
+        "max_text": training.max_text,
+        "pad": vocabulary.pad,
+        "behaviours": vocabulary.behaviours,
+        "wish": int(vocabulary.mixes[encoder.wished]) if len(vocabulary.mixes) else None,
+        "num_written": vocabulary.num_written,
+        "num_remembered": vocabulary.num_remembered,
+    }
+
+
+def _tokenizer(model: GenSAR) -> dict:
+    content = json.loads(model.vocabulary.tokenizer.backend_tokenizer.to_str())
+    return {"model": {name: content["model"][name] for name in ("vocab", "merges")}}

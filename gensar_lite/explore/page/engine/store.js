@@ -1,0 +1,53 @@
+// What `gensar-lite export` packed: a table of contents and named arrays, one after the other in one run of bytes.
+
+const KINDS = {
+  uint8: (bytes) => bytes,
+  uint16: (bytes) => new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2),
+  int32: (bytes) => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4),
+  float32: (bytes) => new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4),
+  float16: (bytes) => Float32Array.from(KINDS.uint16(bytes), (half) => HALVES[half]),
+};
+
+/** The value of each of the 65,536 half-precision numbers. */
+const HALVES = Float32Array.from({ length: 1 << 16 }, (_, bits) => {
+  const [exponent, mantissa] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent === 31 ? (mantissa ? NaN : Infinity) : exponent ? 2 ** (exponent - 15) * (1 + mantissa / 1024) : 2 ** -24 * mantissa;
+  return bits >> 15 ? -size : size;
+});
+
+export class Store {
+  /** `about` is the table of contents, `bytes` (Uint8Array) what it speaks of. */
+  constructor(about, bytes) {
+    this.about = about;
+    this.bytes = bytes;
+    this.matrices = new Map();
+  }
+
+  has(name) {
+    return name in this.about.arrays;
+  }
+
+  /** A flat typed array. */
+  array(name) {
+    const { kind, start, size } = this.about.arrays[name];
+    return KINDS[kind](this.bytes.subarray(start, start + size));
+  }
+
+  /** A matrix as a list of rows; a vector is a matrix of one row. */
+  matrix(name) {
+    if (!this.matrices.has(name)) {
+      const values = this.array(name);
+      const width = this.about.arrays[name].shape.at(-1);
+      const rows = Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));
+      this.matrices.set(name, rows);
+    }
+    return this.matrices.get(name);
+  }
+}
+
+/** The bytes of a base64 text that was packed with gzip. */
+export async function unpack(text) {
+  const packed = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
