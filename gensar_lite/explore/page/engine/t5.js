@@ -16,9 +16,11 @@ export function dot(a, b) {
 
 /** Rows (R, D) by a weight (E, D): (R, E). */
 export function linear(rows, weight) {
-  return rows.map((row) => {
-    const out = new Float32Array(weight.length);
-    for (let e = 0; e < out.length; e++) out[e] = dot(row, weight[e]);
+  const width = weight.length;
+  const all = new Float32Array(rows.length * width);
+  return rows.map((row, r) => {
+    const out = all.subarray(r * width, (r + 1) * width);
+    for (let e = 0; e < width; e++) out[e] = dot(row, weight[e]);
     return out;
   });
 }
