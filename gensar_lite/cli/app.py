@@ -1,4 +1,4 @@
-"""The verb that serves the explorers as a page."""
+"""The verbs that show a model: a page of explorers served on this machine, the live model in one file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import signal
 from argparse import Namespace
 
 from gensar_lite.cli.output import tell
+
+
+def export(chosen: Namespace) -> None:
+    """Write the live model of a run as one file."""
+    from gensar_lite.explore.export import page_users, write_page
+    from gensar_lite.model import GenSAR
+
+    model = GenSAR.load(chosen.run)
+    users = None if chosen.users is None else [user.strip() for user in chosen.users.split(",") if user.strip()]
+    path = write_page(model, chosen.out, users)
+    held = len(page_users(model, users))
+    tell(f"{path.stat().st_size / 1e6:.1f} MB, with the histories of {held:,} users; open it in a browser.")
+    print(path)
 
 
 def app(chosen: Namespace) -> None:

@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_identifiers(verbs)
     _add_answers(verbs)
     _add_results(verbs)
+    _add_export(verbs)
     _add_tradeoff(verbs)
     _add_app(verbs)
     return parser
@@ -319,6 +320,22 @@ def _add_results(verbs) -> None:
     report.add_argument("runs", metavar="RUN", nargs="+", help="run folders")
     report.add_argument("--out", required=True, help="the HTML file")
     report.add_argument("--map", choices=MAPS, default="umap", help="how maps of items are drawn")
+
+
+def _add_export(verbs) -> None:
+    export = _verb(
+        verbs,
+        "export",
+        "app:export",
+        "write the live model of a run as one HTML file that needs neither an installation nor a network",
+    )
+    export.add_argument("run", metavar="RUN", help="run folder")
+    export.add_argument("--out", required=True, help="the HTML file")
+    export.add_argument(
+        "--users",
+        metavar="USER,USER",
+        help="whose histories the file holds (default: everybody of a simulated store, nobody of any other)",
+    )
 
 
 def _add_tradeoff(verbs) -> None:

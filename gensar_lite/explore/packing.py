@@ -8,42 +8,25 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy import sparse
 
 import gensar_lite
+from gensar_lite.data.lexical import STOP_WORDS
 from gensar_lite.data.storage import DataError
+from gensar_lite.evidence.evidence import Evidence
+from gensar_lite.evidence.sources import SOURCES
+from gensar_lite.explore.arrays import Arrays
+from gensar_lite.explore.people import pack_people
 from gensar_lite.model import GenSAR
-from gensar_lite.training.prompts import TASK_PROMPT
-from gensar_lite.training.t5 import head_scale
-from gensar_lite.training.vocabulary import TASK_VIEW, VIEW_BEHAVIOUR
+from gensar_lite.network.prompts import TASK_PROMPT
+from gensar_lite.network.t5 import head_scale
+from gensar_lite.network.vocabulary import TASK_VIEW, VIEW_BEHAVIOUR
 
 MAX_ITEMS = 20_000
-
-
-class Arrays:
-    """Named arrays laid one after the other, each at a multiple of four bytes."""
-
-    def __init__(self) -> None:
-        self.contents: dict[str, dict] = {}
-        self.parts: list[bytes] = []
-        self.size = 0
-
-    def add(self, name: str, values: np.ndarray) -> None:
-        raw = np.ascontiguousarray(values).tobytes()
-        self.contents[name] = {
-            "kind": values.dtype.name,
-            "shape": list(values.shape),
-            "start": self.size,
-            "size": len(raw),
-        }
-        raw += bytes(-len(raw) % 4)
-        self.parts.append(raw)
-        self.size += len(raw)
-
-    def bytes(self) -> bytes:
-        return b"".join(self.parts)
 
 
 def check_fits(model: GenSAR) -> None:
@@ -67,7 +50,23 @@ def rounded(model: GenSAR) -> GenSAR:
     with torch.no_grad():
         for weight in twin.backbone.parameters():
             weight.copy_(weight.half().float())
+    sources = [
+        replace(source, similarity=_with_values(source.similarity, _half(source.similarity.data)))
+        if hasattr(source, "similarity")
+        else source
+        for source in model.evidence.sources.values()
+    ]
+    twin.evidence = Evidence(sources, model.data.num_items, model.evidence.weights)
     return twin
+
+
+def _half(values: np.ndarray) -> np.ndarray:
+    """Values rounded to half precision."""
+    return values.astype(np.float16).astype(np.float32)
+
+
+def _with_values(matrix: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_matrix:
+    return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def pack(model: GenSAR, users: Sequence[str]) -> tuple[dict, bytes]:
@@ -79,7 +78,6 @@ def pack(model: GenSAR, users: Sequence[str]) -> tuple[dict, bytes]:
     arrays = Arrays()
     _add_weights(model, arrays)
     views = {view: _add_view(model, view, arrays) for view in VIEW_BEHAVIOUR}
-    queries = _add_log(model, users, arrays)
     about = {
         "made_by": f"gensar_lite {gensar_lite.__version__}",
         "store": {"name": model.data.name, "origin": model.data.info["origin"], "preset": model.config.preset},
@@ -87,8 +85,8 @@ def pack(model: GenSAR, users: Sequence[str]) -> tuple[dict, bytes]:
         "items": {
             {"item_id": "id"}.get(name, name): model.data.items[name].tolist() for name in model.data.items.columns
         },
-        "users": list(users),
-        "queries": queries,
+        **pack_people(model, users, arrays),
+        **_pack_evidence(model, users, arrays),
         "tokenizer": _tokenizer(model),
         "arrays": arrays.contents,
     }
@@ -121,31 +119,24 @@ def _add_view(model: GenSAR, view: str, arrays: Arrays) -> dict:
         arrays.add(f"{view}.codes.{level}", trie.codes[level].astype(np.int32))
         arrays.add(f"{view}.children.{level}", trie.children[level].astype(np.int32))
         arrays.add(f"{view}.nodes.{level}", nodes.astype(np.int32))
-    strengths = getattr(model.backbone.config, "strengths", None)
     return {
         "behaviour": VIEW_BEHAVIOUR[view],
         "names": [table.layout.names[book] for book in table.codebooks_of[view]],
         "levels": vocabulary.level_slices[view],
-        "strengths": strengths[view] if strengths else [[1.0]] * vocabulary.num_levels,
     }
 
 
-def _add_log(model: GenSAR, users: Sequence[str], arrays: Arrays) -> list[str]:
-    """The events of some users, and the queries among them, which it gives."""
-    log = model.data.log
-    unknown = [user for user in users if user not in model.data.user_number]
-    if unknown:
-        raise DataError(f"the log has no user {', '.join(map(repr, unknown[:5]))}; name users of the log")
-    number = np.array([model.data.user_number[user] for user in users], np.int64)
-    start, stop = log.user_ptr[number], log.user_ptr[number + 1]
-    pointers = np.concatenate([[0], np.cumsum(stop - start)])
-    rows = np.arange(pointers[-1]) + np.repeat(start - pointers[:-1], stop - start)
-    asked = np.where(log.searched[rows], log.query[rows], -1)
-    typed = np.unique(asked[asked >= 0])
-    arrays.add("log.users", pointers.astype(np.int32))
-    arrays.add("log.item", log.item[rows].astype(np.int32))
-    arrays.add("log.query", np.where(asked >= 0, np.searchsorted(typed, asked), -1).astype(np.int32))
-    return [log.queries[query] for query in typed]
+def _pack_evidence(model: GenSAR, users: Sequence[str], arrays: Arrays) -> dict:
+    """The sources of evidence. BM25 and item-knn are there in any case: they also stand beside the model."""
+    data, sources = model.data, dict(model.evidence.sources)
+    for name in ("words", "neighbours"):
+        sources.setdefault(name, SOURCES[name].make(data, model.signals.semantic))
+    arrays.add_sparse("words", sources["words"].matrix)
+    for name in sources.keys() - {"words"}:
+        arrays.add_sparse(name, sources[name].similarity, "float16")
+    number = [data.user_number[user] for user in users]
+    arrays.add_sparse("clicks", sources["neighbours"].clicks[number])
+    return {"lexicon": {"terms": list(sources["words"].terms), "stop_words": sorted(STOP_WORDS)}}
 
 
 def _shape(model: GenSAR) -> dict:
@@ -154,6 +145,9 @@ def _shape(model: GenSAR) -> dict:
     prompts = {task: encoder.store[encoder.prompt_row[prompt]].tolist() for task, prompt in TASK_PROMPT.items()}
     return {
         "tasks": {task: {"view": view, "prompt": prompts[task]} for task, view in TASK_VIEW.items()},
+        "sources": list(model.evidence.sources),
+        "heard": list(model.heard),
+        "weights": model.evidence.weights,
         "num_layers": config.num_layers,
         "num_heads": config.num_heads,
         "epsilon": config.layer_norm_epsilon,

@@ -3,6 +3,8 @@
 // The input is a row of positions: a prompt, one position for each event of the history, and the words of the query.
 // The answer is written code by code; a code competes with its siblings in the trie of identifiers alone.
 
+import { Evidence } from "./evidence.js";
+import { LexicalIndex } from "./lexical.js";
 import { add, dot, T5 } from "./t5.js";
 import { Tokenizer } from "./tokenizer.js";
 import { Trie } from "./trie.js";
@@ -19,6 +21,8 @@ export class Gensar {
     this.number = new Map(this.items.id.map((id, number) => [id, number]));
     this.users = new Map((store.about.users ?? []).map((id, number) => [id, number]));
     this.tokenizer = new Tokenizer(store.about.tokenizer);
+    this.index = new LexicalIndex(store);
+    this.evidence = new Evidence(store, this.index);
     this.t5 = new T5((name) => store.matrix(name), this.about);
     this.views = Object.fromEntries(Object.keys(this.about.views).map((view) => [view, this.readView(view)]));
   }
@@ -42,24 +46,34 @@ export class Gensar {
     return this.answer(RECOMMENDATION, null, options);
   }
 
-  answer(task, query, { user = null, history = null, k = 10, exclude_seen = false, num_beams = 30, watch = null } = {}) {
-    const view = this.views[this.about.tasks[task].view];
-    const asked = this.ask(task, query, this.events(user, history));
-    const excluded = exclude_seen ? asked.clicked : [];
-    const width = Math.min(Math.max(num_beams, k), this.items.id.length);
-    const step = (parents, codes, level) => this.step(asked, view, level, parents, codes);
-    const siblings = (level, node, decoded) => logSoftmax(this.siblings(asked, view, level, node, decoded).map(sum));
-    const found = beamSearch(view.trie, width, asked.start, step, siblings, excluded, watch);
-    return found.slice(0, k).map(({ item, score }) => ({
+  /** Other options: until (the first events of the user alone), evidence (the sources to hear; [] is the network alone). */
+  answer(task, query, { k = 10, exclude_seen = false, num_beams = 30, ...who }) {
+    return this.best(this.ask(task, query, who), k, exclude_seen, num_beams).map(({ item, score }) => ({
       item_id: this.items.id[item],
       title: this.items.title[item],
       score,
-      identifier: this.identifier(view, item),
+      identifier: this.identifier(this.viewOf(task), item),
     }));
   }
 
-  /** The events of a user of the log, or of anybody who clicked these items: [{item, query}], the oldest first. */
-  events(user, history) {
+  /** The `k` best items for what was asked: [{item, score}]. */
+  best(asked, k, hideClicked = false, numBeams = 30, watch = null) {
+    const view = this.viewOf(asked.task);
+    const width = Math.min(Math.max(numBeams, k), this.items.id.length);
+    const step = (parents, codes, level) => this.step(asked, view, level, parents, codes);
+    const siblings = (level, node, decoded) => logSoftmax(this.siblings(asked, view, level, node, decoded).map(sum));
+    return beamSearch(view.trie, width, asked.start, step, siblings, hideClicked ? asked.clicked : [], watch).slice(0, k);
+  }
+
+  viewOf(task) {
+    return this.views[this.about.tasks[task].view];
+  }
+
+  /**
+   * The events of a user of the log (the first `until` of them), or of anybody who clicked these items: [{item, query}], the
+   * oldest first.
+   */
+  events(user, history, until = Infinity) {
     if (history) {
       const unknown = history.filter((id) => !this.number.has(id));
       if (unknown.length) throw new Error(`the history names items that are not in the catalogue: ${unknown.slice(0, 5).join(", ")}`);
@@ -68,24 +82,29 @@ export class Gensar {
     if (!this.users.has(user)) return [];
     const [first, last] = this.store.array("log.users").subarray(this.users.get(user), this.users.get(user) + 2);
     const [items, queries] = [this.store.array("log.item"), this.store.array("log.query")];
-    return Array.from({ length: last - first }, (_, i) => ({
+    return Array.from({ length: Math.min(last - first, until) }, (_, i) => ({
       item: items[first + i] < 0 ? null : items[first + i],
       query: queries[first + i] < 0 ? null : this.store.about.queries[queries[first + i]],
     }));
   }
 
-  /** Put a question: read it by the encoder, and make the decoder ready to write an identifier. */
-  ask(task, query, events) {
-    const { prompt, view } = this.about.tasks[task];
+  /** Put a question: read it by the encoder, ask the store, and make the decoder ready to write an identifier. */
+  ask(task, query, { user = null, history = null, until, evidence = this.about.heard } = {}) {
+    const { prompt } = this.about.tasks[task];
+    const view = this.viewOf(task);
+    const events = this.events(user, history, until);
     const latest = events.slice(-this.about.max_events);
     const wish = this.about.wish === null ? [] : [[this.about.wish]];
     const words = query === null ? [] : [this.about.behaviours["<S_Q>"], ...this.words(query)];
     const segments = [prompt, ...wish, ...latest.map((event) => this.segment(event)), ...words.map((token) => [token])];
-    const encoded = this.t5.encode(segments.map((tokens) => this.pool(tokens)));
-    const memory = this.t5.remember(encoded);
+    const memory = this.t5.remember(this.t5.encode(segments.map((tokens) => this.pool(tokens))));
     let [start] = this.t5.extend([null], [this.about.pad], memory);
-    [start] = this.t5.extend([start], [this.about.behaviours[this.about.views[view].behaviour]], memory);
-    return { task, query, events: latest, clicked: events.map((event) => event.item).filter((item) => item !== null), segments, memory, start };
+    [start] = this.t5.extend([start], [this.about.behaviours[view.behaviour]], memory);
+    const heard = this.about.sources.filter((source) => evidence.includes(source));
+    const person = !history && this.users.has(user) ? this.users.get(user) : null;
+    const told = this.evidence.ask(heard, { query, clicked: clicks(latest), user: person }, view.trie);
+    const weights = this.about.weights[heard.join(" + ")]?.[this.about.tasks[task].view];
+    return { task, query, events, clicked: clicks(events), segments, memory, start, heard, told, weights };
   }
 
   words(text) {
@@ -122,18 +141,50 @@ export class Gensar {
   }
 
   /**
-   * What speaks for each child of a trie node: the network's logit. A child is scored by the vector of its code, which it
-   * has in common with every place where the code occurs, and by a vector of its own.
+   * Why an item got its score, code by code: [{node, code, children, logprob, parts}]. A part says how much more its source
+   * speaks for this code than for the codes that it competes with, on average by their probability; the parts and
+   * minus the entropy sum to the log-probability.
+   */
+  explain(asked, item) {
+    const view = this.viewOf(asked.task);
+    let [decoded, before] = [asked.start, 0];
+    return view.trie.path(item).map((node, level) => {
+      const code = view.trie.codes[level][node];
+      const children = view.trie.childrenOf(level, before);
+      const found = { node, code, level, children: children.length, logprob: 0, parts: [], entropy: 0 };
+      if (children.length > 1) {
+        const parts = this.siblings(asked, view, level, before, decoded);
+        const logprobs = logSoftmax(parts.map(sum));
+        const place = children.indexOf(node);
+        const mean = (s) => sum(parts.map((values, i) => Math.exp(logprobs[i]) * values[s]));
+        found.logprob = logprobs[place];
+        found.parts = parts[place].map((value, s) => value - mean(s));
+        found.entropy = -sum(logprobs.map((logprob) => Math.exp(logprob) * logprob));
+        if (view.trie.numLeaves(level + 1, node) > 1) [decoded] = this.step(asked, view, level, [decoded], [code]);
+      }
+      before = node;
+      return found;
+    });
+  }
+
+  /**
+   * What speaks for each child of a trie node: [network, ...sources]. The network scores a child by the vector of its code,
+   * which it has in common with every place where the code occurs, and by a vector of its own.
    */
   siblings(asked, view, level, node, decoded) {
-    const strengths = view.strengths[level];
+    const leaves = view.trie.leaves[level + 1];
     return view.trie.childrenOf(level, node).map((child) => {
       const own = view.nodes[level][child];
       let logit = dot(decoded.state, this.t5.table[view.levels[level][0] + view.trie.codes[level][child]]);
       if (own >= 0) logit += dot(decoded.state, this.t5.table[own]);
-      return [strengths[0] * logit];
+      const parts = [logit, ...asked.told.map((source) => source(leaves[child], leaves[child + 1]))];
+      return asked.told.length && asked.weights ? parts.map((part, i) => part * asked.weights[level][i]) : parts;
     });
   }
+}
+
+function clicks(events) {
+  return events.map((event) => event.item).filter((item) => item !== null);
 }
 
 export function sum(values) {

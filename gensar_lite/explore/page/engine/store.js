@@ -43,6 +43,15 @@ export class Store {
     }
     return this.matrices.get(name);
   }
+
+  /** A sparse matrix, as a function that calls `visit(column, value)` for each entry of a row. Columns are stored as gaps. */
+  sparse(name) {
+    const [starts, gaps, values] = ["starts", "gaps", "values"].map((part) => this.array(`${name}.${part}`));
+    return (row, visit) => {
+      let column = -1;
+      for (let i = starts[row]; i < starts[row + 1]; i++) visit((column += gaps[i]), values[i]);
+    };
+  }
 }
 
 /** The bytes of a base64 text that was packed with gzip. */

@@ -1,0 +1,59 @@
+"""The live model as one file: `gensar-lite export` writes it, a browser opens it, nothing else is needed.
+
+The page holds its scripts, its style and the packed model; its content security policy forbids it to ask anything of a network.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from gensar_lite.data.storage import DataError, new_file
+from gensar_lite.explore.bundle import PAGE, join_modules
+from gensar_lite.explore.packing import pack
+from gensar_lite.model import GenSAR
+
+MAX_BYTES = 30_000_000
+
+
+def page_users(model: GenSAR, users: Sequence[str] | None = None) -> list[str]:
+    """The users whose histories go into a page: those that are named; of a simulated store all, of any other nobody."""
+    if users is not None:
+        return list(users)
+    return list(model.data.log.user_ids) if "bazaar" in model.data.info else []
+
+
+def build_page(model: GenSAR, users: Sequence[str] | None = None) -> str:
+    """The HTML of a page. Raises DataError where the model does not fit into one."""
+    about, raw = pack(model, page_users(model, users))
+    parts = {
+        "title": html.escape(f"{model.data.name}: search and recommend with one model"),
+        "style": (PAGE / "page.css").read_text(encoding="utf-8"),
+        "about": json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+        "arrays": base64.b64encode(gzip.compress(raw, mtime=0)).decode("ascii"),
+        "script": join_modules("main.js"),
+    }
+    page = (PAGE / "page.html").read_text(encoding="utf-8")
+    before, *rest = page.split("{{")
+    for piece in rest:  # one pass: what is put in is never looked at again
+        name, after = piece.split("}}", 1)
+        before += parts[name] + after
+    return before
+
+
+def write_page(model: GenSAR, path: str | Path, users: Sequence[str] | None = None) -> Path:
+    """Write the page of a model. Raises DataError where it does not fit into one, or a file of another kind is in the way."""
+    page = build_page(model, users)
+    size = len(page.encode("utf-8"))
+    if size > MAX_BYTES:
+        raise DataError(
+            f"the page would have {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}; name fewer --users, or use the widgets of the notebooks"
+        )
+    path = Path(path)
+    with new_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path

@@ -1,0 +1,39 @@
+// Elements by name: `h("button", { class: "chip", onclick }, "words")`. Text is always text, never markup.
+
+export function h(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (key === "value" || key === "checked") made[key] = value;
+    else made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+/** Put children in place of those that are there, and the focus back to the element of the same `data-key`. */
+export function fill(element, ...children) {
+  const active = element.contains(document.activeElement) ? document.activeElement : null;
+  const key = active?.dataset.key;
+  const group = active?.closest("[data-group]")?.dataset.group;
+  element.replaceChildren(...children.flat(Infinity).filter(Boolean));
+  if (!active) return;
+  const same = key && element.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  const near = group && element.querySelector(`[data-group="${CSS.escape(group)}"] button, [data-group="${CSS.escape(group)}"]`);
+  (same || near || element).focus?.();
+}
+
+export const percent = (share) => (share >= 0.0995 ? `${Math.round(share * 100)} %` : share >= 0.001 ? `${(share * 100).toFixed(1)} %` : "< 0.1 %");
+
+/** A place of the address after #: its page and its settings. */
+export function readAddress() {
+  const [page, settings = ""] = location.hash.slice(1).split("?");
+  return { page: page || "store", ...Object.fromEntries(new URLSearchParams(settings)) };
+}
+
+export function writeAddress({ page, ...settings }) {
+  const kept = Object.entries(settings).filter(([, value]) => value !== null && value !== "" && value !== false);
+  const written = new URLSearchParams(kept.map(([key, value]) => [key, value === true ? "1" : value])).toString();
+  history.replaceState(null, "", `#${page}${written ? `?${written}` : ""}`);
+}

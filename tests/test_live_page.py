@@ -1,0 +1,255 @@
+"""The model in the browser gives Python's answers, and the page does what a person asks of it.
+
+Cases are written by Python and asked in Chromium. Skipped where there is no Chromium.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import build_small, quick_tiny_model, tiny_store
+
+from gensar_lite.data.storage import DataError
+from gensar_lite.explore.bundle import PAGE, join_modules
+from gensar_lite.explore.export import build_page, page_users, write_page
+from gensar_lite.explore.packing import rounded
+from gensar_lite.model import GenSAR
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CLOSE = 1e-4
+NUM_CASES = 300
+ODD = (
+    "睡袋 冬季",
+    "Спальный мешок",
+    "zzxqy blorf",
+    "tent 😀",
+    "</s> <R_I> ▁ <0x41>",
+    "<script>alert(1)</script>",
+    "x" * 5_000,
+    "ΟΔΟΣ ﬁne ½ straße İ",
+    "don't… “quote”, 1/2!!",
+)
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def model() -> GenSAR:
+    return quick_tiny_model()
+
+
+@pytest.fixture(scope="module")
+def path(model, tmp_path_factory) -> Path:
+    return write_page(model, tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def open_page(browser, path: Path, settings: str = "", size: tuple[int, int] = (1366, 768)):
+    """The page, opened from its file; an error of its scripts or a request to anywhere fails the test at `check`."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.troubles = []
+    page.on("pageerror", lambda error: page.troubles.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else page.troubles.append(r.url))
+    page.goto(f"{path.resolve().as_uri()}#store?{settings}")
+    page.wait_for_selector("text=Recommended")
+    return page
+
+
+def check(page) -> None:
+    assert not page.troubles
+    page.close()
+
+
+def write_cases(model: GenSAR, seed: int = 0) -> list[dict]:
+    """Questions of both tasks with Python's answers on the weights that a page holds."""
+    twin, rng, data = rounded(model), random.Random(seed), model.data
+    ids, cases = data.items["item_id"].tolist(), []
+    for number in range(NUM_CASES):
+        asked = {"k": rng.choice((1, 5, 10)), "exclude_seen": rng.random() < 0.2}
+        who = rng.random()
+        if who < 0.4:
+            asked["user"] = rng.choice(data.log.user_ids)
+        elif who < 0.8:
+            asked["history"] = [rng.choice(ids) for _ in range(rng.randint(1, 60))]
+        query = rng.choice(ODD) if rng.random() < 0.2 else rng.choice(data.log.queries)
+        found = twin.recommend(**asked) if number % 2 else twin.search(query, **asked)
+        answers = found[["item_id", "title", "score", "identifier"]].to_dict("records")
+        cases.append({"query": None if number % 2 else query, "asked": asked, "answers": answers})
+    return cases
+
+
+def compare(cases: list[dict], answers: list[list[dict]]) -> None:
+    """Same scores, and the same order but for neighbours that are closer than scores can tell."""
+    for case, found in zip(cases, answers, strict=True):
+        wanted = case["answers"]
+        assert np.allclose([a["score"] for a in found], [a["score"] for a in wanted], rtol=0, atol=CLOSE), case["asked"]
+        theirs = {a["item_id"]: a for a in wanted}
+        for place, answer in enumerate(found):
+            if answer["item_id"] == wanted[place]["item_id"]:
+                assert answer == {**wanted[place], "score": answer["score"]}
+            else:
+                near = theirs.get(answer["item_id"], wanted[-1])  # the last place may be shared with one that is not shown
+                assert abs(near["score"] - answer["score"]) < CLOSE, case["asked"]
+
+
+ASK = "cases => cases.map(({query, asked}) => query === null ? gensar.recommend(asked) : gensar.search(query, asked))"
+
+
+@needs_chromium
+def test_the_page_gives_the_answers_of_python(browser, path, model):
+    cases = write_cases(model)
+    assert sum("user" in c["asked"] or "history" in c["asked"] for c in cases) > NUM_CASES / 2
+    assert sum(c["query"] in ODD for c in cases) > 20
+    page = open_page(browser, path)
+    compare(cases, page.evaluate(ASK, cases))
+    check(page)
+
+
+@needs_chromium
+def test_the_parts_of_why_sum_to_the_score(browser, path):
+    page = open_page(browser, path)
+    worst = page.evaluate(
+        """() => Math.max(...["search", "recommendation"].flatMap((task) => {
+          const asked = gensar.ask(task, task === "search" ? "tent" : null, { user: gensar.store.about.users[3] });
+          return gensar.best(asked, 10).map(({ item, score }) => {
+            const steps = gensar.explain(asked, item);
+            const parts = steps.map((s) => s.parts.reduce((a, b) => a + b, 0) - s.entropy);
+            const sums = [steps.map((s) => s.logprob), parts].map((values) => values.reduce((a, b) => a + b, 0));
+            return Math.max(...sums.map((sum) => Math.abs(sum - score)));
+          });
+        }))"""
+    )
+    assert worst < CLOSE
+    check(page)
+
+
+@needs_chromium
+def test_a_person_clicks_a_history_together(browser, path, model):
+    page = open_page(browser, path, "user=&query=tent")
+    assert "Empty" in page.inner_text(".past")
+    before = page.locator("section[aria-label=Recommended] .title").all_inner_texts()
+    page.click("section[aria-label=Recommended] >> text=click >> nth=2")
+    page.wait_for_selector(".past .events li")
+    after = page.locator("section[aria-label=Recommended] .title").all_inner_texts()
+    assert before != after
+    item = re.search(r"history=(\w+)", page.evaluate("location.hash"))[1]
+    shown = rounded(model).recommend(history=[item])["title"].tolist()
+    assert all(text.startswith(title) for text, title in zip(after, shown, strict=True))
+    page.check("text=hide what was clicked")
+    assert model.data.items["title"][model.data.item_number[item]] not in page.inner_text(
+        "section[aria-label=Recommended]"
+    )
+    page.click("text=× >> nth=0")
+    assert "Empty" in page.inner_text(".past")
+    check(page)
+
+
+@needs_chromium
+def test_the_address_holds_what_is_seen(browser, path, model):
+    user = model.data.log.user_ids[4]
+    page = open_page(browser, path, f"user={user}&query=lamp&compare=1&codes=1")
+    assert page.input_value("#query") == "lamp" and page.input_value("#user") == user
+    assert "BM25" in page.inner_text("section[aria-label=Search]")
+    assert "item-kNN" in page.inner_text("section[aria-label=Recommended]")
+    assert page.locator(".code").count() == 80
+    page.click("text=why >> nth=0")
+    assert "All codes together" in page.inner_text(".why")
+    check(page)
+
+
+@needs_chromium
+def test_what_was_held_out_is_marked_beside_the_oracle(browser, path, model):
+    cases = model.data.cases("search", "test")
+    user = model.data.log.user_ids[cases.user[0]]
+    page = open_page(browser, path, f"user={user}&moment=search&compare=1")
+    assert page.input_value("#query") == cases.query[0]
+    seen = page.inner_text("section[aria-label=Search]")
+    assert "oracle" in seen and model.data.items["title"][cases.item[0]] in seen
+    check(page)
+
+
+@needs_chromium
+def test_titles_and_queries_stay_text(browser, tmp_path, model):
+    evil = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+    items = model.data.items.copy()
+    items["title"] = [f"{evil} {title}" for title in items["title"]]
+    other = GenSAR.__new__(GenSAR)
+    other.__dict__.update(model.__dict__, data=replace(model.data, items=items))
+    page = open_page(browser, write_page(other, tmp_path / "page.html"))
+    page.fill("#query", evil)
+    page.keyboard.press("Enter")
+    page.click("text=why >> nth=0")
+    assert page.evaluate("window.hacked === undefined") and evil in page.inner_text("main")
+    check(page)
+
+
+@needs_chromium
+@pytest.mark.parametrize("size", [(1366, 768), (1024, 768), (390, 844)])
+def test_nothing_is_cut_off(browser, path, size):
+    page = open_page(browser, path, "projector=1&codes=1", size)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    check(page)
+
+
+@needs_chromium
+def test_a_damaged_page_says_so(browser, path, tmp_path):
+    text = path.read_text(encoding="utf-8")
+    first = text.index('id="arrays">') + 2_000
+    broken = tmp_path / "broken.html"
+    broken.write_text(text[:first] + text[first + 4_000 :], encoding="utf-8")
+    page = browser.new_page()
+    page.goto(broken.as_uri())
+    page.wait_for_selector("[role=alert]")
+    assert "cannot be shown" in page.inner_text("[role=alert]")
+    page.close()
+
+
+def test_users_leave_the_house_only_where_they_are_named(model):
+    assert page_users(model) == list(model.data.log.user_ids)  # a simulated store
+    own = replace(model.data, info={k: v for k, v in model.data.info.items() if k != "bazaar"})
+    other = GenSAR.__new__(GenSAR)
+    other.__dict__.update(model.__dict__, data=own)
+    text = build_page(other)
+    assert not [user for user in model.data.log.user_ids if user in text]
+    typed = [query for query in model.data.log.queries if len(query) > 12 and query not in " ".join(own.item_texts)]
+    assert typed and not [query for query in typed if f'"{query}"' in text]
+    with pytest.raises(DataError, match="no user 'nobody'"):
+        build_page(other, ["nobody"])
+
+
+def test_what_no_page_can_hold_is_refused_in_a_sentence(model):
+    config = replace(model.config, training=replace(model.config.training, softmax="full"))
+    other = GenSAR.__new__(GenSAR)
+    other.__dict__.update(model.__dict__, config=config)
+    with pytest.raises(DataError, match="presets tiny and small"):
+        build_page(other)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_joined_script_is_sound(tmp_path):
+    script = tmp_path / "page.mjs"
+    script.write_text(join_modules("main.js"), encoding="utf-8")
+    done = subprocess.run(["node", "--check", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for source in PAGE.rglob("*.js"):
+        left = re.findall(r"^(?:import|export) .*$", join_modules(str(source.relative_to(PAGE))), re.MULTILINE)
+        assert not left, f"{source.name}: forms of import and export that are not joined: {left}"
