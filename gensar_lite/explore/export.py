@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gensar_lite.data.storage import DataError, new_file
+from gensar_lite.data.storage import DataError, new_export
 from gensar_lite.explore.bundle import PAGE, join_modules
 from gensar_lite.explore.packing import pack
 from gensar_lite.model import GenSAR
@@ -54,6 +54,6 @@ def write_page(model: GenSAR, path: str | Path, users: Sequence[str] | None = No
             f"the page would have {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}; name fewer --users, or use the widgets of the notebooks"
         )
     path = Path(path)
-    with new_file(path) as temporary:
+    with new_export(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path

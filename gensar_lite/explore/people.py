@@ -15,7 +15,8 @@ from gensar_lite.explore.arrays import Arrays
 from gensar_lite.model import GenSAR
 
 SHOWN = 10
-NUM_EXAMPLES = 8
+NUM_EXAMPLES = 5
+NUM_PEOPLE, FEWEST_CLICKS = 3, 10
 
 
 def pack_people(model: GenSAR, users: Sequence[str], arrays: Arrays) -> dict:
@@ -37,6 +38,7 @@ def pack_people(model: GenSAR, users: Sequence[str], arrays: Arrays) -> dict:
     return {
         "users": list(users),
         "queries": [log.queries[query] for query in typed],
+        "people": _people(data, number),
         "examples": _examples(data, typed),
     }
 
@@ -68,6 +70,26 @@ def _examples(data: Dataset, typed: np.ndarray) -> list[str]:
         searches = data.searches["query"].dropna()
         common = searches.value_counts()
         return [str(query) for query in common.index[:NUM_EXAMPLES]]
-    leaves = data.items["categories"].str.split(">").str[-1].str.strip()
+    leaves = _leaves(data)
     named = pd.Series(leaves[leaves != ""]).value_counts()
     return [str(name) for name in named.index[:NUM_EXAMPLES]]
+
+
+def _people(data: Dataset, number: np.ndarray) -> list[dict]:
+    """Users who are easy to know: those with the largest share of their clicks in one category, each of another one."""
+    log, leaf = data.log, _leaves(data)
+    clicks = pd.DataFrame({"user": log.user, "leaf": leaf[log.item]})[(log.item >= 0) & np.isin(log.user, number)]
+    counts = clicks[clicks["leaf"] != ""].value_counts(["user", "leaf"]).rename("n").reset_index()
+    total = clicks["user"].value_counts()
+    counts["share"] = counts["n"] / counts["user"].map(total)
+    best = counts[counts["user"].map(total) >= FEWEST_CLICKS].sort_values(["share", "user"], ascending=[False, True])
+    best = best.drop_duplicates("leaf").drop_duplicates("user")
+    return [
+        {"user": log.user_ids[user], "about": f"{log.user_ids[user]}: {leaf}"}
+        for user, leaf in zip(best["user"][:NUM_PEOPLE], best["leaf"][:NUM_PEOPLE], strict=True)
+    ]
+
+
+def _leaves(data: Dataset) -> np.ndarray:
+    """(N,) the last part of each item's category path."""
+    return data.items["categories"].str.split(">").str[-1].str.strip().to_numpy(object)

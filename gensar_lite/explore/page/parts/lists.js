@@ -15,16 +15,16 @@ export function movement(before, after) {
 }
 
 /**
- * `answers` [{item, title}] with what stands beside each: `moves`, `marks` (item to words), codes where `view` is given; `click` and
+ * `answers` [{item, title}] with what stands beside each: `moves`, `marks` (item to words) and the item that was `truly` clicked, codes where `view` is given; `click` and
  * `open` are called with an item. The row of the item `opened` holds `why`.
  */
-export function answerList({ name, answers, moves = [], marks, view = null, gensar, click = null, open = null, opened = null, why = null, empty }) {
+export function answerList({ name, answers, moves = [], marks, truly = null, view = null, gensar, click = null, open = null, opened = null, why = null, empty }) {
   if (!answers.length) return h("p", { class: "note" }, empty);
   return h("ol", { class: "answers", "data-group": name }, answers.map(({ item, title }, place) =>
-    h("li", { class: marks.get(item) ? "marked" : null },
+    h("li", { class: item === truly ? "marked" : null },
       h("div", { class: "row" },
         h("span", { class: "rank" }, String(place + 1)),
-        h("span", { class: "title" }, title, " ", moves[place] ?? null, marks.get(item) ? h("span", { class: "mark" }, marks.get(item)) : null,
+        h("span", { class: "title" }, title, " ", moves[place] ?? null, item === truly || marks.has(item) ? h("span", { class: "mark" }, item === truly ? "★ what they clicked" : marks.get(item)) : null,
           view ? identifierChips(view, gensar.codes(view, item)) : null),
         open && h("button", { class: "small", "data-key": `${name} why ${place}`, "aria-expanded": String(opened === item), "aria-label": `why ${title}`, onclick: () => open(item) }, "why"),
         click && h("button", { class: "small", "data-key": `${name} click ${place}`, "aria-label": `click ${title}: it joins the history`, onclick: () => click(item) }, "click"),
@@ -45,14 +45,13 @@ export function whyTable(gensar, meanings, task, asked, item) {
     h("span", { class: value < 0 ? "less" : "more", style: `width:${(50 * Math.abs(value)) / size}%;${value < 0 ? "right" : "left"}:50%` }));
   return h("table", {},
     h("caption", {}, "What speaks for each code, against the codes that may stand in its place (bars to the right: for it)"),
-    h("thead", {}, h("tr", {}, h("th", {}, "code"), h("th", {}, "its items"), h("th", {}, "chosen at"), sources.map((source) => h("th", {}, SOURCES[source])))),
+    h("thead", {}, h("tr", {}, h("th", {}, "code and its items"), h("th", {}, "chosen at"), sources.map((source) => h("th", {}, SOURCES[source])))),
     h("tbody", {}, steps.map(({ node, code, level, children, logprob, parts }) => {
       const meaning = meanings.of(viewName, level, node);
       return h("tr", {},
-        h("td", {}, codeChip(view.names[level], code)),
-        h("td", {}, meaning.items === 1 ? "this item alone" : `${meaning.items}: ${meaning.words.join(", ")}`),
+        h("td", {}, codeChip(view.names[level], code), h("span", { class: "meaning" }, meaning.items === 1 ? "this item alone" : `${meaning.items}: ${meaning.words.join(", ")}`)),
         h("td", { class: "number" }, children === 1 ? "only one" : `${percent(Math.exp(logprob))} of ${children}`),
         sources.map((_, s) => h("td", {}, parts.length ? bar(parts[s] ?? 0) : null)));
     })),
-    h("tfoot", {}, h("tr", {}, h("td", { colspan: 3 + sources.length }, `All codes together: ${percent(Math.exp(total))}, score ${total.toFixed(2)}.`))));
+    h("tfoot", {}, h("tr", {}, h("td", { colspan: 2 + sources.length }, `All codes together: ${percent(Math.exp(total))}, score ${total.toFixed(2)}.`))));
 }

@@ -25,23 +25,24 @@ export class StoreView {
     this.asking = h("section", { class: "asking" });
     this.past = h("section", { class: "past panel", "aria-label": "history" });
     this.panels = Object.fromEntries([SEARCH, RECOMMENDATION].map((task) => [task, h("section", { class: "panel", "aria-label": HEADS[task] })]));
-    this.element = h("div", { class: "store" }, this.asking, this.status, h("div", { class: "columns" }, this.past, Object.values(this.panels)));
+    this.columns = h("div", { class: "columns" }, this.past, Object.values(this.panels));
+    this.element = h("div", { class: "store" }, this.asking, this.status, this.columns);
     this.show();
   }
 
   read({ user, query, history, moment, ...switches }) {
-    const { examples } = this.gensar.store.about;
-    const users = this.gensar.store.about.users ?? [];
-    this.user = user === undefined ? (users[0] ?? "") : user;
+    const { users, people, examples } = this.gensar.store.about;
+    this.user = user === undefined ? (people[0]?.user ?? users[0] ?? "") : user;
     this.query = query ?? examples[0] ?? "";
     this.history = history === undefined ? null : history.split(",").filter((id) => this.gensar.number.has(id));
     this.moment = moment in MOMENTS ? moment : "now";
-    for (const key of Object.keys(SWITCHES)) this[key] = switches[key] === "1";
+    for (const key of Object.keys(SWITCHES)) this[key] = (switches[key] ?? (key === "hide" ? "1" : "0")) === "1";
   }
 
   settings() {
     const { user, query, moment } = this;
     const switches = Object.fromEntries(Object.keys(SWITCHES).map((key) => [key, this[key]]));
+    switches.hide = this.hide ? null : "0";
     return { user, query, history: this.history?.join(",") ?? null, moment: moment === "now" ? null : moment, ...switches };
   }
 
@@ -50,7 +51,13 @@ export class StoreView {
     Object.assign(this, settings);
     if (fresh) this.before = { [SEARCH]: [], [RECOMMENDATION]: [] };
     this.opened = {};
+    this.columns.dataset.open = "";
     this.show();
+  }
+
+  /** What was held out may be a click again, so nothing is hidden where it is shown. */
+  hides() {
+    return this.hide && this.moment === "now";
   }
 
   known() {
@@ -66,6 +73,7 @@ export class StoreView {
 
   show() {
     const started = performance.now();
+    this.element.classList.toggle("comparing", this.compare);
     this.truth = this.heldOut();
     if (!this.truth) this.moment = "now";
     if (this.truth && this.moment === SEARCH) this.query = this.gensar.events(this.user, null)[this.truth.until].query;
@@ -94,14 +102,14 @@ export class StoreView {
     if (task === SEARCH && !this.query.trim()) return [];
     const who = { user: this.user || null, history: this.history, until: this.truth?.until };
     this.asked[task] = this.gensar.ask(task, task === SEARCH ? this.query : null, this.network ? { ...who, evidence: [] } : who);
-    return this.gensar.best(this.asked[task], SHOWN, this.hide);
+    return this.gensar.best(this.asked[task], SHOWN, this.hides());
   }
 
   /** What other rankers answer: {name: [items]}. */
   rivals(task) {
     const asked = { query: null, clicked: this.clicked, user: null };
     const scores = task === SEARCH ? this.index.scores(this.query) : this.gensar.evidence.scores("neighbours", asked);
-    const found = { [RIVALS[task]]: best(scores, SHOWN, this.hide ? this.clicked : []).map(({ item }) => item) };
+    const found = { [RIVALS[task]]: best(scores, SHOWN, this.hides() ? this.clicked : []).map(({ item }) => item) };
     const name = `oracle.${task}`;
     if (this.truth && this.moment === task && this.gensar.store.has(name)) {
       found.oracle = [...this.gensar.store.matrix(name)[this.gensar.users.get(this.user)]];
@@ -110,7 +118,7 @@ export class StoreView {
   }
 
   showAsking() {
-    const { users = [], examples } = this.gensar.store.about;
+    const { users, people, examples } = this.gensar.store.about;
     const typed = h("input", { id: "query", type: "search", value: this.query, "data-key": "query", autocomplete: "off", placeholder: "a query, then Enter" });
     const send = (event) => {
       event.preventDefault();
@@ -121,7 +129,9 @@ export class StoreView {
       h("form", { onsubmit: send, role: "search" },
         users.length ? this.person(users) : null,
         h("label", { for: "query" }, "Query"), typed, h("button", { "data-key": "send" }, "Search")),
-      h("p", { class: "chips", "data-group": "examples" }, "Try ", examples.map((query) => h("button", { class: "chip", "data-key": `example ${query}`, "aria-pressed": String(query === this.query), onclick: () => this.change({ query, moment: this.moment === SEARCH ? "now" : this.moment }, true) }, query))),
+      h("p", { class: "chips", "data-group": "examples" }, "Try ",
+        people.map(({ user, about }) => h("button", { class: "chip person", "data-key": `person ${user}`, "aria-pressed": String(user === this.user), onclick: () => this.change({ user, history: null, moment: "now" }, true) }, about)),
+        examples.map((query) => h("button", { class: "chip", "data-key": `example ${query}`, "aria-pressed": String(query === this.query), onclick: () => this.change({ query, moment: this.moment === SEARCH ? "now" : this.moment }, true) }, query))),
       h("p", { class: "switches" }, Object.entries(SWITCHES).filter(([key]) => key !== "network" || this.gensar.about.heard.length).map(([key, label]) => check(key, label))));
   }
 
@@ -136,7 +146,7 @@ export class StoreView {
     const titles = this.gensar.items.title;
     const latest = events.map((event, place) => ({ ...event, place })).reverse();
     const rows = latest.slice(0, this.all ? undefined : HISTORY).map(({ item, query, place }) =>
-      h("li", {}, query === null ? null : h("span", { class: "asked" }, `“${query}”`), item === null ? h("span", { class: "note" }, " nothing clicked") : ` ${titles[item]}`,
+      h("li", {}, h("span", {}, query === null ? null : h("em", { class: "asked" }, `“${query}” `), item === null ? h("em", { class: "note" }, "nothing clicked") : titles[item]),
         item !== null && this.moment === "now" ? h("button", { class: "small", "aria-label": `forget ${titles[item]}`, "data-key": `forget ${place}`, onclick: () => this.forget(events, place) }, "×") : null));
     const moments = Object.keys(MOMENTS).filter((moment) => moment === "now" || this.heldOut(moment));
     fill(this.past,
@@ -169,21 +179,22 @@ export class StoreView {
 
   draw(task, answers, moves) {
     const marks = new Map(this.clicked.map((item) => [item, "clicked before"]));
-    if (this.truth && this.moment === task) marks.set(this.truth.item, "★ what they clicked");
+    const truly = this.truth && this.moment === task ? this.truth.item : null;
     const opened = this.opened[task] ?? null;
     const open = (item) => {
       this.opened[task] = opened === item ? null : item;
+      this.columns.dataset.open = this.opened[task] === null ? "" : task;
       this.draw(task, answers, moves);
     };
     const empty = task === SEARCH ? "No query yet." : "Nothing is left to recommend.";
-    const own = answerList({ name: task, answers, moves, marks, view: this.codes ? this.gensar.viewOf(task) : null, gensar: this.gensar, click: (item) => this.click(item), open, opened, why: opened === null ? null : this.why(task, opened), empty });
+    const own = answerList({ name: task, answers, moves, marks, truly, view: this.codes ? this.gensar.viewOf(task) : null, gensar: this.gensar, click: (item) => this.click(item), open, opened, why: opened === null ? null : this.why(task, opened), empty });
     const asList = (item) => ({ item, title: this.gensar.items.title[item] });
     const others = this.compare && answers.length ? Object.entries(this.rivals(task)) : [];
     fill(this.panels[task],
-      h("h2", {}, HEADS[task], this.truth && this.moment === task && !answers.some(({ item }) => item === this.truth.item) ? h("span", { class: "note" }, ` really clicked: ${this.gensar.items.title[this.truth.item]}`) : null),
+      h("h2", {}, HEADS[task], truly !== null && !answers.some(({ item }) => item === truly) ? h("span", { class: "note" }, ` really clicked: ${this.gensar.items.title[truly]}`) : null),
       others.length
         ? h("div", { class: "beside" }, h("div", {}, h("h3", {}, "GenSAR"), own),
-          others.map(([name, list]) => h("div", {}, h("h3", {}, name), answerList({ name: `${task} ${name}`, answers: list.map(asList), marks, gensar: this.gensar, empty: "It knows nothing to answer." }))))
+          others.map(([name, list]) => h("div", {}, h("h3", {}, name), answerList({ name: `${task} ${name}`, answers: list.map(asList), marks, truly, gensar: this.gensar, empty: "It knows nothing to answer." }))))
         : own);
   }
 
