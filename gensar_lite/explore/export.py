@@ -27,9 +27,9 @@ def page_users(model: GenSAR, users: Sequence[str] | None = None) -> list[str]:
     return list(model.data.log.user_ids) if "bazaar" in model.data.info else []
 
 
-def build_page(model: GenSAR, users: Sequence[str] | None = None) -> str:
+def build_page(model: GenSAR, users: Sequence[str] | None = None, method: str = "umap") -> str:
     """The HTML of a page. Raises DataError where the model does not fit into one."""
-    about, raw = pack(model, page_users(model, users))
+    about, raw = pack(model, page_users(model, users), method)
     parts = {
         "title": html.escape(f"{model.data.name}: search and recommend with one model"),
         "style": (PAGE / "page.css").read_text(encoding="utf-8"),
@@ -45,9 +45,9 @@ def build_page(model: GenSAR, users: Sequence[str] | None = None) -> str:
     return before
 
 
-def write_page(model: GenSAR, path: str | Path, users: Sequence[str] | None = None) -> Path:
+def write_page(model: GenSAR, path: str | Path, users: Sequence[str] | None = None, method: str = "umap") -> Path:
     """Write the page of a model. Raises DataError where it does not fit into one, or a file of another kind is in the way."""
-    page = build_page(model, users)
+    page = build_page(model, users, method)
     size = len(page.encode("utf-8"))
     if size > MAX_BYTES:
         raise DataError(

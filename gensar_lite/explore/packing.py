@@ -20,6 +20,7 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.evidence.sources import SOURCES
 from gensar_lite.explore.arrays import Arrays
+from gensar_lite.explore.maps import map_vectors
 from gensar_lite.explore.people import pack_people
 from gensar_lite.model import GenSAR
 from gensar_lite.network.prompts import TASK_PROMPT
@@ -69,14 +70,18 @@ def _with_values(matrix: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_ma
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def pack(model: GenSAR, users: Sequence[str]) -> tuple[dict, bytes]:
+def pack(model: GenSAR, users: Sequence[str], method: str = "umap") -> tuple[dict, bytes]:
     """Table of contents and bytes of a model with its catalogue and the histories of `users`; nobody else's.
+
+    `method` draws the maps (see `map_vectors`).
 
     Raises DataError where the model does not fit into a page, or the log does not know a user.
     """
     check_fits(model)
     arrays = Arrays()
     _add_weights(model, arrays)
+    for view in VIEW_BEHAVIOUR:
+        arrays.add(f"map.{view}", map_vectors(getattr(model.signals, view), method).astype(np.float32))
     views = {view: _add_view(model, view, arrays) for view in VIEW_BEHAVIOUR}
     about = {
         "made_by": f"gensar_lite {gensar_lite.__version__}",

@@ -2,45 +2,78 @@
 
 import { Gensar } from "./engine/gensar.js";
 import { Store, unpack } from "./engine/store.js";
+import { BeamView } from "./parts/beam_view.js";
+import { CodesView } from "./parts/codes_view.js";
+import { Meanings } from "./parts/codes.js";
 import { h, readAddress, writeAddress } from "./parts/dom.js";
 import { StoreView } from "./parts/store_view.js";
 
 const root = document.getElementById("page");
+const PAGES = { store: "Store", codes: "Codes", beam: "Beam search" };
 
-/** A switch of the whole page, kept in the address: a class of the document. */
-function look(name, label, address) {
-  const set = (on) => {
-    document.documentElement.classList.toggle(name, on);
-    button.setAttribute("aria-pressed", String(on));
-  };
-  const button = h("button", { onclick: () => {
-    address[name] = !document.documentElement.classList.contains(name);
-    set(address[name]);
-    writeAddress(address);
-  } }, label);
-  set(address[name] === "1" || address[name] === true);
-  return button;
+class Page {
+  constructor(gensar) {
+    const { name, preset } = gensar.store.about.store;
+    const meanings = new Meanings(gensar);
+    this.address = readAddress();
+    this.looks = { projector: this.address.projector === "1", dark: this.address.dark === "1" || (this.address.dark === undefined && matchMedia("(prefers-color-scheme: dark)").matches) };
+    const told = (settings) => {
+      this.written = settings;
+      this.write();
+    };
+    const store = new StoreView(gensar, meanings, this.address, told);
+    this.views = { store, codes: new CodesView(gensar, meanings, this.address, told), beam: new BeamView(gensar, meanings, this.address, () => ({ user: store.user, history: store.history, query: store.query }), told) };
+    this.tabs = Object.entries(PAGES).map(([page, label]) => h("button", { "data-page": page, onclick: () => this.open(page) }, label));
+    this.room = h("div");
+    root.replaceChildren(
+      h("header", {},
+        h("h1", {}, "GenSAR", h("span", { class: "note" }, " one model searches and recommends")),
+        h("nav", { class: "looks", "aria-label": "explorers" }, this.tabs),
+        h("p", { class: "note about" }, `${name}: ${gensar.items.id.length.toLocaleString("en")} items · model ${preset}`),
+        h("div", { class: "looks" }, this.look("projector", "Projector"), this.look("dark", "Dark"))),
+      this.room,
+      h("footer", { class: "note" }, `The model runs in this page: nothing is sent anywhere. ${gensar.store.about.made_by}. In the browser's console: `, h("code", {}, 'gensar.search("tent", { history: [], k: 5 })')));
+    this.open(this.address.page in PAGES ? this.address.page : "store");
+  }
+
+  open(page) {
+    this.page = page;
+    for (const tab of this.tabs) tab.setAttribute("aria-pressed", String(tab.dataset.page === page));
+    this.room.replaceChildren(this.views[page].element);
+    this.views[page].show();
+  }
+
+  /** A switch of the whole page: a class of the document, kept in the address. */
+  look(name, label) {
+    const set = () => {
+      document.documentElement.classList.toggle(name, this.looks[name]);
+      button.setAttribute("aria-pressed", String(this.looks[name]));
+    };
+    const button = h("button", { onclick: () => {
+      this.looks[name] = !this.looks[name];
+      set();
+      this.write();
+    } }, label);
+    set();
+    return button;
+  }
+
+  write() {
+    const { projector, dark } = this.looks;
+    const asked = matchMedia("(prefers-color-scheme: dark)").matches;
+    writeAddress({ page: this.page, ...this.written, projector, dark: dark === asked ? null : dark ? "1" : "0" });
+  }
 }
 
 async function open() {
   if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old for the page; open it in one of 2023 or later");
   const about = JSON.parse(document.getElementById("about").textContent);
-  const gensar = new Gensar(new Store(about, await unpack(document.getElementById("arrays").textContent)));
-  window.gensar = gensar;
-  const address = readAddress();
-  const { name, preset } = about.store;
-  const size = `${about.items.id.length.toLocaleString("en")} items`;
-  const view = new StoreView(gensar, address, (settings) => writeAddress(Object.assign(address, settings)));
-  root.replaceChildren(
-    h("header", {},
-      h("h1", {}, "GenSAR", h("span", { class: "note" }, " one model searches and recommends")),
-      h("p", { class: "note about" }, `${name}: ${size} · model ${preset} · ${about.made_by}`),
-      h("div", { class: "looks" }, look("projector", "Projector", address), look("dark", "Dark", address))),
-    view.element,
-    h("footer", { class: "note" }, "The model runs in this page: nothing is sent anywhere. In the browser's console: ", h("code", {}, 'gensar.search("tent", { history: [], k: 5 })')));
+  window.gensar = new Gensar(new Store(about, await unpack(document.getElementById("arrays").textContent)));
+  const page = new Page(window.gensar);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || /input|select|textarea/i.test(event.target.tagName)) return;
     event.preventDefault();
+    page.open("store");
     document.getElementById("query").focus();
   });
   window.addEventListener("hashchange", () => location.reload());

@@ -5,8 +5,12 @@ import { words } from "../engine/lexical.js";
 
 const ROLES = { m: "shared", s: "semantic", c: "collaborative" };
 
+export function roleOf(name) {
+  return ROLES[name[0]] ?? "shared";
+}
+
 export function codeChip(name, code, meaning = null) {
-  const role = ROLES[name[0]] ?? "shared";
+  const role = roleOf(name);
   return h("span", { class: `code ${role}`, title: meaning ?? `${role} code ${code} of codebook ${name}` }, `${name}·${code}`);
 }
 

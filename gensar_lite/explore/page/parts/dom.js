@@ -37,3 +37,25 @@ export function writeAddress({ page, ...settings }) {
   const written = new URLSearchParams(kept.map(([key, value]) => [key, value === true ? "1" : value])).toString();
   history.replaceState(null, "", `#${page}${written ? `?${written}` : ""}`);
 }
+
+/** As `h`, for drawings. */
+export function svg(name, properties = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else made.setAttribute(key, value);
+  }
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+/** What makes a drawn thing work like a button: a click, Enter and the space bar do the same. */
+export function pressable(label, act) {
+  const onkeydown = (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    act();
+  };
+  return { role: "button", tabindex: "0", "aria-label": label, onclick: act, onkeydown };
+}

@@ -2,7 +2,6 @@
 
 import { RECOMMENDATION, SEARCH } from "../engine/gensar.js";
 import { best } from "../engine/evidence.js";
-import { Meanings } from "./codes.js";
 import { fill, h } from "./dom.js";
 import { answerList, movement, whyTable } from "./lists.js";
 
@@ -15,8 +14,8 @@ const RIVALS = { [SEARCH]: "BM25", [RECOMMENDATION]: "item-kNN" };
 
 export class StoreView {
   /** `told` is called with the settings that the address shall hold. */
-  constructor(gensar, settings, told) {
-    Object.assign(this, { gensar, told, index: gensar.index, meanings: new Meanings(gensar) });
+  constructor(gensar, meanings, settings, told) {
+    Object.assign(this, { gensar, told, index: gensar.index, meanings });
     this.before = { [SEARCH]: [], [RECOMMENDATION]: [] };
     this.opened = {};
     this.all = false;
@@ -27,7 +26,6 @@ export class StoreView {
     this.panels = Object.fromEntries([SEARCH, RECOMMENDATION].map((task) => [task, h("section", { class: "panel", "aria-label": HEADS[task] })]));
     this.columns = h("div", { class: "columns" }, this.past, Object.values(this.panels));
     this.element = h("div", { class: "store" }, this.asking, this.status, this.columns);
-    this.show();
   }
 
   read({ user, query, history, moment, ...switches }) {

@@ -1,0 +1,217 @@
+// What codes mean: the tree of a kind of identifier beside a map of all items; each lights up in the other.
+
+import { codeChip } from "./codes.js";
+import { fill, h } from "./dom.js";
+
+const VIEWS = { semantic: "semantic identifiers", collaborative: "collaborative identifiers" };
+const MAPS = { semantic: "near: alike in text", collaborative: "near: clicked by the same people" };
+const LABELS = 14;
+const FOUND = 30;
+
+export class CodesView {
+  constructor(gensar, meanings, settings, told) {
+    Object.assign(this, { gensar, meanings, told });
+    this.viewName = settings.view in VIEWS ? settings.view : "semantic";
+    this.mapName = settings.map in MAPS ? settings.map : "semantic";
+    this.path = (settings.path ?? "").split(".").filter(Boolean).map(Number); // trie nodes, one a level
+    this.words = settings.words ?? "";
+    this.zoom = { scale: 1, x: 0, y: 0 };
+    this.controls = h("div", { class: "asking" });
+    this.tree = h("div", { class: "tree" });
+    this.canvas = h("canvas", { tabindex: "0", role: "img", "aria-label": "map of all items" });
+    this.tip = h("div", { class: "tip", hidden: true });
+    this.list = h("section", { class: "panel", "aria-label": "items of the chosen code" });
+    this.element = h("div", {}, this.controls, h("div", { class: "linked" }, h("div", {}, this.tree, this.list), h("div", { class: "panel map" }, this.canvas, this.tip)));
+    this.listen();
+  }
+
+  settings() {
+    return { view: this.viewName, map: this.mapName, path: this.path.join(".") || null, words: this.words };
+  }
+
+  change(settings) {
+    Object.assign(this, settings);
+    this.show();
+  }
+
+  get view() {
+    return this.gensar.views[this.viewName];
+  }
+
+  show() {
+    this.lit = new Set(this.found());
+    this.showControls();
+    this.showTree();
+    this.showList();
+    this.draw();
+    this.told(this.settings());
+  }
+
+  /** The items that light up: what the words match, or what the chosen code holds. */
+  found() {
+    if (this.words.trim()) {
+      const scores = this.gensar.index.scores(this.words);
+      return this.gensar.items.id.map((_, item) => item).filter((item) => scores[item] > 0).sort((a, b) => scores[b] - scores[a]).slice(0, FOUND);
+    }
+    if (!this.path.length) return [];
+    const { items, leaves } = this.view.trie;
+    const starts = leaves[this.path.length];
+    return [...items.subarray(starts[this.path.at(-1)], starts[this.path.at(-1) + 1])];
+  }
+
+  showControls() {
+    const pick = (key, value, label) => h("button", { "data-key": `${key} ${value}`, "aria-pressed": String(this[key] === value), onclick: () => this.change(key === "viewName" ? { viewName: value, path: [] } : { [key]: value }) }, label);
+    const typed = h("input", { type: "search", value: this.words, "data-key": "words", "aria-label": "light up the items that match", placeholder: "find on the map, then Enter", onchange: () => this.change({ words: typed.value, path: [] }) });
+    fill(this.controls, h("p", { class: "chips" },
+      Object.entries(VIEWS).map(([name, label]) => pick("viewName", name, label)), h("span", { class: "note" }, "map,"),
+      Object.entries(MAPS).filter(([name]) => this.gensar.store.has(`map.${name}`)).map(([name, label]) => pick("mapName", name, label)), typed));
+  }
+
+  showTree() {
+    const columns = [];
+    for (let level = 0, above = 0; level <= this.path.length && level < this.view.trie.numLevels; level++) {
+      const rows = this.view.trie.childrenOf(level, above).map((node) => ({ node, items: this.view.trie.numLeaves(level + 1, node) }));
+      rows.sort((a, b) => b.items - a.items);
+      columns.push(h("div", { class: "level", "data-group": `level ${level}` }, h("h3", {}, `code ${level + 1}, codebook ${this.view.names[level]}`),
+        h("ol", {}, rows.map(({ node, items }) => h("li", {}, this.code(level, node, items))))));
+      if (level === this.path.length) break;
+      above = this.path[level];
+    }
+    fill(this.tree, columns.slice(-2));
+  }
+
+  code(level, node, items) {
+    const chosen = this.path[level] === node;
+    const meaning = this.meanings.of(this.viewName, level, node);
+    const words = items === 1 ? this.gensar.items.title[this.view.trie.items[this.view.trie.leaves[level + 1][node]]] : meaning.words.join(", ");
+    const act = () => this.change({ path: chosen ? this.path.slice(0, level) : [...this.path.slice(0, level), node], words: "" });
+    return h("button", { class: "node", "data-key": `node ${level} ${node}`, "aria-pressed": String(chosen), onclick: act },
+      codeChip(this.view.names[level], this.view.trie.codes[level][node]), h("span", { class: "number" }, String(items)), h("span", { class: "words" }, words));
+  }
+
+  showList() {
+    const items = [...this.lit];
+    const what = this.words.trim() ? `${items.length} items match best` : this.path.length ? `${items.length} items begin with these ${this.path.length} codes` : "Choose a code: its items light up on the map. Or click a point.";
+    fill(this.list, h("p", { class: "note", role: "status" }, what),
+      h("ol", { class: "events" }, items.slice(0, 12).map((item) => h("li", {}, h("span", {}, this.gensar.items.title[item]),
+        h("button", { class: "small", "data-key": `follow ${item}`, "aria-label": `follow ${this.gensar.items.title[item]} down the tree`, onclick: () => this.follow(item) }, "follow")))));
+  }
+
+  follow(item) {
+    this.change({ path: this.view.trie.path(item), words: "" });
+  }
+
+  /** Where each item lies on the canvas. */
+  place() {
+    const points = this.gensar.store.matrix(`map.${this.mapName}`);
+    const [xs, ys] = [points.map((point) => point[0]), points.map((point) => point[1])];
+    const [left, right, low, high] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+    const { width, height } = this.canvas;
+    const { scale, x, y } = this.zoom;
+    const margin = 24 * devicePixelRatio;
+    const into = (value, first, last, size) => margin + ((value - first) / (last - first || 1)) * (size - 2 * margin);
+    this.points = points.map((_, item) => [
+      (into(xs[item], left, right, width) - width / 2) * scale + width / 2 + x,
+      (into(ys[item], low, high, height) - height / 2) * scale + height / 2 + y,
+    ]);
+  }
+
+  draw() {
+    const box = this.canvas.getBoundingClientRect();
+    const unit = devicePixelRatio;
+    Object.assign(this.canvas, { width: Math.round(box.width * unit), height: Math.round(box.height * unit) });
+    this.place();
+    const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    const paint = this.canvas.getContext("2d");
+    paint.fillStyle = colour("--faint");
+    this.points.forEach(([x, y], item) => this.lit.has(item) || dot(paint, x, y, 2.6 * unit));
+    paint.fillStyle = colour(this.viewName === "semantic" ? "--semantic" : "--collaborative");
+    paint.strokeStyle = colour("--ink");
+    for (const item of this.lit) {
+      dot(paint, ...this.points[item], 5 * unit);
+      paint.stroke();
+    }
+    this.label(paint, colour, unit);
+  }
+
+  /** The commonest words of the largest first codes, where their items lie. */
+  label(paint, colour, unit) {
+    const { trie } = this.view;
+    const level = Math.min(this.path.length, 1);
+    const nodes = level === 0 ? trie.childrenOf(0, 0) : [this.path[0]];
+    const largest = nodes.sort((a, b) => trie.numLeaves(1, b) - trie.numLeaves(1, a)).slice(0, LABELS);
+    paint.font = `${14 * unit}px system-ui, "DejaVu Sans", sans-serif`;
+    paint.textAlign = "center";
+    const written = [];
+    for (const node of largest) {
+      const items = [...trie.items.subarray(trie.leaves[1][node], trie.leaves[1][node + 1])];
+      const middle = (axis) => items.map((item) => this.points[item][axis]).sort((a, b) => a - b)[items.length >> 1];
+      const [x, y] = [middle(0), middle(1)];
+      if (written.some(([u, v]) => Math.abs(u - x) < 120 * unit && Math.abs(v - y) < 18 * unit)) continue;
+      written.push([x, y]);
+      const words = this.meanings.of(this.viewName, 0, node, 2).words.join(", ");
+      paint.lineWidth = 4 * unit;
+      paint.strokeStyle = colour("--card");
+      paint.strokeText(words, x, y);
+      paint.fillStyle = colour("--ink");
+      paint.fillText(words, x, y);
+      paint.lineWidth = unit;
+    }
+  }
+
+  /** The item nearest to the pointer, if it is near. */
+  under(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const [x, y] = [(event.clientX - box.left) * devicePixelRatio, (event.clientY - box.top) * devicePixelRatio];
+    let [near, least] = [null, (14 * devicePixelRatio) ** 2];
+    this.points?.forEach(([u, v], item) => {
+      const distance = (u - x) ** 2 + (v - y) ** 2;
+      if (distance < least) [near, least] = [item, distance];
+    });
+    return near;
+  }
+
+  listen() {
+    let from = null;
+    let moved = false;
+    this.canvas.addEventListener("pointerdown", (event) => {
+      from = { x: event.clientX, y: event.clientY, zoom: { ...this.zoom } };
+      moved = false;
+    });
+    this.canvas.addEventListener("pointermove", (event) => {
+      if (from && event.buttons) {
+        const [x, y] = [event.clientX - from.x, event.clientY - from.y];
+        moved ||= Math.hypot(x, y) > 4;
+        Object.assign(this.zoom, { x: from.zoom.x + x * devicePixelRatio, y: from.zoom.y + y * devicePixelRatio });
+        this.draw();
+        return;
+      }
+      const item = this.under(event);
+      this.tip.hidden = item === null;
+      if (item === null) return;
+      this.tip.textContent = `${this.gensar.items.title[item]} ${this.gensar.identifier(this.view, item)}`;
+      const box = this.canvas.getBoundingClientRect();
+      Object.assign(this.tip.style, { left: `${Math.min(event.clientX - box.left + 14, box.width - 260)}px`, top: `${event.clientY - box.top + 14}px` });
+    });
+    this.canvas.addEventListener("pointerleave", () => (this.tip.hidden = true));
+    this.canvas.addEventListener("click", (event) => {
+      const item = this.under(event);
+      if (!moved && item !== null) this.follow(item);
+    });
+    this.canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const scale = Math.min(Math.max(this.zoom.scale * 1.0015 ** -event.deltaY, 1), 20);
+      const change = scale / this.zoom.scale;
+      this.zoom = { scale, x: this.zoom.x * change, y: this.zoom.y * change };
+      if (scale === 1) this.zoom = { scale, x: 0, y: 0 };
+      this.draw();
+    }, { passive: false });
+    new ResizeObserver(() => this.lit && this.draw()).observe(this.canvas);
+  }
+}
+
+function dot(paint, x, y, radius) {
+  paint.beginPath();
+  paint.arc(x, y, radius, 0, 7);
+  paint.fill();
+}
