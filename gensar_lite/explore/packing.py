@@ -162,6 +162,7 @@ def _shape(model: GenSAR) -> dict:
         "pad": vocabulary.pad,
         "behaviours": vocabulary.behaviours,
         "wish": int(vocabulary.mixes[encoder.wished]) if len(vocabulary.mixes) else None,
+        "ages": vocabulary.ages.tolist(),
         "num_written": vocabulary.num_written,
         "num_remembered": vocabulary.num_remembered,
     }

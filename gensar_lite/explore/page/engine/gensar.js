@@ -96,15 +96,17 @@ export class Gensar {
     const latest = events.slice(-this.about.max_events);
     const wish = this.about.wish === null ? [] : [[this.about.wish]];
     const words = query === null ? [] : [this.about.behaviours["<S_Q>"], ...this.words(query)];
-    const segments = [prompt, ...wish, ...latest.map((event) => this.segment(event)), ...words.map((token) => [token])];
-    const memory = this.t5.remember(this.t5.encode(segments.map((tokens) => this.pool(tokens))));
+    const told = [prompt, ...wish].map((tokens) => this.pool(tokens));
+    const seen = latest.map((event, place) => this.withAge(this.pool(this.segment(event)), latest.length - 1 - place));
+    const typed = words.map((token) => this.pool([token]));
+    const memory = this.t5.remember(this.t5.encode([...told, ...seen, ...typed]));
     let [start] = this.t5.extend([null], [this.about.pad], memory);
     [start] = this.t5.extend([start], [this.about.behaviours[view.behaviour]], memory);
     const heard = this.about.sources.filter((source) => evidence.includes(source));
     const person = !history && this.users.has(user) ? this.users.get(user) : null;
-    const told = this.evidence.ask(heard, { query, clicked: clicks(latest), user: person }, view.trie);
+    const sources = this.evidence.ask(heard, { query, clicked: clicks(latest), user: person }, view.trie);
     const weights = this.about.weights[heard.join(" + ")]?.[this.about.tasks[task].view];
-    return { task, query, events, clicked: clicks(events), segments, memory, start, heard, told, weights };
+    return { task, query, events, clicked: clicks(events), memory, start, heard, sources, weights };
   }
 
   words(text) {
@@ -125,6 +127,12 @@ export class Gensar {
     const row = new Float32Array(this.t5.table[0].length);
     for (const token of tokens) add(row, this.t5.table[token], 1 / Math.sqrt(tokens.length));
     return row;
+  }
+
+  /** Add the vector of an event's age: how many events came after it. */
+  withAge(row, age) {
+    const { ages } = this.about;
+    return ages.length ? add(row, this.t5.table[ages[Math.min(age, ages.length - 1)]]) : row;
   }
 
   codes(view, item) {
@@ -177,8 +185,8 @@ export class Gensar {
       const own = view.nodes[level][child];
       let logit = dot(decoded.state, this.t5.table[view.levels[level][0] + view.trie.codes[level][child]]);
       if (own >= 0) logit += dot(decoded.state, this.t5.table[own]);
-      const parts = [logit, ...asked.told.map((source) => source(leaves[child], leaves[child + 1]))];
-      return asked.told.length && asked.weights ? parts.map((part, i) => part * asked.weights[level][i]) : parts;
+      const parts = [logit, ...asked.sources.map((source) => source(leaves[child], leaves[child + 1]))];
+      return asked.sources.length && asked.weights ? parts.map((part, i) => part * asked.weights[level][i]) : parts;
     });
   }
 }

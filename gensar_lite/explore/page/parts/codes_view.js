@@ -91,7 +91,7 @@ export class CodesView {
 
   showList() {
     const items = [...this.lit];
-    const what = this.words.trim() ? `${items.length} items match best` : this.path.length ? `${items.length} items begin with these ${this.path.length} codes` : "Choose a code: its items light up on the map. Or click a point.";
+    const what = this.words.trim() ? `${items.length} items match` : this.path.length ? `${items.length} ${items.length === 1 ? "item begins" : "items begin"} like this` : "Choose a code: its items light up on the map. Or click a point.";
     fill(this.list, h("p", { class: "note", role: "status" }, what),
       h("ol", { class: "events" }, items.slice(0, 12).map((item) => h("li", {}, h("span", {}, this.gensar.items.title[item]),
         h("button", { class: "small", "data-key": `follow ${item}`, "aria-label": `follow ${this.gensar.items.title[item]} down the tree`, onclick: () => this.follow(item) }, "follow")))));
