@@ -20,7 +20,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 READY = $(VENV)/.ready
 TORCH = $$(grep '^torch==' constraints.txt)
 
-.PHONY: help setup demo test lint format app docs stick lab bench bazaar clean
+.PHONY: help setup demo test lint format app page docs stick lab bench bazaar clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -48,8 +48,11 @@ format: $(READY) ## lay the code out and repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-app: $(READY) ## the explorers as one page on this machine (trains a quick model once, where there is no runs/demo)
+app: $(READY) ## the live model as one page in the browser (trains a quick model once, where there is no runs/demo)
 	$(BIN)/gensar-lite app $(APP_ARGS)
+
+page: $(READY) ## make the committed page of the embedded store again, from runs/demo, with its recorded answers
+	$(BIN)/python -m gensar_lite.explore.recorded runs/demo docs/_static/bazaar.html
 
 docs: $(READY) ## build the site, offline: docs/_build/html/index.html
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

@@ -127,7 +127,7 @@ def make_kit(folder: Path) -> tuple[Path, Path, list[str]]:
 
     model, said = quick_tiny_model(), []
     model.save(folder / "run")
-    prepare_kit(folder / "run", folder / "kit", say=said.append, method="pca", progress=False)
+    prepare_kit(folder / "run", folder / "kit", say=said.append, progress=False)
     return folder / "run", folder / "kit", said
 
 

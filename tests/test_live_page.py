@@ -5,7 +5,8 @@ Cases are written by Python and asked in Chromium. Skipped where there is no Chr
 
 from __future__ import annotations
 
-import random
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import build_small, quick_tiny_model, tiny_store
+from builders import quick_tiny_model
 
 from gensar_lite.data.storage import DataError
 from gensar_lite.explore.bundle import PAGE, join_modules
 from gensar_lite.explore.export import build_page, page_users, write_page
 from gensar_lite.explore.packing import rounded
+from gensar_lite.explore.recorded import ODD, record
 from gensar_lite.model import GenSAR
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
@@ -30,17 +32,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 CLOSE = 1e-4
 NUM_CASES = 300
-ODD = (
-    "睡袋 冬季",
-    "Спальный мешок",
-    "zzxqy blorf",
-    "tent 😀",
-    "</s> <R_I> ▁ <0x41>",
-    "<script>alert(1)</script>",
-    "x" * 5_000,
-    "ΟΔΟΣ ﬁne ½ straße İ",
-    "don't… “quote”, 1/2!!",
-)
+COMMITTED = Path(__file__).parents[1] / "docs" / "_static" / "bazaar.html"
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
 
@@ -52,7 +44,7 @@ def model() -> GenSAR:
 
 @pytest.fixture(scope="module")
 def path(model, tmp_path_factory) -> Path:
-    return write_page(model, tmp_path_factory.mktemp("page") / "page.html")
+    return write_page(model, tmp_path_factory.mktemp("page") / "page.html", method="pca")
 
 
 @pytest.fixture(scope="module")
@@ -79,24 +71,6 @@ def check(page) -> None:
     page.close()
 
 
-def write_cases(model: GenSAR, seed: int = 0) -> list[dict]:
-    """Questions of both tasks with Python's answers on the weights that a page holds."""
-    twin, rng, data = rounded(model), random.Random(seed), model.data
-    ids, cases = data.items["item_id"].tolist(), []
-    for number in range(NUM_CASES):
-        asked = {"k": rng.choice((1, 5, 10)), "exclude_seen": rng.random() < 0.2}
-        who = rng.random()
-        if who < 0.4:
-            asked["user"] = rng.choice(data.log.user_ids)
-        elif who < 0.8:
-            asked["history"] = [rng.choice(ids) for _ in range(rng.randint(1, 60))]
-        query = rng.choice(ODD) if rng.random() < 0.2 else rng.choice(data.log.queries)
-        found = twin.recommend(**asked) if number % 2 else twin.search(query, **asked)
-        answers = found[["item_id", "title", "score", "identifier"]].to_dict("records")
-        cases.append({"query": None if number % 2 else query, "asked": asked, "answers": answers})
-    return cases
-
-
 def compare(cases: list[dict], answers: list[list[dict]]) -> None:
     """Same scores, and the same order but for neighbours that are closer than scores can tell."""
     for case, found in zip(cases, answers, strict=True):
@@ -107,7 +81,9 @@ def compare(cases: list[dict], answers: list[list[dict]]) -> None:
             if answer["item_id"] == wanted[place]["item_id"]:
                 assert answer == {**wanted[place], "score": answer["score"]}
             else:
-                near = theirs.get(answer["item_id"], wanted[-1])  # the last place may be shared with one that is not shown
+                near = theirs.get(
+                    answer["item_id"], wanted[-1]
+                )  # the last place may be shared with one that is not shown
                 assert abs(near["score"] - answer["score"]) < CLOSE, case["asked"]
 
 
@@ -116,7 +92,7 @@ ASK = "cases => cases.map(({query, asked}) => query === null ? gensar.recommend(
 
 @needs_chromium
 def test_the_page_gives_the_answers_of_python(browser, path, model):
-    cases = write_cases(model)
+    cases = record(model, NUM_CASES)
     assert sum("user" in c["asked"] or "history" in c["asked"] for c in cases) > NUM_CASES / 2
     assert sum(c["query"] in ODD for c in cases) > 20
     page = open_page(browser, path)
@@ -167,7 +143,8 @@ def test_a_person_clicks_a_history_together(browser, path, model):
 def test_the_address_holds_what_is_seen(browser, path, model):
     user = model.data.log.user_ids[4]
     page = open_page(browser, path, f"user={user}&query=lamp&compare=1&codes=1")
-    assert page.input_value("#query") == "lamp" and page.input_value("#user") == user
+    assert page.input_value("#query") == "lamp"
+    assert page.input_value("#user") == user
     assert "BM25" in page.inner_text("section[aria-label=Search]")
     assert "item-kNN" in page.inner_text("section[aria-label=Recommended]")
     assert page.locator(".code").count() == 80
@@ -183,7 +160,8 @@ def test_what_was_held_out_is_marked_beside_the_oracle(browser, path, model):
     page = open_page(browser, path, f"user={user}&moment=search&compare=1")
     assert page.input_value("#query") == cases.query[0]
     seen = page.inner_text("section[aria-label=Search]")
-    assert "oracle" in seen and model.data.items["title"][cases.item[0]] in seen
+    assert "oracle" in seen
+    assert model.data.items["title"][cases.item[0]] in seen
     check(page)
 
 
@@ -194,11 +172,12 @@ def test_titles_and_queries_stay_text(browser, tmp_path, model):
     items["title"] = [f"{evil} {title}" for title in items["title"]]
     other = GenSAR.__new__(GenSAR)
     other.__dict__.update(model.__dict__, data=replace(model.data, items=items))
-    page = open_page(browser, write_page(other, tmp_path / "page.html"))
+    page = open_page(browser, write_page(other, tmp_path / "page.html", method="pca"))
     page.fill("#query", evil)
     page.keyboard.press("Enter")
     page.click("text=why >> nth=0")
-    assert page.evaluate("window.hacked === undefined") and evil in page.inner_text("main")
+    assert page.evaluate("window.hacked === undefined")
+    assert evil in page.inner_text("main")
     check(page)
 
 
@@ -228,12 +207,13 @@ def test_users_leave_the_house_only_where_they_are_named(model):
     own = replace(model.data, info={k: v for k, v in model.data.info.items() if k != "bazaar"})
     other = GenSAR.__new__(GenSAR)
     other.__dict__.update(model.__dict__, data=own)
-    text = build_page(other)
+    text = build_page(other, method="pca")
     assert not [user for user in model.data.log.user_ids if user in text]
     typed = [query for query in model.data.log.queries if len(query) > 12 and query not in " ".join(own.item_texts)]
-    assert typed and not [query for query in typed if f'"{query}"' in text]
+    assert typed
+    assert not [query for query in typed if f'"{query}"' in text]
     with pytest.raises(DataError, match="no user 'nobody'"):
-        build_page(other, ["nobody"])
+        build_page(other, ["nobody"], "pca")
 
 
 def test_what_no_page_can_hold_is_refused_in_a_sentence(model):
@@ -241,7 +221,7 @@ def test_what_no_page_can_hold_is_refused_in_a_sentence(model):
     other = GenSAR.__new__(GenSAR)
     other.__dict__.update(model.__dict__, config=config)
     with pytest.raises(DataError, match="presets tiny and small"):
-        build_page(other)
+        build_page(other, method="pca")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
@@ -253,3 +233,59 @@ def test_the_joined_script_is_sound(tmp_path):
     for source in PAGE.rglob("*.js"):
         left = re.findall(r"^(?:import|export) .*$", join_modules(str(source.relative_to(PAGE))), re.MULTILINE)
         assert not left, f"{source.name}: forms of import and export that are not joined: {left}"
+
+
+@needs_chromium
+@pytest.mark.skipif(not COMMITTED.is_file(), reason="the page of the embedded store is not in this copy")
+def test_the_committed_page_gives_the_answers_that_were_recorded(browser):
+    cases = json.loads(COMMITTED.with_suffix(".answers.json").read_text(encoding="utf-8"))["cases"]
+    assert len(cases) >= NUM_CASES
+    assert COMMITTED.stat().st_size < 12_000_000
+    page = open_page(browser, COMMITTED)
+    compare(cases, page.evaluate(ASK, cases))
+    check(page)
+
+
+@needs_chromium
+def test_codes_light_up_and_items_are_followed(browser, path, model):
+    page = open_page(browser, path)
+    page.click("nav >> text=Codes")
+    first = page.locator(".node").first
+    count = int(first.locator(".number").inner_text())
+    first.click()
+    assert page.inner_text("section[aria-label='items of the chosen code'] .note").startswith(f"{count} item")
+    page.click("text=follow >> nth=0")
+    assert "1 item begins like this" in page.inner_text("section[aria-label='items of the chosen code']")
+    assert re.search(r"path=\d+\.\d+\.\d+\.\d+|path=\d+%2E", page.evaluate("location.hash"))
+    check(page)
+
+
+@needs_chromium
+def test_beam_search_ends_at_the_answers(browser, path, model):
+    user = model.data.log.user_ids[2]
+    page = open_page(browser, path, f"user={user}&query=tent")
+    page.click("nav >> text=Beam search")
+    page.click("text=to the end")
+    shown = page.locator(".box[data-key='box 4 0']").get_attribute("aria-label")
+    assert rounded(model).search("tent", user=user, num_beams=8)["title"][0] in shown
+    page.locator(".box[data-key='box 2 0']").focus()
+    page.keyboard.press("Enter")
+    assert "codes lead to an item here" in page.inner_text("section[aria-label='what may follow']")
+    check(page)
+
+
+@needs_chromium
+@pytest.mark.skipif("SCREENSHOTS" not in os.environ, reason="pictures are made where SCREENSHOTS names a folder")
+def test_pictures(browser, tmp_path):
+    """The pictures of the README, of the run that RUN names."""
+    shown = write_page(GenSAR.load(os.environ["RUN"]), tmp_path / "page.html")
+    page = open_page(browser, shown, "codes=1")
+    page.click("text=why >> nth=0")
+    page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "page-store.png")
+    page.click("nav >> text=Beam search")
+    page.click("text=to the end")
+    page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "page-beam.png")
+    page.click("nav >> text=Codes")
+    page.locator(".node").nth(3).click()
+    page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "page-codes.png")
+    check(page)

@@ -1,18 +1,13 @@
-"""The trade-off explorer, the kit behind the page, the page and its command, without a browser."""
+"""The trade-off explorer, the kit behind it, and the commands that make pages, without a browser."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 from base64 import b64decode
 from pathlib import Path
 
@@ -23,11 +18,10 @@ from builders import quick_tiny_model
 from gensar_lite.cli import main
 from gensar_lite.data.storage import DataError
 from gensar_lite.explore import kit as kits
-from gensar_lite.explore import serve
 from gensar_lite.explore.answers import Shop
 from gensar_lite.explore.kit import find_kit, prepare_kit
-from gensar_lite.explore.widgets import BeamStepper, CodebookExplorer, StoreConsole, TradeoffExplorer, open_page
-from gensar_lite.explore.widgets.page import OWN_CURVE, TOUR, ExplorersPage
+from gensar_lite.explore.widgets import TradeoffExplorer
+from gensar_lite.explore.widgets.page import OWN_CURVE
 from gensar_lite.explore.widgets.tradeoff_scene import Sweep, curve_names, plane_marks
 from gensar_lite.tradeoff.reading import PRIMARY_GOALS
 
@@ -153,33 +147,7 @@ def test_a_folder_that_is_no_sweep_is_told_in_place(tmp_path):
         TradeoffExplorer({})
 
 
-# the page --------------------------------------------------------------------------------------
-
-
-def test_the_page_opens_every_explorer_and_the_tour_leads_through_them(runs):
-    page = open_page(*runs)
-    assert isinstance(page, ExplorersPage)
-    shown = []
-    page.tour.click()
-    for number in range(len(TOUR)):
-        assert f"{number + 1} of {len(TOUR)}" in page.card.value
-        shown.append(type(page.place.children[0]))
-        page.after.click()
-    assert page.strip.layout.display == "none"
-    assert set(shown) == {StoreConsole, CodebookExplorer, BeamStepper, TradeoffExplorer}
-
-
-def test_the_page_says_what_is_missing(tmp_path, runs, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "There is no trained model yet; `gensar-lite app` trains" in open_page(kit=tmp_path / "kit").value
-    assert "is not a run folder" in open_page(tmp_path).value
-    copy = tmp_path / "older"
-
-    shutil.copytree(runs[0], copy)
-    config = json.loads((copy / "config.json").read_text())
-    config["training"]["a_setting_of_tomorrow"] = 1
-    (copy / "config.json").write_text(json.dumps(config))
-    assert "written by another version of gensar_lite" in open_page(copy, tmp_path / "kit").value
+# the kit and the command -----------------------------------------------------------------------
 
 
 def test_a_kit_of_other_weights_is_not_used(runs, tmp_path):
@@ -187,10 +155,6 @@ def test_a_kit_of_other_weights_is_not_used(runs, tmp_path):
     other.save(tmp_path / "other")
     kit = find_kit(tmp_path / "other", runs[1])
     assert kit.line is None
-    assert kit.maps is None
-
-
-# the kit and the command -----------------------------------------------------------------------
 
 
 def test_the_kit_is_made_once(runs):
@@ -200,7 +164,7 @@ def test_the_kit_is_made_once(runs):
     assert said == []
 
 
-def test_without_a_run_a_quick_model_is_trained_once(tmp_path, monkeypatch):
+def test_without_a_run_a_quick_model_is_trained_once(tmp_path, monkeypatch, capsys):
     trained: list[int] = []
 
     def quick(steps: int, progress: bool):
@@ -209,39 +173,37 @@ def test_without_a_run_a_quick_model_is_trained_once(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(kits, "quick_model", quick)
-    said: list[str] = []
-    assert main(["app", "--prepare-only", "--steps", "7", "--map", "pca"]) == 0
-    assert prepare_kit(say=said.append, method="pca") == Path("runs/app/model")
-    assert (trained, said) == ([7], [])
-    assert find_kit().line is not None
+    show = ["app", "--steps", "7", "--map", "pca", "--no-browser"]
+    assert main(show) == 0
+    page = Path(capsys.readouterr().out.strip())
+    assert "gensar_lite" in page.read_text(encoding="utf-8")[:2_000]
+    made = page.stat().st_mtime_ns
+    assert main(show) == 0
+    assert page.stat().st_mtime_ns == made, "a page that is there is opened as it is"
     config = Path("runs/app/model/config.json")  # a quick model of another version is no obstacle
     config.write_text(config.read_text().replace('"seed"', '"seed_of_tomorrow"', 1))
-    prepare_kit(steps=8, say=said.append, method="pca", progress=False)
-    assert trained == [7, 8]
-    assert "runs/app/model was made by another version" in said[0]
-    assert find_kit().line is not None
-    quick_tiny_model(seed=1).save("runs/demo")  # what `make demo` leaves is preferred, and has a kit of its own
-    assert find_kit().line is None
-    prepare_kit(say=said.append, method="pca", progress=False)
-    assert find_kit().run == Path("runs/demo")
-    assert find_kit().line is not None
-    assert trained == [7, 8]
+    assert main(show) == 0
+    assert trained == [7, 7]
+    assert "runs/app/model was made by another version" in capsys.readouterr().err
+    quick_tiny_model(seed=1).save("runs/demo")  # what `make demo` leaves is preferred
+    assert main(show) == 0
+    assert Path(capsys.readouterr().out.strip()).name.startswith("demo-")
+    assert trained == [7, 7]
 
 
-def test_the_command_says_what_is_wrong(tmp_path, runs, monkeypatch, capsys):
+def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["app", "nothing", "--prepare-only"]) == 1
+    assert main(["app", "nothing", "--no-browser"]) == 1
+    assert "nothing is not a run folder (no config.json)" in capsys.readouterr().err
+    assert main(["export", "nothing", "--out", "page.html"]) == 1
     assert "nothing is not a run folder (no config.json)" in capsys.readouterr().err
 
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert main(["app", str(runs[0]), "--kit", str(runs[1]), "--port", str(port), "--no-browser"]) == 1
-    assert f"port {port} of 127.0.0.1 cannot be had" in capsys.readouterr().err
-    monkeypatch.setattr(serve, "NEEDED", ("voila", "a_package_that_is_not_there"))
-    assert main(["app"]) == 1
-    assert 'the page needs a_package_that_is_not_there: pip install "gensar_lite[app]"' in capsys.readouterr().err
+
+def test_a_file_of_other_people_is_not_replaced(tmp_path, runs, capsys):
+    (tmp_path / "page.html").write_text("mine")
+    assert main(["export", str(runs[0]), "--out", str(tmp_path / "page.html"), "--map", "pca"]) == 1
+    assert (tmp_path / "page.html").read_text() == "mine"
+    assert "page.html" in capsys.readouterr().err
 
 
 def test_a_missing_package_names_its_extra(tmp_path):
@@ -252,31 +214,6 @@ def test_a_missing_package_names_its_extra(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert 'the explorers need anywidget: pip install "gensar_lite[app]"' in done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_ended(runs, ending, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "gensar_lite", "app", str(runs[0]), "--kit", str(runs[1]), "--no-browser"]
-    with open(tmp_path / "said", "wb") as said:
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        server = subprocess.Popen([*command, f"--port={port}"], stderr=said, cwd=tmp_path, env=environment)
-    try:
-        serve.wait_until_up(server, "127.0.0.1", port)
-        until = time.monotonic() + 30
-        while b"The explorers: http://127.0.0.1" not in (tmp_path / "said").read_bytes() and time.monotonic() < until:
-            time.sleep(0.2)
-        server.send_signal(ending)
-        assert server.wait(30) == 0
-    finally:
-        server.kill()
-    assert (tmp_path / "said").read_text().endswith("Ended.\n")
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0, "the page's server outlived the command"
 
 
 def test_no_point_lies_under_the_legend():

@@ -331,11 +331,16 @@ def _add_export(verbs) -> None:
     )
     export.add_argument("run", metavar="RUN", help="run folder")
     export.add_argument("--out", required=True, help="the HTML file")
-    export.add_argument(
+    _page_options(export)
+
+
+def _page_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--users",
         metavar="USER,USER",
-        help="whose histories the file holds (default: everybody of a simulated store, nobody of any other)",
+        help="whose histories the page holds (default: everybody of a simulated store, nobody of any other)",
     )
+    parser.add_argument("--map", choices=MAPS[:2], default="umap", help="how the maps are drawn; pca is faster")
 
 
 def _add_tradeoff(verbs) -> None:
@@ -396,15 +401,13 @@ def _add_tradeoff(verbs) -> None:
 
 
 def _add_app(verbs) -> None:
-    app = _verb(verbs, "app", "app:app", "serve the explorers as one page on this machine; Ctrl-C ends it")
+    app = _verb(
+        verbs, "app", "app:app", "make the page of a run, the live model in one file, and open it in the browser"
+    )
     app.add_argument(
         "run", nargs="?", help="a run folder (without it: runs/demo, or a quick model that is trained once)"
     )
-    app.add_argument("--kit", default="runs/app", help="folder for what the page needs besides the run, made once")
-    app.add_argument("--sweeps", default="sweeps", help="folder whose sweeps the trade-off explorer offers")
+    app.add_argument("--kit", default="runs/app", help="folder for pages and for the quick model, made once")
     app.add_argument("--steps", type=positive, default=500, help="training steps of the quick model")
-    app.add_argument("--map", choices=MAPS[:2], default="umap", help="how the maps are drawn; pca is faster")
-    app.add_argument("--ip", default="127.0.0.1", help="address to serve on")
-    app.add_argument("--port", type=positive, default=8866, help="port to serve on")
-    app.add_argument("--no-browser", action="store_true", help="do not open a browser")
-    app.add_argument("--prepare-only", action="store_true", help="make what the page needs, and end")
+    _page_options(app)
+    app.add_argument("--no-browser", action="store_true", help="make the page, and say where it lies")

@@ -9,13 +9,15 @@ import base64
 import gzip
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gensar_lite.data.storage import DataError, new_export
+import gensar_lite
+from gensar_lite.data.storage import DataError, hash_files, new_export
 from gensar_lite.explore.bundle import PAGE, join_modules
 from gensar_lite.explore.packing import pack
 from gensar_lite.model import GenSAR
+from gensar_lite.pipeline.folder import digest_of
 
 MAX_BYTES = 30_000_000
 
@@ -45,6 +47,20 @@ def build_page(model: GenSAR, users: Sequence[str] | None = None, method: str = 
     return before
 
 
+def prepare_page(run: Path, folder: Path, users: Sequence[str] | None, method: str, say: Callable[[str], None]) -> Path:
+    """The page of a run in a folder of pages; it is made where it is not there, or the run or this version has changed."""
+    made_of = {
+        "run": hash_files(run, ("config.json", "store", "signals", "identifiers", "model", "evidence")),
+        "page": hash_files(PAGE, (".",)),
+        "how": [gensar_lite.__version__, users, method],
+    }
+    path = folder / f"{run.resolve().name}-{digest_of(made_of)[:12]}.html"
+    if not path.is_file():
+        say(f"The page of {run} …")
+        write_page(GenSAR.load(run), path, users, method)
+    return path
+
+
 def write_page(model: GenSAR, path: str | Path, users: Sequence[str] | None = None, method: str = "umap") -> Path:
     """Write the page of a model. Raises DataError where it does not fit into one, or a file of another kind is in the way."""
     page = build_page(model, users, method)
@@ -57,3 +73,26 @@ def write_page(model: GenSAR, path: str | Path, users: Sequence[str] | None = No
     with new_export(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
+
+
+class PageView:
+    """A page in a notebook: it answers without a kernel, also in the notebook's exported HTML, and weighs what the file does."""
+
+    def __init__(self, page: str, address: str, height: int) -> None:
+        self.page, self.height = page.replace("<html", f'<html data-address="{html.escape(address)}"', 1), height
+
+    def _repr_html_(self) -> str:
+        frame = f'width="100%" height="{self.height}" style="border:0" title="live model"'
+        return f'<iframe {frame} srcdoc="{html.escape(self.page)}"></iframe>'
+
+
+def show_page(
+    model: GenSAR,
+    address: str = "store",
+    users: Sequence[str] | None = None,
+    height: int = 760,
+    method: str = "umap",
+) -> PageView:
+    """The page of a model as an output of a notebook. `address` is what follows # in a page's address, such as
+    "beam?query=tent" or "codes"."""
+    return PageView(build_page(model, users, method), address, height)

@@ -1,7 +1,7 @@
-"""What the explorers stand on: a trained model, two short fine-tunes of it, their measured line, and two maps.
+"""What the explorers stand on: a trained model, and for the trade-off two short fine-tunes of it and their measured line.
 
 `find_kit` reads what is there, `prepare_kit` makes what is missing, once: a quick model where there is no run, then the
-fine-tunes (see `tradeoff.interpolation`), the points of the line between them, and maps of both signals. Everything
+fine-tunes (see `tradeoff.interpolation`), and the points of the line between them. Everything
 but the run itself lies in one folder and is made anew when the run's weights have changed.
 """
 
@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import transformers
 
@@ -21,8 +20,6 @@ import gensar_lite
 from gensar_lite.data.splits import SPLITS
 from gensar_lite.data.storage import DataError, hash_files, new_folder, own_folder, read_json, write_json
 from gensar_lite.evaluation.protocols import evaluate_ranker
-from gensar_lite.explore.maps import map_vectors
-from gensar_lite.identifiers.table import VIEWS
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.folder import digest_of
 from gensar_lite.tradeoff.interpolation import WeightLine
@@ -42,13 +39,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Kit:
-    """A model and what was made from it; parts that are not there are None. `maps` are places (N, 2) by view."""
+    """A model and what was made from it; parts that are not there are None."""
 
     run: Path
     model: GenSAR
     line: WeightLine | None = None
     curve: Path | None = None
-    maps: dict[str, np.ndarray] | None = None
 
 
 def find_run(run: str | Path | None = None, kit: str | Path = KIT) -> Path | None:
@@ -68,8 +64,26 @@ def find_kit(run: str | Path | None = None, kit: str | Path = KIT) -> Kit:
     if not _is_current(kit, found):
         return Kit(found, model)
     ends = [_load(kit / "ends" / name) for name in ENDS]
-    maps = {view: np.load(kit / "maps" / f"{view}.npy", allow_pickle=False) for view in VIEWS}
-    return Kit(found, model, WeightLine(ends[0], ends[1]), kit / "curve", maps)
+    return Kit(found, model, WeightLine(ends[0], ends[1]), kit / "curve")
+
+
+def prepare_run(
+    run: str | Path | None = None,
+    kit: str | Path = KIT,
+    steps: int = QUICK_STEPS,
+    say: Say = print,
+    progress: bool = True,
+) -> Path:
+    """The folder of the run to show; where there is none, or one of another version in the kit, a quick model is trained."""
+    own_folder(kit, "kit")
+    own = Path(kit) / "model"
+    found = find_run(run, kit)
+    if found is None or (found == own and not _can_load(own)):
+        why = "No trained model yet" if found is None else f"{own} was made by another version"
+        say(f"{why} (`make demo` would make a better one): a quick model is trained, some two minutes.")
+        quick_model(steps, progress).save(own)
+        found = own
+    return found
 
 
 def prepare_kit(
@@ -77,20 +91,11 @@ def prepare_kit(
     kit: str | Path = KIT,
     steps: int = QUICK_STEPS,
     say: Say = print,
-    method: str = "umap",
     progress: bool = True,
 ) -> Path:
-    """Make what is missing, and give the run's folder. `steps` are those of the quick model; `method` draws the maps."""
-    own_folder(kit, "kit")
-    kit = Path(kit)
-    found = find_run(run, kit)
+    """Make what is missing, and give the run's folder. `steps` are those of the quick model."""
     started = time.perf_counter()
-    own = kit / "model"
-    if found is None or (found == own and not _can_load(own)):
-        why = "No trained model yet" if found is None else f"{own} was made by another version"
-        say(f"{why} (`make demo` would make a better one): a quick model is trained, some two minutes.")
-        quick_model(steps, progress).save(own)
-        found = own
+    found, kit = prepare_run(run, kit, steps, say, progress), Path(kit)
     if _is_current(kit, found):
         return found
     model = _load(found)
@@ -100,12 +105,8 @@ def prepare_kit(
         fine_tune(model, mix, progress).save(kit / "ends" / name)
     say("Measuring the line between them …")
     measure_line(model, WeightLine(*(GenSAR.load(kit / "ends" / name) for name in ENDS)), kit / "curve")
-    say("Maps of both signals …")
-    with new_folder(kit / "maps", "maps") as folder:
-        for view in VIEWS:
-            np.save(folder / f"{view}.npy", map_vectors(getattr(model.signals, view), method))
     write_json(kit / "kit.json", {"made_from": _digest(found)})
-    say(f"Ready after {time.perf_counter() - started:.0f} s; the next start needs none of this.")
+    say(f"Ready after {time.perf_counter() - started:.0f} s; the next time needs none of this.")
     return found
 
 

@@ -1,21 +1,16 @@
-"""Explorers for notebooks and for a page: codebooks, beam search, the store, the trade-off. They need the extra `app`."""
+"""Explorers for notebooks that need Python: beam search without the trie, the trade-off. They need the extra `app`.
+
+The store, the codes and the beam search of a model are on its page (`gensar_lite.explore.export.show_page`).
+"""
 
 from gensar_lite.explore.kit import find_kit, prepare_kit, quick_model
 from gensar_lite.explore.widgets.beams import BeamStepper
-from gensar_lite.explore.widgets.codebook import CodebookExplorer, signal_maps
-from gensar_lite.explore.widgets.console import StoreConsole
-from gensar_lite.explore.widgets.page import ExplorersPage, open_page
 from gensar_lite.explore.widgets.tradeoff import TradeoffExplorer
 
 __all__ = [
     "BeamStepper",
-    "CodebookExplorer",
-    "ExplorersPage",
-    "StoreConsole",
     "TradeoffExplorer",
     "find_kit",
-    "open_page",
     "prepare_kit",
     "quick_model",
-    "signal_maps",
 ]

@@ -22,13 +22,13 @@ from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.explore.curves import PROTOCOL_TEXTS
 from gensar_lite.explore.style import FAINT, GROUPS, INK, MUTED, PAPER
 from gensar_lite.explore.tradeoff import ONE_SEED, plot_tradeoff
-from gensar_lite.explore.widgets.codebook_scene import SHAPES
 from gensar_lite.explore.widgets.scene import Mark, dot, line, rect, text
 from gensar_lite.tradeoff.comparing import specialists_table
 from gensar_lite.tradeoff.pareto import pareto_front
 from gensar_lite.tradeoff.reading import Goals, describe_choice, points_table, read_curves
 from gensar_lite.tradeoff.results import CURVE, read_ranks, read_results
 
+SHAPES = ("circle", "square", "up", "diamond", "down")
 PLANE = (900.0, 560.0)
 LEFT, RIGHT, TOP, BOTTOM = 86.0, 24.0, 26.0, 70.0
 DASHES = (None, "9 5", "2 5", "12 4 2 4", "5 5", "14 6")

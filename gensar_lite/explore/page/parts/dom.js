@@ -28,13 +28,15 @@ export const percent = (share) => (share >= 0.0995 ? `${Math.round(share * 100)}
 
 /** A place of the address after #: its page and its settings. */
 export function readAddress() {
-  const [page, settings = ""] = location.hash.slice(1).split("?");
+  const written = location.hash.slice(1) || document.documentElement.dataset.address || "";
+  const [page, settings = ""] = written.split("?");
   return { page: page || "store", ...Object.fromEntries(new URLSearchParams(settings)) };
 }
 
 export function writeAddress({ page, ...settings }) {
   const kept = Object.entries(settings).filter(([, value]) => value !== null && value !== "" && value !== false);
   const written = new URLSearchParams(kept.map(([key, value]) => [key, value === true ? "1" : value])).toString();
+  if (location.protocol === "about:") return; // in a notebook's frame
   history.replaceState(null, "", `#${page}${written ? `?${written}` : ""}`);
 }
 

@@ -1,0 +1,70 @@
+"""Questions with Python's answers, against which a page is held; and the committed page of the embedded store.
+
+    python -m gensar_lite.explore.recorded RUN docs/_static/bazaar.html
+
+writes the page of a run and beside it `bazaar.answers.json`: what Python answers on the weights that the page holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from gensar_lite.data.storage import write_json
+from gensar_lite.explore.export import write_page
+from gensar_lite.explore.packing import rounded
+from gensar_lite.model import GenSAR
+
+ODD = (
+    "睡袋 冬季",
+    "Спальный мешок",
+    "zzxqy blorf",
+    "tent 😀",
+    "</s> <R_I> ▁ <0x41>",
+    "<script>alert(1)</script>",
+    "x" * 5_000,
+    "ΟΔΟΣ ﬁne ½ straße İ",
+    "don't… “quote”, 1/2!!",
+)
+"""Queries of no use: other scripts, unknown words, markup, signs that a tokenizer or an index may stumble over."""
+
+
+def record(model: GenSAR, num: int = 300, seed: int = 0) -> list[dict]:
+    """`num` questions, of both tasks in turn, and Python's answers to them: {"query", "asked", "answers"}.
+
+    Four of five have a history, of a user or clicked together; every fifth query is an odd one; where evidence is heard,
+    every fifth question is for the generator alone.
+    """
+    twin, rng, data = rounded(model), random.Random(seed), model.data
+    ids, cases = data.items["item_id"].tolist(), []
+    for number in range(num):
+        asked: dict = {"k": rng.choice((1, 5, 10)), "exclude_seen": rng.random() < 0.2}
+        if rng.random() < 0.2:
+            asked["evidence"] = []
+        who = rng.random()
+        if who < 0.4:
+            asked["user"] = rng.choice(data.log.user_ids)
+        elif who < 0.8:
+            asked["history"] = [rng.choice(ids) for _ in range(rng.randint(1, 60))]
+        query = rng.choice(ODD) if rng.random() < 0.2 or not data.log.queries else rng.choice(data.log.queries)
+        found = twin.recommend(**asked) if number % 2 else twin.search(query, **asked)
+        answers = found[["item_id", "title", "score", "identifier"]].to_dict("records")
+        cases.append({"query": None if number % 2 else query, "asked": asked, "answers": answers})
+    return cases
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="write the page of a run, and what Python answers on its weights")
+    parser.add_argument("run", help="run folder")
+    parser.add_argument("page", type=Path, help="the HTML file")
+    chosen = parser.parse_args(arguments)
+    model = GenSAR.load(chosen.run)
+    write_page(model, chosen.page)
+    write_json(chosen.page.with_suffix(".answers.json"), {"cases": record(model)})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
