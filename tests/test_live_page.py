@@ -289,3 +289,19 @@ def test_pictures(browser, tmp_path):
     page.locator(".node").nth(3).click()
     page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "page-codes.png")
     check(page)
+
+
+@needs_chromium
+def test_the_tour_sets_what_it_speaks_of(browser, path):
+    page = open_page(browser, path)
+    page.click("text=Tour")
+    for number in range(1, 9):
+        assert page.inner_text(".tour").startswith(f"{number} of 8")
+        seen, address = page.inner_text("main"), page.evaluate("location.hash")
+        assert {3: "Empty", 4: "item-kNN", 5: "before the last search", 6: "codebook m1", 7: "codebook m1"}.get(
+            number, ""
+        ) in seen
+        assert address.startswith(("#store", "#codes", "#beam")[0 if number < 6 else 1 if number < 8 else 2])
+        page.click(".tour >> text=/next|finish/")
+    assert page.locator(".tour").is_hidden()
+    check(page)

@@ -7,6 +7,7 @@ import { CodesView } from "./parts/codes_view.js";
 import { Meanings } from "./parts/codes.js";
 import { h, readAddress, writeAddress } from "./parts/dom.js";
 import { StoreView } from "./parts/store_view.js";
+import { Tour, stops } from "./parts/tour.js";
 
 const root = document.getElementById("page");
 const PAGES = { store: "Store", codes: "Codes", beam: "Beam search" };
@@ -23,6 +24,7 @@ class Page {
     };
     const store = new StoreView(gensar, meanings, this.address, told);
     this.views = { store, codes: new CodesView(gensar, meanings, this.address, told), beam: new BeamView(gensar, meanings, this.address, () => ({ user: store.user, history: store.history, query: store.query }), told) };
+    this.tour = new Tour(stops(gensar.store.about, gensar), (address) => this.go(address));
     this.tabs = Object.entries(PAGES).map(([page, label]) => h("button", { "data-page": page, onclick: () => this.open(page) }, label));
     this.room = h("div");
     root.replaceChildren(
@@ -30,7 +32,8 @@ class Page {
         h("h1", {}, "GenSAR", h("span", { class: "note" }, " one model searches and recommends")),
         h("nav", { class: "looks", "aria-label": "explorers" }, this.tabs),
         h("p", { class: "note about" }, `${name}: ${gensar.items.id.length.toLocaleString("en")} items · model ${preset}`),
-        h("div", { class: "looks" }, this.look("projector", "Projector"), this.look("dark", "Dark"))),
+        h("div", { class: "looks" }, this.tour.button, this.look("projector", "Projector"), this.look("dark", "Dark"))),
+      this.tour.element,
       this.room,
       h("footer", { class: "note" }, `The model runs in this page: nothing is sent anywhere. ${gensar.store.about.made_by}. In the browser's console: `, h("code", {}, 'gensar.search("tent", { history: [], k: 5 })')));
     this.open(this.address.page in PAGES ? this.address.page : "store");
@@ -41,6 +44,13 @@ class Page {
     for (const tab of this.tabs) tab.setAttribute("aria-pressed", String(tab.dataset.page === page));
     this.room.replaceChildren(this.views[page].element);
     this.views[page].show();
+  }
+
+  /** Show what an address says. */
+  go(address) {
+    for (const view of Object.values(this.views)) view.read(address);
+    this.views.store.before = { search: [], recommendation: [] };
+    this.open(address.page);
   }
 
   /** A switch of the whole page: a class of the document, kept in the address. */

@@ -12,13 +12,17 @@ export class BeamView {
   /** `question` gives who asks and what: {user, history, query}. */
   constructor(gensar, meanings, settings, question, told) {
     Object.assign(this, { gensar, meanings, question, told });
-    this.task = settings.task === RECOMMENDATION ? RECOMMENDATION : SEARCH;
-    this.step = Number(settings.step ?? 1);
+    this.read(settings);
     this.chosen = { level: 0, place: 0 };
     this.controls = h("div", { class: "asking" });
     this.drawing = h("div", { class: "panel drawing" });
     this.next = h("section", { class: "panel", "aria-label": "what may follow" });
     this.element = h("div", {}, this.controls, this.drawing, this.next);
+  }
+
+  read({ task, step }) {
+    this.task = task === RECOMMENDATION ? RECOMMENDATION : SEARCH;
+    this.step = Number(step ?? 1);
   }
 
   settings() {

@@ -11,11 +11,7 @@ const FOUND = 30;
 export class CodesView {
   constructor(gensar, meanings, settings, told) {
     Object.assign(this, { gensar, meanings, told });
-    this.viewName = settings.view in VIEWS ? settings.view : "semantic";
-    this.mapName = settings.map in MAPS ? settings.map : "semantic";
-    this.path = (settings.path ?? "").split(".").filter(Boolean).map(Number); // trie nodes, one a level
-    this.words = settings.words ?? "";
-    this.zoom = { scale: 1, x: 0, y: 0 };
+    this.read(settings);
     this.controls = h("div", { class: "asking" });
     this.tree = h("div", { class: "tree" });
     this.canvas = h("canvas", { tabindex: "0", role: "img", "aria-label": "map of all items" });
@@ -23,6 +19,25 @@ export class CodesView {
     this.list = h("section", { class: "panel", "aria-label": "items of the chosen code" });
     this.element = h("div", {}, this.controls, h("div", { class: "linked" }, h("div", {}, this.tree, this.list), h("div", { class: "panel map" }, this.canvas, this.tip)));
     this.listen();
+  }
+
+  read({ view, map, path, words }) {
+    this.viewName = view in VIEWS ? view : "semantic";
+    this.mapName = map in MAPS ? map : "semantic";
+    this.path = this.known((path ?? "").split(".").filter(Boolean).map(Number)); // trie nodes, one a level
+    this.words = words ?? "";
+    this.zoom = { scale: 1, x: 0, y: 0 };
+  }
+
+  /** The nodes of a path as far as it leads down the tree. */
+  known(path) {
+    const found = [];
+    for (const node of path) {
+      const level = found.length;
+      if (level === this.view.trie.numLevels || !this.view.trie.childrenOf(level, found.at(-1) ?? 0).includes(node)) break;
+      found.push(node);
+    }
+    return found;
   }
 
   settings() {

@@ -33,6 +33,7 @@ export class StoreView {
     this.user = user === undefined ? (people[0]?.user ?? users[0] ?? "") : user;
     this.query = query ?? examples[0] ?? "";
     this.history = history === undefined ? null : history.split(",").filter((id) => this.gensar.number.has(id));
+    this.opened = {};
     this.moment = moment in MOMENTS ? moment : "now";
     for (const key of Object.keys(SWITCHES)) this[key] = (switches[key] ?? (key === "hide" ? "1" : "0")) === "1";
   }
