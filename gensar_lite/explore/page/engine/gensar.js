@@ -168,8 +168,8 @@ export class Gensar {
         found.logprob = logprobs[place];
         found.parts = parts[place].map((value, s) => value - mean(s));
         found.entropy = -sum(logprobs.map((logprob) => Math.exp(logprob) * logprob));
-        if (view.trie.numLeaves(level + 1, node) > 1) [decoded] = this.step(asked, view, level, [decoded], [code]);
       }
+      if (view.trie.numLeaves(level + 1, node) > 1) [decoded] = this.step(asked, view, level, [decoded], [code]);
       before = node;
       return found;
     });
