@@ -80,7 +80,7 @@ export class BeamView {
 
   /** The beams of a level: 0 is the empty beginning. */
   beams(level) {
-    return level === 0 ? [{ node: 0, score: 0, parent: null }] : this.levels[level - 1].kept;
+    return level === 0 ? [{ node: 0, score: 0, parent: null, decoded: this.asked.start }] : this.levels[level - 1].kept;
   }
 
   /** The places, level by level, on the way to the chosen box. */

@@ -41,7 +41,7 @@ export class CodesView {
   }
 
   settings() {
-    return { view: this.viewName, map: this.mapName, path: this.path.join(".") || null, words: this.words };
+    return { view: this.viewName, map: this.mapName, path: this.path.join(".") || null, words: this.words || null };
   }
 
   change(settings) {

@@ -34,7 +34,7 @@ export function readAddress() {
 }
 
 export function writeAddress({ page, ...settings }) {
-  const kept = Object.entries(settings).filter(([, value]) => value !== null && value !== "" && value !== false);
+  const kept = Object.entries(settings).filter(([, value]) => value !== null && value !== undefined && value !== false);
   const written = new URLSearchParams(kept.map(([key, value]) => [key, value === true ? "1" : value])).toString();
   if (location.protocol === "about:") return; // in a notebook's frame
   history.replaceState(null, "", `#${page}${written ? `?${written}` : ""}`);
