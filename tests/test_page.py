@@ -21,7 +21,6 @@ from gensar_lite.explore import kit as kits
 from gensar_lite.explore.answers import Shop
 from gensar_lite.explore.kit import find_kit, prepare_kit
 from gensar_lite.explore.widgets import TradeoffExplorer
-from gensar_lite.explore.widgets.page import OWN_CURVE
 from gensar_lite.explore.widgets.tradeoff_scene import Sweep, curve_names, plane_marks
 from gensar_lite.tradeoff.reading import PRIMARY_GOALS
 
@@ -44,7 +43,7 @@ def test_the_line_that_a_kit_measured_is_a_sweep(kit):
 
 
 def test_what_is_chosen_is_drawn(kit):
-    explorer = TradeoffExplorer({OWN_CURVE: kit.curve}, Shop(kit.model, kit.line), OWN_CURVE)
+    explorer = TradeoffExplorer({"line": kit.curve}, Shop(kit.model, kit.line), "line")
     assert not warning(explorer), explorer.message.value
 
     def points() -> list[dict]:
@@ -72,7 +71,7 @@ def test_what_is_chosen_is_drawn(kit):
 
 
 def test_the_slider_marks_a_measured_point_and_shows_its_answers(kit):
-    explorer = TradeoffExplorer({OWN_CURVE: kit.curve}, Shop(kit.model, kit.line), OWN_CURVE)
+    explorer = TradeoffExplorer({"line": kit.curve}, Shop(kit.model, kit.line), "line")
     explorer.place.value = 1.0
     ring = next(m for m in explorer.plane.marks if m.get("id") == "slider")
     last = explorer.shown.index[explorer.shown["place"] == 1.0][0]
@@ -84,7 +83,7 @@ def test_the_slider_marks_a_measured_point_and_shows_its_answers(kit):
 
 
 def test_exports_hold_the_chosen_points(kit):
-    explorer = TradeoffExplorer({OWN_CURVE: kit.curve})
+    explorer = TradeoffExplorer({"line": kit.curve})
     explorer.export.click()
     links = dict(re.findall(r'download="(\S+)" href="data:[^,]+,([^"]+)"', explorer.links.value))
     assert set(links) == {"tradeoff.png", "tradeoff.svg", "tradeoff.csv"}
