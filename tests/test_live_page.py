@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 from builders import quick_tiny_model
 
+from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.storage import DataError
+from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.explore.bundle import PAGE, join_modules
 from gensar_lite.explore.export import build_page, page_users, write_page
 from gensar_lite.explore.packing import rounded
@@ -306,4 +308,32 @@ def test_the_tour_sets_what_it_speaks_of(browser, path):
         assert address.startswith(("#store", "#codes", "#beam")[0 if number < 6 else 1 if number < 8 else 2])
         page.click(".tour button:last-child")
     assert page.locator(".tour").is_hidden()
+    check(page)
+
+
+@needs_chromium
+@pytest.mark.parametrize("language", ["english", "german", "none"])
+def test_words_are_read_as_python_reads_them(browser, tmp_path, language):
+    """Terms of queries in the browser against those of the index: stems, compounds, accents, scripts without spaces."""
+    titles = [
+        "Kinderschlafsack grün",
+        "Schlafsäcke für Zelte",
+        "Wanderschuhe aus Leder",
+        "Zeltlampe",
+        "Tents & Boxes, 1/2 inch",
+        "冬季睡袋",
+    ]
+    store = tiny_store()
+    items = store.items.assign(title=[titles[row % len(titles)] for row in range(len(store.items))])
+    data = replace(store, items=items, info={**store.info, "language": language})
+    asked = [*titles, "schlafsack", "Zelte", "kinder schlafsäcke", "der GRÜNE Schuh's", "boxes tents 1/2", "睡袋", *ODD]
+    model = quick_tiny_model()
+    other = GenSAR.__new__(GenSAR)
+    evidence = Evidence.make(data, model.signals.semantic, ["words", "neighbours"], {})
+    other.__dict__.update(model.__dict__, data=data, evidence=evidence)
+    page = open_page(browser, write_page(other, tmp_path / "page.html", method="pca"))
+    found = page.evaluate("asked => asked.map((query) => gensar.index.terms(query))", asked)
+    index = LexicalIndex(data.item_texts, language)
+    for query, terms in zip(asked, found, strict=True):
+        assert sorted(terms) == sorted(index.known_terms(query)), query
     check(page)

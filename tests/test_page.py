@@ -200,7 +200,7 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys):
 
 def test_a_file_of_other_people_is_not_replaced(tmp_path, runs, capsys):
     (tmp_path / "page.html").write_text("mine")
-    assert main(["export", str(runs[0]), "--out", str(tmp_path / "page.html"), "--map", "pca"]) == 1
+    assert main(["export", str(runs[0]), "--out", str(tmp_path / "page.html"), "--map", "pca"]) == 2
     assert (tmp_path / "page.html").read_text() == "mine"
     assert "page.html" in capsys.readouterr().err
 

@@ -11,9 +11,11 @@ from gensar_lite.cli.output import tell
 
 def export(chosen: Namespace) -> None:
     """Write the live model of a run as one file."""
+    from gensar_lite.data.storage import check_export
     from gensar_lite.explore.export import page_users, write_page
     from gensar_lite.model import GenSAR
 
+    check_export(chosen.out)
     model = GenSAR.load(chosen.run)
     path = write_page(model, chosen.out, _names(chosen.users), chosen.map)
     held = len(page_users(model, _names(chosen.users)))

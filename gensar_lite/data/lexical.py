@@ -67,8 +67,12 @@ def index_terms(text: str, language: str = "english") -> list[str]:
         return [stem(word) for word in words(text) if word not in STOP_WORDS]
     spoken = get_language(language)
     # stems first, accents after: Snowball's German takes "ae" for "ä" and "ss" for "ß"
-    found = _TOKEN.findall(_APOSTROPHE.sub("", unicodedata.normalize("NFC", text).lower()))
-    return [fold_accents(spoken.stem(word)) for word in found if word not in spoken.stop_words]
+    return [fold_accents(spoken.stem(word)) for word in accented_words(text) if word not in spoken.stop_words]
+
+
+def accented_words(text: str) -> list[str]:
+    """As `words`, with their accents."""
+    return _TOKEN.findall(_APOSTROPHE.sub("", unicodedata.normalize("NFC", text).lower()))
 
 
 class LexicalIndex:

@@ -15,7 +15,9 @@ import torch
 from scipy import sparse
 
 import gensar_lite
-from gensar_lite.data.lexical import STOP_WORDS
+from gensar_lite.data.dataset import Dataset
+from gensar_lite.data.languages import COMPOUNDING, get_language
+from gensar_lite.data.lexical import STOP_WORDS, accented_words
 from gensar_lite.data.storage import DataError
 from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.evidence.sources import SOURCES
@@ -141,7 +143,18 @@ def _pack_evidence(model: GenSAR, users: Sequence[str], arrays: Arrays) -> dict:
         arrays.add_sparse(name, sources[name].similarity, "float16")
     number = [data.user_number[user] for user in users]
     arrays.add_sparse("clicks", sources["neighbours"].clicks[number])
-    return {"lexicon": {"terms": list(sources["words"].terms), "stop_words": sorted(STOP_WORDS)}}
+    return {"lexicon": {"terms": list(sources["words"].terms), **_language(data)}}
+
+
+def _language(data: Dataset) -> dict:
+    """What a browser needs to read a query in the store's language: outside English the stems of the words of the store."""
+    about = {"language": data.language, "compounds": data.language in COMPOUNDING}
+    if data.language == "english":
+        return {**about, "stop_words": sorted(STOP_WORDS), "stems": []}
+    spoken = get_language(data.language)
+    known = sorted({word for text in data.item_texts for word in accented_words(text)})
+    stems = [[word, spoken.stem(word)] for word in known if spoken.stem(word) != word]
+    return {**about, "stop_words": sorted(spoken.stop_words), "stems": stems}
 
 
 def _shape(model: GenSAR) -> dict:

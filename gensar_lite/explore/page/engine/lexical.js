@@ -1,17 +1,22 @@
 // Lexical matching, as in gensar_lite/data/lexical.py: the terms of a text, and BM25 scores from a matrix that Python made.
 
-const APART = "\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af"; // scripts written without spaces: one token a character
+// scripts of which each character is a token: Thai, Lao, Burmese, Khmer, kana, Han, Hangul
+const APART = "\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af";
 const TOKEN = new RegExp(`\\p{Nd}+(?:[./]\\p{Nd}+)+|[${APART}]|(?:(?![${APART}])[\\p{L}\\p{N}])+`, "gu");
 const APOSTROPHE = /(?<=\p{L})['’](?=\p{L})/gu;
+const LINKS = ["", "s", "es", "n", "en", "e", "er"]; // between the parts of a compound
+const LEAST_PART = 4; // letters of a part
+
+const foldAccents = (text) => text.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").normalize("NFC");
+const tokens = (text) => text.toLowerCase().replace(APOSTROPHE, "").match(TOKEN) ?? [];
 
 /** Lower-case words in their order; digits, sizes and model numbers stay, accents go. */
 export function words(text) {
-  const plain = text.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").normalize("NFC");
-  return plain.toLowerCase().replace(APOSTROPHE, "").match(TOKEN) ?? [];
+  return tokens(foldAccents(text));
 }
 
-/** Plural to singular (the S-stemmer). */
-export function stem(word) {
+/** English plural to singular (the S-stemmer). */
+function stem(word) {
   if ([...word].length < 4 || !word.endsWith("s") || !/^\p{L}+$/u.test(word)) return word;
   if (word.endsWith("ies")) return word.length > 4 && !"ae".includes(word.at(-4)) ? `${word.slice(0, -3)}y` : word.slice(0, -1);
   if (/(sses|shes|ches|xes|zes)$/.test(word)) return word.slice(0, -2);
@@ -20,16 +25,41 @@ export function stem(word) {
 
 export class LexicalIndex {
   constructor(store) {
-    const { terms, stop_words } = store.about.lexicon;
+    const { terms, stop_words, stems, compounds, language } = store.about.lexicon;
+    Object.assign(this, { compounds, language });
     this.numItems = store.about.items.id.length;
     this.number = new Map(terms.map((term, number) => [term, number]));
     this.stopWords = new Set(stop_words);
+    this.stems = new Map(stems); // of languages other than English: those of the words that the store knows
     this.rows = store.sparse("words");
   }
 
-  /** The terms of a query that the index has. */
+  /** The terms of a query that the index has; where words are compounds, their parts, and what holds a word that none has. */
   terms(query) {
-    return words(query).filter((word) => !this.stopWords.has(word)).map(stem).filter((term) => this.number.has(term));
+    const found = this.language === "english"
+      ? words(query).filter((word) => !this.stopWords.has(word)).map(stem)
+      : tokens(query.normalize("NFC")).filter((word) => !this.stopWords.has(word)).map((word) => this.stemOf(word));
+    const known = found.filter((term) => this.number.has(term));
+    if (!this.compounds) return known;
+    const holding = (term) => [...this.number.keys()].filter((other) => other.startsWith(term) || other.endsWith(term));
+    const apart = (term) => [...this.split(term), ...(this.number.has(term) || term.length < LEAST_PART ? [] : holding(term))];
+    return [...known, ...found.flatMap(apart)];
+  }
+
+  stemOf(word) {
+    return foldAccents(this.stems.get(word) ?? word);
+  }
+
+  /** The known parts of a compound: the longest known word that it ends with, and what stands before it. */
+  split(word) {
+    for (let cut = LEAST_PART; cut <= word.length - LEAST_PART; cut++) {
+      const head = word.slice(cut);
+      if (!this.number.has(head)) continue;
+      const before = LINKS.filter((link) => word.slice(0, cut).endsWith(link)).map((link) => word.slice(0, cut - link.length));
+      const parts = before.filter((part) => part.length >= LEAST_PART).map((part) => this.stemOf(part));
+      return [head, ...parts.filter((part) => this.number.has(part)).slice(0, 1)];
+    }
+    return [];
   }
 
   /** (N,) BM25 scores. */
