@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import quick_tiny_model
+from builders import quick_tiny_model, tiny_store
 
 from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.storage import DataError
