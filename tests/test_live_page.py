@@ -5,6 +5,8 @@ Cases are written by Python and asked in Chromium. Skipped where there is no Chr
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -336,4 +338,16 @@ def test_words_are_read_as_python_reads_them(browser, tmp_path, language):
     index = LexicalIndex(data.item_texts, language)
     for query, terms in zip(asked, found, strict=True):
         assert sorted(terms) == sorted(index.known_terms(query)), query
+    check(page)
+
+
+@needs_chromium
+def test_lists_are_saved_and_formulas_neutralised(browser, path, model):
+    page = open_page(browser, path, "query=%3DSUM(A1)&compare=1")
+    with page.expect_download() as waiting:
+        page.click("text=save the lists")
+    rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text(encoding="utf-8-sig"))))
+    assert {row["ranker"] for row in rows} >= {"gensar", "item-kNN"}
+    assert {row["query"] for row in rows if row["task"] == "search"} == {"'=SUM(A1)"}
+    assert {row["item_id"] for row in rows} <= set(model.data.items["item_id"])
     check(page)

@@ -4,6 +4,7 @@ import { RECOMMENDATION, SEARCH } from "../engine/gensar.js";
 import { best } from "../engine/evidence.js";
 import { fill, h } from "./dom.js";
 import { answerList, movement, whyTable } from "./lists.js";
+import { csv, save } from "./save.js";
 
 const SHOWN = 10;
 const HISTORY = 8;
@@ -131,7 +132,8 @@ export class StoreView {
       h("p", { class: "chips", "data-group": "examples" }, "Try ",
         people.map(({ user, about }) => h("button", { class: "chip person", "data-key": `person ${user}`, "aria-pressed": String(user === this.user), onclick: () => this.change({ user, history: null, moment: "now" }, true) }, about)),
         examples.map((query) => h("button", { class: "chip", "data-key": `example ${query}`, "aria-pressed": String(query === this.query), onclick: () => this.change({ query, moment: this.moment === SEARCH ? "now" : this.moment }, true) }, query))),
-      h("p", { class: "switches" }, Object.entries(SWITCHES).filter(([key]) => key !== "network" || this.gensar.about.heard.length).map(([key, label]) => check(key, label))));
+      h("p", { class: "switches" }, Object.entries(SWITCHES).filter(([key]) => key !== "network" || this.gensar.about.heard.length).map(([key, label]) => check(key, label)),
+        h("button", { class: "small", "data-key": "save", onclick: () => this.save() }, "save the lists (CSV)")));
   }
 
   person(users) {
@@ -195,6 +197,19 @@ export class StoreView {
         ? h("div", { class: "beside" }, h("div", {}, h("h3", {}, "GenSAR"), own),
           others.map(([name, list]) => h("div", {}, h("h3", {}, name), answerList({ name: `${task} ${name}`, answers: list.map(asList), marks, truly, gensar: this.gensar, empty: "It knows nothing to answer." }))))
         : own);
+  }
+
+  /** Every list that is shown, as one table. */
+  save() {
+    const rows = [];
+    for (const task of [SEARCH, RECOMMENDATION]) {
+      const query = task === SEARCH ? this.query : "";
+      const write = (ranker, list) => list.forEach(({ item, score }, place) =>
+        rows.push({ task, query, user: this.user, ranker, place: place + 1, item_id: this.gensar.items.id[item], title: this.gensar.items.title[item], score: score?.toFixed(4) ?? "" }));
+      write("gensar", this.asked[task] ? this.gensar.best(this.asked[task], SHOWN, this.hides()) : []);
+      if (this.compare) for (const [name, list] of Object.entries(this.rivals(task))) write(name, list.map((item) => ({ item })));
+    }
+    save("gensar.csv", csv(rows));
   }
 
   why(task, item) {
