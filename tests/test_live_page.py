@@ -24,7 +24,7 @@ from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.storage import DataError
 from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.explore.bundle import PAGE, join_modules
-from gensar_lite.explore.export import build_page, page_users, write_page
+from gensar_lite.explore.export import build_page, page_users, show_page, write_page
 from gensar_lite.explore.packing import rounded
 from gensar_lite.explore.recorded import ODD, record
 from gensar_lite.model import GenSAR
@@ -351,3 +351,20 @@ def test_lists_are_saved_and_formulas_neutralised(browser, path, model):
     assert {row["query"] for row in rows if row["task"] == "search"} == {"'=SUM(A1)"}
     assert {row["item_id"] for row in rows} <= set(model.data.items["item_id"])
     check(page)
+
+
+@needs_chromium
+def test_a_notebook_shows_the_page_without_a_kernel(browser, tmp_path, model):
+    shown = show_page(model, "beam?query=tent&step=2", method="pca")
+    path = tmp_path / "exported.html"
+    path.write_text(f"<!DOCTYPE html><title>notebook</title><body>{shown._repr_html_()}", encoding="utf-8")
+    page = browser.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(path.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.locator("text=2 of 4 codes are written").wait_for()
+    frame.locator("text=write the next code").click()
+    frame.locator("text=3 of 4 codes are written").wait_for()
+    assert not troubles
+    page.close()
