@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from builders import quick_tiny_model, tiny_store
 
+from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.storage import DataError
 from gensar_lite.evidence.evidence import Evidence
@@ -68,6 +69,14 @@ def open_page(browser, path: Path, settings: str = "", size: tuple[int, int] = (
     page.goto(f"{path.resolve().as_uri()}#store?{settings}")
     page.wait_for_selector("text=Recommended")
     return page
+
+
+def changed(data: Dataset, items=None, info=None) -> Dataset:
+    """The store with other items or another description, and the same log."""
+    tables = (data.interactions, data.searches, data.candidates)
+    return Dataset(
+        data.items if items is None else items, *tables, data.info if info is None else info, data.log, data.train_mask
+    )
 
 
 def check(page) -> None:
@@ -177,7 +186,7 @@ def test_titles_and_queries_stay_text(browser, tmp_path, model):
     items = model.data.items.copy()
     items["title"] = [f"{evil} {title}" for title in items["title"]]
     other = GenSAR.__new__(GenSAR)
-    other.__dict__.update(model.__dict__, data=replace(model.data, items=items))
+    other.__dict__.update(model.__dict__, data=changed(model.data, items=items))
     page = open_page(browser, write_page(other, tmp_path / "page.html", method="pca"))
     page.fill("#query", evil)
     page.keyboard.press("Enter")
@@ -210,7 +219,7 @@ def test_a_damaged_page_says_so(browser, path, tmp_path):
 
 def test_users_leave_the_house_only_where_they_are_named(model):
     assert page_users(model) == list(model.data.log.user_ids)  # a simulated store
-    own = replace(model.data, info={k: v for k, v in model.data.info.items() if k != "bazaar"})
+    own = changed(model.data, info={k: v for k, v in model.data.info.items() if k != "bazaar"})
     other = GenSAR.__new__(GenSAR)
     other.__dict__.update(model.__dict__, data=own)
     text = build_page(other, method="pca")
@@ -327,7 +336,7 @@ def test_words_are_read_as_python_reads_them(browser, tmp_path, language):
     ]
     store = tiny_store()
     items = store.items.assign(title=[titles[row % len(titles)] for row in range(len(store.items))])
-    data = replace(store, items=items, info={**store.info, "language": language})
+    data = changed(store, items=items, info={**store.info, "language": language})
     asked = [*titles, "schlafsack", "Zelte", "kinder schlafsäcke", "der GRÜNE Schuh's", "boxes tents 1/2", "睡袋", *ODD]
     model = quick_tiny_model()
     other = GenSAR.__new__(GenSAR)
