@@ -14,7 +14,7 @@ from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evidence import NAMES
 from gensar_lite.evidence import nearest as nearest_module
 from gensar_lite.evidence.evidence import SPREAD, Evidence, ItemProbs, NodeLogprobs
-from gensar_lite.evidence.nearest import nearest
+from gensar_lite.evidence.nearest import nearest, nearest_others
 from gensar_lite.evidence.sources import DECAY, SOURCES, Question
 from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import Vocabulary
@@ -211,3 +211,15 @@ def test_unknown_sources_are_refused_and_known_ones_stand_in_their_order() -> No
         preset("tiny", evidence=("stars",))
     assert preset("tiny", evidence=("content", "words")).evidence == ("words", "content")
     assert preset("paper").evidence == ()
+
+
+def test_the_nearest_others_are_those_of_brute_force_in_order() -> None:
+    vectors = np.random.default_rng(0).normal(size=(60, 5))
+    vectors[7] = vectors[8]  # twins are each other's nearest, not themselves
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    products = vectors @ vectors.T
+    np.fill_diagonal(products, -np.inf)
+    found, cosine = nearest_others(vectors, 10)
+    np.testing.assert_allclose(cosine, -np.sort(-products, axis=1)[:, :10], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(products, found, 1), cosine, atol=1e-6)
+    assert (found[7, 0], found[8, 0]) == (8, 7)

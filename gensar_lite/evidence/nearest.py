@@ -39,6 +39,14 @@ def nearest(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
     return index, product
 
 
+def nearest_others(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `nearest`, without the row itself and the nearest first: numbers and products (N, num), `num` < N."""
+    index, product = nearest(vectors, num + 1)
+    product = np.where(index == np.arange(len(vectors))[:, None], -np.inf, product)
+    order = np.argsort(-product, axis=1, kind="stable")[:, :num]
+    return np.take_along_axis(index, order, 1), np.take_along_axis(product, order, 1)
+
+
 def _fill(
     vectors: np.ndarray, rows: np.ndarray, candidates: np.ndarray, index: np.ndarray, product: np.ndarray
 ) -> None:

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from gensar_lite.evidence.nearest import nearest_others
 from gensar_lite.explore.style import GROUPS, INK, MARKERS, OTHER, PAPER, new_axes, shorten, style
 
 METHODS = ("pca", "umap")
@@ -48,8 +49,10 @@ def map_vectors(vectors: np.ndarray, method: str = "umap", seed: int = 0, num_ne
     k = min(num_neighbours, len(vectors) - 1)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(length > 0, length, 1)
-    # Exact neighbours, found faster than UMAP's own search is compiled. It expects every point as its own first one.
-    distance, near = NearestNeighbors(n_neighbors=k).fit(unit).kneighbors()
+    # Neighbours, exact up to the size that `nearest` tells, are found faster than UMAP's own search is compiled. It expects
+    # every point as its own first one.
+    near, cosine = nearest_others(unit, k)
+    distance = np.sqrt(np.maximum(2 - 2 * np.maximum(cosine, -1), 0))
     own = np.arange(len(unit), dtype=near.dtype)[:, None]
     known = np.hstack([own, near]), np.hstack([np.zeros((len(unit), 1)), distance]).astype(np.float32), None
     start = PCA(2, random_state=seed).fit_transform(unit)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sklearn.neighbors import NearestNeighbors
 
 from gensar_lite.data.dataset import Cases, Dataset
 from gensar_lite.data.lexical import index_terms
 from gensar_lite.data.splits import TASKS
 from gensar_lite.evaluation.metrics import add_metrics
 from gensar_lite.evaluation.significance import bootstrap_interval, correct_holm, randomisation_test
+from gensar_lite.evidence.nearest import nearest_others
 from gensar_lite.signals import Signals
 from gensar_lite.signals.text import normalise
 
@@ -30,12 +30,14 @@ NUM_NEIGHBOURS = 10
 
 
 def signal_agreement(signals: Signals, num_neighbours: int = NUM_NEIGHBOURS) -> np.ndarray:
-    """(N,) share of each item's nearest items by text that are among its nearest by co-clicks (cosine), too."""
+    """(N,) share of each item's nearest items by text that are among its nearest by co-clicks (cosine), too.
+
+    Exact up to the size that `nearest` tells; above, neighbours may be missed.
+    """
     found = []
     for vectors in (signals.semantic, signals.collaborative):
         num = min(num_neighbours, len(vectors) - 1)
-        nearest = NearestNeighbors(n_neighbors=num).fit(normalise(vectors))
-        found.append(nearest.kneighbors(return_distance=False))  # an item is no neighbour of itself
+        found.append(nearest_others(normalise(vectors), num)[0])
     first, second = found
     return (first[:, :, None] == second[:, None, :]).any(axis=2).mean(axis=1)
 
