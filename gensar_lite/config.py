@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 from gensar_lite.data.storage import DataError
 from gensar_lite.evidence import NAMES
+from gensar_lite.identifiers.rqvae import RQVAEConfig
 from gensar_lite.training.settings import TrainingConfig
 
 
@@ -21,6 +23,11 @@ class IdentifierConfig:
     num_codes: int = 64
     num_shared: int = 2
     num_specific: int = 2
+    rqvae: dict[str, Any] = field(default_factory=dict)  # entries of `RQVAEConfig` that differ from its own
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.rqvae) - {entry.name for entry in fields(RQVAEConfig)}:
+            raise ValueError(f"unknown settings of the RQ-VAE: {', '.join(sorted(unknown))}")
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,49 @@ class RunConfig:
             ) from error
 
 
+# The recipe of the paper and of its research code, section by section in docs/paper.md.
+PAPER = RunConfig(
+    "paper",
+    evidence=(),
+    identifiers=IdentifierConfig(num_codes=256, rqvae={"hidden": (512, 256, 128, 64), "epochs": 500, "lr": 1e-3}),
+    training=TrainingConfig(
+        d_model=512,
+        num_layers=6,
+        num_heads=8,
+        d_ff=2048,
+        dropout=0.1,
+        attention_dropout=0.1,
+        vocab_size=32_000,
+        history="template",
+        max_events=5,
+        max_text=256,
+        max_query=64,
+        max_target_text=None,
+        softmax="full",
+        epoch_examples={
+            "next_item": None,
+            "next_search_item": 100_000,
+            "next_query": 1_000,
+            "query_to_item": 1_000,
+            "text_to_item": 2_000,
+            "item_to_text": 2_000,
+        },
+        pseudo_queries_per_item=1,
+        recommend_searched=False,
+        shorten_history=0.0,
+        look_ahead=0.0,
+        start_vectors=False,
+        epochs=200,
+        patience=200,
+        batch_size=8_192,
+        accumulate=16,
+        learning_rate=1e-3,
+        warmup=0.01,
+        betas=(0.9, 0.999),
+        weight_decay=1e-7,
+    ),
+)
+
 PRESETS = {
     "tiny": RunConfig("tiny"),
     "small": RunConfig(
@@ -89,36 +139,48 @@ PRESETS = {
             validate_every=250,
         ),
     ),
-    "paper": RunConfig(
-        "paper",
-        evidence=(),
-        identifiers=IdentifierConfig(num_codes=256),
-        training=TrainingConfig(
-            d_model=512,
-            num_layers=6,
-            num_heads=8,
-            d_ff=2048,
-            dropout=0.1,
-            vocab_size=32_000,
-            history="tokens",
-            max_events=10,
-            softmax="full",
-            learning_rate=1e-3,
-            steps=50_000,
-            batch_size=1_024,
-            shorten_history=0.0,
-            look_ahead=0.0,
-            pseudo_queries_per_item=10,
+    "paper": PAPER,
+    "paper-tiny": replace(
+        PAPER,
+        preset="paper-tiny",
+        identifiers=replace(PAPER.identifiers, num_codes=32, rqvae={"hidden": (64, 32), "epochs": 20}),
+        training=replace(
+            PAPER.training,
+            d_model=48,
+            num_layers=2,
+            num_heads=4,
+            d_ff=96,
+            vocab_size=2_000,
+            max_text=48,
+            max_query=16,
+            epoch_examples={
+                **PAPER.training.epoch_examples,
+                "next_item": 1_000,
+                "next_search_item": 1_000,
+                "query_to_item": 500,
+            },
+            epochs=3,
+            batch_size=64,
+            learning_rate=5e-3,
+            accumulate=1,
         ),
     ),
 }
-"""Sizes by name: `tiny` for minutes on a laptop, `small` for real tables, `paper` for t5-small's sizes on a GPU."""
+"""Forms by name: `tiny` for minutes on a laptop, `small` for real tables, `paper` for the paper's recipe with t5-small's sizes
+on GPUs, `paper-tiny` for that recipe in miniature."""
+
+
+INSTEAD = (("mix", "epoch_examples", {}), ("steps", "epochs", None))
 
 
 def preset(name: str, seed: int = 0, **changes: object) -> RunConfig:
-    """A preset with some entries changed; each name of `changes` is `evidence` or belongs to signals, identifiers or training."""
+    """A preset with some entries changed; each name of `changes` is `evidence` or belongs to signals, identifiers or training.
+
+    A mix that is asked for takes the place of the preset's sizes of tasks (`epoch_examples`), steps that of its epochs.
+    """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+    changes = {**{old: new for given, old, new in INSTEAD if given in changes}, **changes}
     config = replace(PRESETS[name], seed=seed, **{k: changes.pop(k) for k in ("evidence",) if k in changes})
     for part in ("signals", "identifiers", "training"):
         section = getattr(config, part)

@@ -46,7 +46,7 @@ from gensar_lite.network.vocabulary import NUM_AGES, TASK_VIEW, Vocabulary
 from gensar_lite.network.weights import read_weights, write_weights
 from gensar_lite.signals.signals import Signals
 from gensar_lite.training.calibration import fit_weights
-from gensar_lite.training.doc2query import Doc2Query
+from gensar_lite.training.doc2query import pseudo_queries
 from gensar_lite.training.examples import Examples
 from gensar_lite.training.initialise import load_or_train_tokenizer, new_weights, place_tokens
 from gensar_lite.training.loop import fit_generator
@@ -86,9 +86,8 @@ class GenSAR:
         training = config.training
         num_ages = NUM_AGES if training.marks_ages else 0
         self.vocabulary = Vocabulary(tokenizer, table, remembered, len(training.mix_levels), num_ages)
-        self.encoder = InputEncoder(
-            self.vocabulary, data.log, data.item_texts, training.history, training.max_events, training.max_text
-        )
+        form = training.history, training.max_events, training.max_text, training.max_query
+        self.encoder = InputEncoder(self.vocabulary, data.log, data.item_texts, *form)
         if training.mix_levels:
             wished = training.mix if config.wished_mix is None else config.wished_mix
             self.encoder = self.encoder.wishing(training.nearest_level(wished))
@@ -139,15 +138,13 @@ class GenSAR:
         else:
             spaces = [signals.semantic, signals.collaborative]
             place_tokens(model.backbone, model.vocabulary, model.encoder.texts, spaces, config.training, config.seed)
-        every = np.arange(data.num_items)
-        num = config.training.pseudo_queries_per_item
-        written = Doc2Query.fit(data, seed=config.seed).sample(every, num, config.seed)
-        examples = Examples(data, model.encoder, (written, np.repeat(every, num)), config.training, config.seed)
+        pseudo = pseudo_queries(data, config.training, config.seed)
+        examples = Examples(data, model.encoder, pseudo, config.training, config.seed)
         model.training_history = fit_generator(
             model.backbone,
             model.vocabulary,
             examples,
-            config.training,
+            examples.schedule(),
             validate=model.validator(data, watch),
             checkpoint=Path(checkpoint) if checkpoint else None,
             progress=progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,15 @@ from transformers import (
 )
 
 from gensar_lite.data.storage import DataError
+from gensar_lite.decoding.scoring import score_items
 from gensar_lite.model import NUM_BEAMS, GenSAR
 from gensar_lite.network import t5
+from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import TASK_VIEW
 from gensar_lite.network.weights import read_checkpoint, resize_vocabulary
 from gensar_lite.signals import Signals, embed
+from gensar_lite.training.examples import Examples
+from gensar_lite.training.loop import Objective
 
 SHAPE = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
 KINDS = {  # family, feed-forward, tied head, bytes instead of SentencePiece
@@ -154,6 +159,32 @@ def test_new_words_stand_among_the_pretrained(kind: str, signals: Signals, tmp_p
         )
         apart = torch.nn.functional.normalize(new - new.mean(0))
         assert (apart @ apart.T).abs().mean() < 0.5, "new words differ"
+
+
+@pytest.mark.parametrize("kind", ["t5", "t5 1.1"])
+def test_siblings_compete_in_the_same_head_in_training_and_in_answers(
+    kind: str, signals: Signals, tmp_path: Path
+) -> None:
+    table = random_table(tiny_store().items["item_id"].tolist())
+    backbone = str(make_checkpoint(tmp_path, kind))
+    model = GenSAR.fit(tiny_store(), signals, table, progress=False, backbone=backbone, evidence=(), **SIZES)
+    data, config = (
+        model.data,
+        replace(model.config.training, shorten_history=0.0, epoch_examples={"next_search_item": None}),
+    )
+    examples = Examples(data, model.encoder, (["words"], np.zeros(1, np.int64)), config, 0)
+    examples.shares = {"next_search_item": 8 / config.batch_size}
+    chunk = examples.chunks(0)[0]
+    with torch.no_grad():
+        loss = Objective(model.backbone, model.vocabulary, replace(config, dropout=0.0))([chunk])
+    number = {tuple(row): item for item, row in enumerate(model.vocabulary.view_tokens["semantic"].tolist())}
+    items = np.array([number[tuple(row)] for row in chunk.targets["semantic"].tolist()])
+    scores = score_items(Scorer(model.backbone, model.vocabulary, "semantic", chunk.inputs), items[:, None])
+    assert float(loss) == pytest.approx(-float(scores.mean()) / model.vocabulary.num_levels, rel=1e-4)
+    every = score_items(
+        Scorer(model.backbone, model.vocabulary, "semantic", chunk.inputs), np.arange(data.num_items)[None]
+    )
+    np.testing.assert_allclose(np.exp(every).sum(1), 1, rtol=1e-4)
 
 
 def test_resizing_an_untied_head_keeps_it(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def _add_run(verbs) -> None:
     )
     run.add_argument(
         "--history",
-        choices=("tokens", "pooled"),
+        choices=("pooled", "tokens", "template"),
         default=None,
         help="how the model reads a history (default: the preset's)",
     )
@@ -235,6 +235,19 @@ def _add_run(verbs) -> None:
     )
     run.add_argument("--steps", type=positive, default=None, help="training steps (default: the preset's)")
     run.add_argument("--backbone", default=None, help="a T5-family checkpoint to start from, by name or path")
+    run.add_argument(
+        "--pseudo-queries",
+        metavar="FILE",
+        default=None,
+        help="a CSV or Parquet table of item_id and query, of another doc2query model (default: learned from the log)",
+    )
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another setting of the preset, such as epochs=20, start_vectors=true or rqvae='{\"epochs\": 100}'",
+    )
     run.add_argument("--no-baselines", action="store_true", help="measure the model alone")
     run.add_argument("--examples", type=int, default=3, metavar="N", help="searches and recommendations to show")
     run.add_argument("--map", choices=MAPS, default="umap", help="how the report's maps of items are drawn")

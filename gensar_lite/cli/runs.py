@@ -8,6 +8,7 @@ from typing import Any
 
 from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import examples_text, print_json, results_text, row_names, show, tell
+from gensar_lite.cli.tradeoff import read_setting
 from gensar_lite.config import preset
 from gensar_lite.data.load import load_dataset
 from gensar_lite.data.storage import DataError, check_export, check_folder, read_json
@@ -31,9 +32,9 @@ def run(chosen: Namespace) -> None:
         raise UsageError(f"--examples must not be negative, not {chosen.examples}")
     changes = {
         name: getattr(chosen, name)
-        for name in ("history", "mix", "evidence", "steps", "backbone", "quantiser")
+        for name in ("history", "mix", "evidence", "steps", "backbone", "quantiser", "pseudo_queries")
         if getattr(chosen, name) is not None
-    }
+    } | dict(read_setting(text) for text in chosen.set)
     try:
         config = preset(
             chosen.preset,
@@ -46,7 +47,7 @@ def run(chosen: Namespace) -> None:
             passage_prefix=chosen.passage_prefix,
             **changes,
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
     metrics = gensar_lite.pipeline.run(
         load_dataset(chosen.data),

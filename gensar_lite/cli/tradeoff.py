@@ -114,7 +114,7 @@ def _design(chosen: Namespace) -> Design:
     cheap = _words(chosen.cheap)
     if cheap in (["none"], ["all"]):
         cheap = [] if cheap == ["none"] else [curve for curve in CURVES if curve != "sweep"]
-    settings = dict(_setting(text) for text in chosen.set)
+    settings = dict(read_setting(text) for text in chosen.set)
     if chosen.steps is not None:
         settings["steps"] = chosen.steps
     variants: list[dict[str, Any]] = [{}]
@@ -153,7 +153,8 @@ def _named(text: str, example: str) -> tuple[str, str]:
     return name.strip().replace("-", "_"), value.strip()
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def read_setting(text: str) -> tuple[str, Any]:
+    """Name and value of what somebody wrote after --set."""
     name, value = _named(text, "--set learning_rate=0.002")
     return name, _value(name, value)
 

@@ -36,16 +36,17 @@ def learn_identifiers(
     seed: int = 0,
     config: RQVAEConfig | None = None,
     device: str = "cpu",
+    rqvae: dict[str, Any] | None = None,
 ) -> IdentifierTable:
     """Give every item of the catalogue a unique identifier in each view.
 
     Args: `signals` with rows in the order of `data.items`; `strategy` one of `list_strategies()`;
     `quantiser` "rqvae" (the paper's), "kmeans" or "faiss" (residual k-means on the signals themselves, ours or that of
-    faiss); identifiers have num_shared + num_specific codes out of `num_codes` each.
+    faiss); `rqvae` changes entries of its settings, or `config` gives them whole; identifiers have num_shared + num_specific codes out of `num_codes` each.
     Raises: DataError for unknown names, sizes that cannot work, signals that do not fit the catalogue.
     """
     _check_request(strategy, quantiser, num_codes, num_shared, num_specific)
-    config = config or RQVAEConfig()
+    config = config or RQVAEConfig(**(rqvae or {}))
     meant = resolve(strategy, data, signals)
     encoder: dict[str, np.ndarray] = {}
     views = codebooks_of(meant, num_shared, num_specific)

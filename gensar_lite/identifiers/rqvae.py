@@ -38,6 +38,7 @@ class RQVAEConfig:
     batch_size: int = 1024
     warmup_steps: int = 100  # plain auto-encoder, before the codebooks are set by k-means
     max_steps: int = 300  # of joint training; at least two passes over the items
+    epochs: int | None = None  # given, joint training takes so many passes, whatever `max_steps` and `patience` say
     patience: int = 10  # epochs (of at least two steps) without `tolerance` relative gain in reconstruction
     tolerance: float = 1e-3
     balance: bool = True  # Sinkhorn at the last codebook of each signal's own
@@ -155,8 +156,8 @@ def train_rqvae(
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     num_items = len(tables[0])
     per_epoch = math.ceil(num_items / config.batch_size)
-    max_steps = max(config.max_steps, 2 * per_epoch)
-    patience = config.patience * (2 if per_epoch == 1 else 1)
+    max_steps = config.epochs * per_epoch if config.epochs else max(config.max_steps, 2 * per_epoch)
+    patience = math.inf if config.epochs else config.patience * (2 if per_epoch == 1 else 1)
     usable = [0] * len(sizes)  # codes that k-means found items for: a small catalogue leaves some without
 
     def epoch(limit: int, quantised: bool) -> tuple[float, int]:

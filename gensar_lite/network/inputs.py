@@ -1,7 +1,7 @@
 """Encoder inputs: segments of tokens, laid out as positions.
 
-Explained in notebook 05. An input is a row of *segments*: a prompt, the events of the history, the query. A
-segment is either *spread* (each token is a position of its own: the paper's form) or *pooled* (one
+Explained in notebook 05. An input is a row of *segments*: a prompt, the events of the history, the query; in the paper's form
+a sentence around history and query. A segment is either *spread* (each token is a position of its own: the paper's form) or *pooled* (one
 position whose embedding is the scaled sum of its tokens' embeddings, and of a vector for the event's age: a history of ten
 searches is then ten positions instead of a hundred). Both are the same arithmetic, a weighted sum of token embeddings per
 position, so training, decoding and evaluation share one code path.
@@ -17,9 +17,10 @@ import torch
 
 from gensar_lite.data.events import EventLog
 from gensar_lite.network.prompts import PROMPTS
+from gensar_lite.network.templates import TEMPLATES, pieces_of
 from gensar_lite.network.vocabulary import Sequences, Vocabulary
 
-HISTORY_FORMS = ("pooled", "tokens")
+HISTORY_FORMS = ("pooled", "tokens", "template")
 
 
 class Inputs(NamedTuple):
@@ -33,6 +34,23 @@ class Inputs(NamedTuple):
 
     def to(self, device: torch.device | str) -> Inputs:
         return Inputs(*(part.to(device) for part in self))
+
+
+class Frame(NamedTuple):
+    """What a template puts around B histories and tails, as rows of a store: pieces `between` and `behind` (B,), and the mark
+    between events."""
+
+    between: np.ndarray
+    behind: np.ndarray
+    mark: int
+
+
+def _with_marks(example: np.ndarray, segment: np.ndarray, mark: int) -> tuple[np.ndarray, np.ndarray]:
+    """Events (G,) of ascending examples with a mark between those of one example."""
+    both = np.stack([np.full(len(segment), mark), segment], axis=1).ravel()
+    follows = np.append(False, example[1:] == example[:-1])[: len(example)]
+    kept = np.stack([follows, np.ones(len(segment), bool)], axis=1).ravel()
+    return np.repeat(example, 2)[kept], both[kept]
 
 
 class InputEncoder:
@@ -50,6 +68,7 @@ class InputEncoder:
         history: str = "pooled",
         max_events: int = 20,
         max_text: int = 40,
+        max_query: int | None = None,
     ) -> None:
         if history not in HISTORY_FORMS:
             raise ValueError(f"history must be one of {HISTORY_FORMS}, not {history!r}")
@@ -57,18 +76,36 @@ class InputEncoder:
         self.history = history
         self.max_events = max_events
         self.max_text = max_text
-        prompts = vocabulary.encode([prompt for task in PROMPTS.values() for prompt in task])
-        self.queries = vocabulary.encode(log.queries, max_text)
+        self.max_query = max_text if max_query is None else max_query
+        prompts = self._encode_prompts()
+        self.queries = vocabulary.encode(log.queries, self.max_query)
+        self.marks = vocabulary.encode([",", ";"]) if history == "template" else None
         self.texts = vocabulary.encode(item_texts, max_text)
         self.event_segments = self.describe_events(log.item, log.query, log.searched, self.queries)
         wishes = Sequences(vocabulary.mixes, np.arange(len(vocabulary.mixes) + 1))
-        stored = [prompts, self.event_segments, self.with_behaviour("<S_Q>", self.queries), self.texts, wishes]
-        kinds = ("prompt", "event", "query", "text", "wish")
+        marks = Sequences.of([]) if self.marks is None else self.marks
+        stored = [prompts, self.event_segments, self.with_behaviour("<S_Q>", self.queries), self.texts, wishes, marks]
+        kinds = ("prompt", "event", "query", "text", "wish", "mark")
         self.base = dict(zip(kinds, np.cumsum([0, *map(len, stored)]), strict=False))
         self.store = Sequences.stack(stored)
         self.wished = 0  # which of its mixes a conditioned model is asked for
-        self.num_prompts = len(prompts)
-        self.prompt_row = {task: i * len(ways) for i, (task, ways) in enumerate(PROMPTS.items())}
+        if history == "template":
+            searches = np.flatnonzero(log.searched)
+            self.kinds = np.flatnonzero(~log.searched), searches
+
+    def _encode_prompts(self) -> Sequences:
+        """What is put to the model, task by task; templates as three pieces each: all first ones, all second ones, all third ones."""
+        asked = TEMPLATES if self.history == "template" else PROMPTS
+        self.num_ways = {task: len(ways) for task, ways in asked.items()}
+        first = np.cumsum([0, *self.num_ways.values()]).tolist()
+        self.prompt_row = dict(zip(asked, first, strict=False))
+        self.num_prompts = first[-1]
+        ways = [way for task in asked.values() for way in task]
+        if self.history != "template":
+            return self.vocabulary.encode(ways)
+        pieces = [self.vocabulary.encode(column) for column in zip(*map(pieces_of, ways), strict=True)]
+        end = Sequences(np.full(len(ways), self.vocabulary.eos), np.arange(len(ways) + 1))
+        return Sequences.stack([*pieces[:2], Sequences.join([pieces[2], end])])
 
     def wishing(self, level: int) -> InputEncoder:
         """The same encoder, asking a conditioned model for another of its mixes."""
@@ -104,7 +141,12 @@ class InputEncoder:
         blank = Sequences.stack([asked, Sequences(np.zeros(0, np.int64), np.zeros(2, np.int64))])
         words = blank.take(np.where(searched, query, len(queries)))
         found = self.click_segments(np.where(searched, item, -1), "semantic")
-        return Sequences.join([clicked, words, found])
+        if self.marks is None:
+            return Sequences.join([clicked, words, found])
+        comma = Sequences.stack(
+            [self.marks.take(np.array([0])), Sequences(np.zeros(0, np.int64), np.zeros(2, np.int64))]
+        )
+        return Sequences.join([clicked, words, comma.take(np.where(searched & (item >= 0), 0, 1)), found])
 
     def assemble(
         self,
@@ -141,11 +183,12 @@ class InputEncoder:
         tail: tuple[np.ndarray, np.ndarray] | None = None,
         store: Sequences | None = None,
         wish: np.ndarray | None = None,
+        frame: Frame | None = None,
     ) -> Inputs:
         """Inputs of B examples: a prompt, the events of a history, and a tail (query, text or identifier).
 
         `prompt` (B,), and for a conditioned model `wish` (B,), hold rows of the store; `history` and `tail` are
-        pairs (example, row of the store).
+        pairs (example, row of the store). With a template the prompt is its first piece, the `frame` the rest of it.
         """
         num = len(prompt)
         every = np.arange(num)
@@ -154,9 +197,14 @@ class InputEncoder:
         if wish is not None:
             parts.append((every, wish, np.full(num, False)))
         if history is not None:
-            parts.append((*history, np.full(len(history[0]), short)))
+            events = history if frame is None else _with_marks(*history, frame.mark)
+            parts.append((*events, np.full(len(events[0]), short)))
+        if frame is not None:
+            parts.append((every, frame.between, np.full(num, False)))
         if tail is not None:
             parts.append((*tail, np.full(len(tail[0]), False)))
+        if frame is not None:
+            parts.append((every, frame.behind, np.full(num, False)))
         example, segment, pooled = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(example, kind="stable")
         inputs = self.assemble(example[order], segment[order], pooled[order], num, store)
@@ -191,17 +239,42 @@ class InputEncoder:
         first = self.prompt_row[task]
         parts = [Sequences.of([self.store[first]]), events]
         if queries is not None:
-            parts.append(self.with_behaviour("<S_Q>", self.vocabulary.encode(queries, self.max_text)))
+            parts.append(self.with_behaviour("<S_Q>", self.vocabulary.encode(queries, self.max_query)))
         history = np.repeat(np.arange(num), count), 1 + np.arange(len(events))
         tail = None if queries is None else (np.arange(num), 1 + len(events) + np.arange(num))
         wish = None
         if len(self.vocabulary.mixes):
             wish = np.full(num, sum(map(len, parts)))
             parts.append(Sequences.of([self.store[self.base["wish"] + self.wished]]))
-        return self.compose(np.zeros(num, np.int64), history, tail, Sequences.stack(parts), wish)
+        frame = None
+        if self.marks is not None:
+            between, behind, mark = sum(map(len, parts)) + np.arange(3)
+            parts.append(Sequences.of([*(self.store[first + n * self.num_prompts] for n in (1, 2)), self.marks[1]]))
+            frame = Frame(np.full(num, between), np.full(num, behind), mark)
+        return self.compose(np.zeros(num, np.int64), history, tail, Sequences.stack(parts), wish, frame)
+
+    def frame_of(self, prompt: np.ndarray) -> Frame | None:
+        """The rest of some templates, given the rows (B,) of their first pieces; None in the other forms."""
+        if self.marks is None:
+            return None
+        return Frame(prompt + self.num_prompts, prompt + 2 * self.num_prompts, self.base["mark"] + 1)
+
+    def _latest(self, events: np.ndarray, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The last `max_events` of some events of the log, ascending, in `start:stop` of each example (B,)."""
+        first, last = np.searchsorted(events, start), np.searchsorted(events, stop)
+        count = np.minimum(last - first, self.max_events)
+        example = np.repeat(np.arange(len(start)), count)
+        within = np.arange(len(example)) - np.repeat(np.cumsum(count) - count, count)
+        return example, events[(last - count)[example] + within]
 
     def history_rows(self, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The last `max_events` events before `stop` of each example (B,), as (example, event) pairs in time order."""
+        """The last `max_events` events before `stop` of each example (B,), as (example, event) pairs in time order. In the
+        paper's form, the last `max_events` clicks on recommendations and as many searches."""
+        if self.history == "template":
+            found = [self._latest(kind, start, stop) for kind in self.kinds]
+            example, event = (np.concatenate(column) for column in zip(*found, strict=True))
+            order = np.lexsort((event, example))
+            return example[order], event[order]
         count = np.minimum(stop - start, self.max_events)
         example = np.repeat(np.arange(len(start)), count)
         within = np.arange(len(example)) - np.repeat(np.cumsum(count) - count, count)

@@ -93,14 +93,14 @@ class Scorer:
     def parts(self, level: int, states: Tensor, nodes: np.ndarray, request: np.ndarray) -> tuple[Tensor, Branches]:
         """(P, 1 + S) what the generator and each source say of the P children of nodes (R,) of the whole trie."""
         first, last = self.vocabulary.level_slices[self.view][level]
-        table = self.model.shared.weight
+        head = t5.head(self.model)
         branches, child = branch(self.vocabulary, self.view, level, nodes)
         known = None
         if self.known is not None:
             known = torch.from_numpy(self.known(level, request[branches.row.numpy()], child)).to(states)
         branches = branches.to(states.device)
-        vectors = F.embedding(branches.token, table)
-        own = child_logits(states, self.model.lm_head.weight[first:last], branches, vectors)[:, None]
+        vectors = F.embedding(branches.token, head)
+        own = child_logits(states, head[first:last], branches, vectors)[:, None]
         return own if known is None else torch.cat([own, known], dim=1), branches
 
     def _check(self, inputs: Inputs) -> None:
@@ -121,7 +121,7 @@ class Scorer:
 
 def log_normaliser(model: T5ForConditionalGeneration, states: Tensor) -> Tensor:
     """(..., 1) log of the softmax's denominator over the whole vocabulary."""
-    weight, sums = model.lm_head.weight, []
+    weight, sums = t5.head(model), []
     for part in states.reshape(-1, states.shape[-1]).split(ROWS_AT_ONCE):
         words = max(LOGITS_AT_ONCE[states.device.type] // len(part), 1)
         logits = (linear(part, block).float() for block in weight.split(words))
@@ -132,4 +132,4 @@ def log_normaliser(model: T5ForConditionalGeneration, states: Tensor) -> Tensor:
 
 def token_logprobs(model: T5ForConditionalGeneration, states: Tensor, tokens: Tensor, normaliser: Tensor) -> Tensor:
     """(R,) log-probability, in the whole vocabulary, of one token (R,) after each state (R, D), given `normaliser` (R, 1)."""
-    return (states * model.lm_head.weight[tokens]).sum(-1).float() - normaliser[:, 0]
+    return (states * t5.head(model)[tokens]).sum(-1).float() - normaliser[:, 0]

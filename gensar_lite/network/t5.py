@@ -52,10 +52,13 @@ def heads(x: Tensor, num_heads: int) -> Tensor:
     return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """(B, H, M, d) queries over (B, H, S, d) keys with an additive bias; gives (B, M, H * d)."""
-    if bias is not None and bias.requires_grad:  # a learned bias would send torch's fused kernel to its slow path
-        return ((query @ key.transpose(-1, -2) + bias).softmax(-1) @ value).transpose(1, 2).flatten(2)
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float = 0.0) -> Tensor:
+    """(B, H, M, d) queries over (B, H, S, d) keys with an additive bias and dropout of the weights; gives (B, M, H * d)."""
+    if bias is not None and (
+        dropout or bias.requires_grad
+    ):  # a learned bias would send torch's fused kernel to its slow path
+        weight = F.dropout((query @ key.transpose(-1, -2) + bias).softmax(-1), dropout, dropout > 0)
+        return (weight @ value).transpose(1, 2).flatten(2)
     return F.scaled_dot_product_attention(query, key, value, bias, scale=1.0).transpose(1, 2).flatten(2)
 
 
@@ -72,13 +75,13 @@ def feed_forward(x: Tensor, layer: Any, dropout: float = 0.0) -> Tensor:
     return x + F.dropout(h, dropout, dropout > 0)
 
 
-def self_attention(x: Tensor, layer: Any, bias: Tensor, dropout: float) -> Tensor:
+def self_attention(x: Tensor, layer: Any, bias: Tensor, dropout: float, of_weights: float = 0.0) -> Tensor:
     """A self-attention sublayer over all positions with its residual."""
     attention = layer.SelfAttention
     weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
     parts = linear(norm(x, layer.layer_norm), weight).chunk(3, dim=-1)
     query, key, value = (heads(part, attention.n_heads) for part in parts)
-    h = linear(attend(query, key, value, bias), attention.o.weight)
+    h = linear(attend(query, key, value, bias, of_weights), attention.o.weight)
     return x + F.dropout(h, dropout, dropout > 0)
 
 
@@ -95,23 +98,33 @@ def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def encode(
-    model: T5ForConditionalGeneration, inputs: Inputs, dropout: float = 0.0, vectors: Tensor | None = None
+    model: T5ForConditionalGeneration,
+    inputs: Inputs,
+    dropout: float = 0.0,
+    vectors: Tensor | None = None,
+    of_weights: float = 0.0,
 ) -> Tensor:
-    """(B, S, D) encoder output; `vectors` (T, D) are the embeddings of the inputs' tokens, if they are at hand."""
+    """(B, S, D) encoder output; `vectors` (T, D) are the embeddings of the inputs' tokens, if they are at hand. `dropout` of
+    states, `of_weights` of attention weights."""
     blocks = model.encoder.block
     vectors = F.embedding(inputs.token, model.shared.weight) if vectors is None else vectors
     x = F.dropout(embed(inputs, vectors), dropout, dropout > 0)
     size = x.shape[1]
     bias = blocks[0].layer[0].SelfAttention.compute_bias(size, size) + mask_bias(inputs.mask, x.dtype)
     for block in blocks:
-        x = feed_forward(self_attention(x, block.layer[0], bias, dropout), block.layer[1], dropout)
+        x = feed_forward(self_attention(x, block.layer[0], bias, dropout, of_weights), block.layer[1], dropout)
     return F.dropout(norm(x, model.encoder.final_layer_norm), dropout, dropout > 0)
 
 
 def decode(
-    model: T5ForConditionalGeneration, vectors: Tensor, encoded: Tensor, mask: Tensor, dropout: float = 0.0
+    model: T5ForConditionalGeneration,
+    vectors: Tensor,
+    encoded: Tensor,
+    mask: Tensor,
+    dropout: float = 0.0,
+    of_weights: float = 0.0,
 ) -> Tensor:
-    """(B, T, D) decoder states for embedded decoder inputs (B, T, D), ready for the output head."""
+    """(B, T, D) decoder states for embedded decoder inputs (B, T, D), ready for the output head; dropout as in `encode`."""
     blocks = model.decoder.block
     x = F.dropout(vectors, dropout, dropout > 0)
     size = x.shape[1]
@@ -119,11 +132,11 @@ def decode(
     bias = blocks[0].layer[0].SelfAttention.compute_bias(size, size) + hidden
     cross_bias = mask_bias(mask, x.dtype)
     for block in blocks:
-        x = self_attention(x, block.layer[0], bias, dropout)
+        x = self_attention(x, block.layer[0], bias, dropout, of_weights)
         attention = block.layer[1].EncDecAttention
         query = heads(linear(norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
         key, value = linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
-        h = attend(query, heads(key, attention.n_heads), heads(value, attention.n_heads), cross_bias)
+        h = attend(query, heads(key, attention.n_heads), heads(value, attention.n_heads), cross_bias, of_weights)
         x = x + F.dropout(linear(h, attention.o.weight), dropout, dropout > 0)
         x = feed_forward(x, block.layer[2], dropout)
     return head_scale(model) * F.dropout(norm(x, model.decoder.final_layer_norm), dropout, dropout > 0)

@@ -28,15 +28,36 @@ def estimate_seconds(data: Dataset, config: RunConfig) -> float:
     clicks = int(data.train_mask.sum())
     per_user = clicks / max(data.log.num_users, 1)
     # a case's history is on average half of what its user did
-    events = min(training.max_events, per_user / 2) * (1 if training.history == "pooled" else 6)
+    most = training.max_events * (2 if training.history == "template" else 1)
+    events = min(most, per_user / 2) * (1 if training.history == "pooled" else 6)
     positions = events + 10
     width, inner = training.d_model, training.d_ff
     encoder = positions * (4 * width**2 + 2 * width * inner)
     decoder = 6 * (8 * width**2 + 2 * width * inner)
     per_example = 3 * training.num_layers * (encoder + decoder)
-    learning = TRAINING_FACTOR * training.steps * training.batch_size * per_example / speed
+    learning = TRAINING_FACTOR * num_examples(data, config) * per_example / speed
     before = (SECONDS_PER_CLICK * clicks + SECONDS_PER_ITEM * data.num_items) * REFERENCE_SPEED / measure_speed(64, 128)
     return learning + before
+
+
+def num_examples(data: Dataset, config: RunConfig) -> int:
+    """Examples that training will see."""
+    training, log = config.training, data.log
+    if training.epochs is None:
+        return training.steps * training.batch_size
+    clicked = data.train_mask & (log.item >= 0)
+    there = {
+        "next_item": int((clicked & (log.recommended | training.recommend_searched)).sum()),
+        "next_search_item": int((clicked & log.searched).sum()),
+        "next_query": int((data.train_mask & log.searched).sum()),
+        "query_to_item": training.pseudo_queries_per_item * data.num_items,
+        "text_to_item": 2 * data.num_items,
+        "item_to_text": 2 * data.num_items,
+    }
+    most = training.epoch_examples
+    return training.epochs * sum(
+        min(number if (n := most.get(task)) is None else n, number) for task, number in there.items()
+    )
 
 
 def measure_speed(width: int, inner: int) -> float:

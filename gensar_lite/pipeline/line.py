@@ -42,11 +42,13 @@ from gensar_lite.identifiers import (
 from gensar_lite.identifiers.foreign import check_identifier_file, read_codes
 from gensar_lite.identifiers.quantisers import get_quantiser
 from gensar_lite.model import GenSAR
+from gensar_lite.network.weights import check_checkpoint
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
 from gensar_lite.pipeline.folder import RunFolder, digest_of
 from gensar_lite.pipeline.measure import compose_metrics, describe_examples, oracle_of, provenance_of, rank_all, rows_of
 from gensar_lite.signals import Signals, embed
 from gensar_lite.signals.collaborative import SOURCES
+from gensar_lite.training.doc2query import read_pseudo_queries
 
 Say = Callable[[str], None]
 
@@ -83,6 +85,8 @@ def check_config(config: RunConfig) -> None:
             f"unknown strategy {chosen.strategy!r}; known are {', '.join(list_strategies())}, or a file of finished identifiers"
         )
     get_quantiser(chosen.quantiser)
+    if config.training.backbone is not None:
+        check_checkpoint(config.training.backbone)
     text, clicks = config.signals.text_encoder, config.signals.collaborative
     for source in (text, clicks):
         if source.endswith(".npy") and not Path(source).is_file():
@@ -131,6 +135,8 @@ class _Line:
 
     def run(self) -> dict[str, Any]:
         self.check_same_data()
+        if self.config.training.pseudo_queries is not None:
+            read_pseudo_queries(self.config.training.pseudo_queries, self.data)
         made_from = self.common()
         stages = self.folder.stages
         if any(stage not in stages for stage in ("signals", "identifiers", "training")):
@@ -149,7 +155,7 @@ class _Line:
         self.stage("identifiers", made_from, self.make_identifiers)
         made_from = {
             **made_from,
-            "training": asdict(self.config.training),
+            "training": {**asdict(self.config.training), **self.given_queries()},
             "from": [self.folder.digest(s) for s in ("signals", "identifiers")],
         }
         self.train(made_from)
@@ -308,6 +314,11 @@ class _Line:
         """The hash of a file of finished identifiers."""
         path = self.config.identifiers.strategy
         return {"sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()} if is_identifier_file(path) else {}
+
+    def given_queries(self) -> dict[str, str]:
+        """Hash of pseudo-queries that come as a file."""
+        path = self.config.training.pseudo_queries
+        return {} if path is None else {"pseudo_queries_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
 
     def check_same_data(self) -> None:
         made_from = self.folder.stages.get("store", {}).get("made_from", {})

@@ -13,12 +13,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.languages import UNSPACED, Pieces
+from gensar_lite.data.storage import DataError
+from gensar_lite.training.settings import TrainingConfig
 
 WORD = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]+(?:[-./'][^\W_{UNSPACED}]+)*")
 UNSPACED_RUN = re.compile(f"[{UNSPACED}]")
@@ -134,6 +138,38 @@ class Doc2Query:
             weights, places = self.word_weights(items[start : start + 10_000])
             texts += _draw(weights, places, self.lengths, num_queries, self.words, rng)
         return texts
+
+
+def pseudo_queries(data: Dataset, config: TrainingConfig, seed: int) -> tuple[list[str], np.ndarray]:
+    """Texts and the item numbers (n,) they were written for: from `config.pseudo_queries`, or learned from the training log."""
+    if config.pseudo_queries is None:
+        every, num = np.arange(data.num_items), config.pseudo_queries_per_item
+        return Doc2Query.fit(data, seed=seed).sample(every, num, seed), np.repeat(every, num)
+    return read_pseudo_queries(config.pseudo_queries, data)
+
+
+def read_pseudo_queries(path: str | Path, data: Dataset) -> tuple[list[str], np.ndarray]:
+    """Pseudo-queries from a CSV or Parquet table with the columns item_id and query, those of another doc2query model, say.
+
+    Raises DataError where it cannot be read or names items that the catalogue does not have.
+    """
+    try:
+        table = pd.read_parquet(path) if str(path).endswith(".parquet") else pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"the pseudo-queries in {path} cannot be read ({error}); give a CSV or Parquet table"
+        ) from error
+    if missing := {"item_id", "query"} - set(table.columns):
+        raise DataError(f"{path} needs the columns item_id and query; missing: {', '.join(sorted(missing))}")
+    table = table.dropna(subset=["item_id", "query"])
+    number = table["item_id"].astype(str).map(data.item_number)
+    if unknown := table["item_id"][number.isna()].astype(str).unique().tolist():
+        raise DataError(
+            f"{path} has queries of {len(unknown)} items that are not in the catalogue ({', '.join(unknown[:3])}); leave them out"
+        )
+    if table.empty:
+        raise DataError(f"{path} holds no pseudo-queries; give at least one, or leave the file out")
+    return table["query"].astype(str).tolist(), number.to_numpy(np.int64)
 
 
 def _read_documents(

@@ -6,7 +6,7 @@ processes take their share of the same batch. Every task goes through its exampl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -96,7 +96,7 @@ class Examples:
         self.seed = seed
         base = encoder.base
         every = np.arange(data.num_items)
-        pseudo = encoder.with_behaviour("<S_Q>", self.vocabulary.encode(pseudo_queries[0], encoder.max_text))
+        pseudo = encoder.with_behaviour("<S_Q>", self.vocabulary.encode(pseudo_queries[0], encoder.max_query))
         first_pseudo = len(encoder.store)
         first_identifier = first_pseudo + len(pseudo)
         self.store = Sequences.stack(
@@ -112,7 +112,7 @@ class Examples:
             log.user
         ]  # the user's last event open to training
         # what somebody searched for also says what they want: every click is a target of recommendation
-        recommended = np.flatnonzero(clicked)
+        recommended = np.flatnonzero(clicked & (log.recommended | config.recommend_searched))
         searched = np.flatnonzero(clicked & log.searched)
         asked = np.flatnonzero(data.train_mask & log.searched)
         both = np.concatenate([every, every])
@@ -135,13 +135,24 @@ class Examples:
         }
         if data.info.get("anonymous"):  # judged queries: nobody clicked or typed anything after anything
             del self.tasks["next_item"], self.tasks["next_query"]
-        shares = {task: share for task, share in config.shares().items() if len(self.tasks.get(task, ())) and share > 0}
+        most = config.epoch_examples
+        self.in_epoch = {task: min(most.get(task) or len(rows), len(rows)) for task, rows in self.tasks.items()}
+        self.in_epoch |= {task: 0 for task, number in most.items() if number == 0}
+        wanted = self.in_epoch if most else config.shares()
+        shares = {task: share for task, share in wanted.items() if len(self.tasks.get(task, ())) and share > 0}
         self.shares = {task: share / sum(shares.values()) for task, share in shares.items()}
         self.order = lru_cache(maxsize=2 * len(PROMPTS))(self._order)
 
     def _order(self, task: str, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, list(PROMPTS).index(task), epoch])
         return rng.permutation(len(self.tasks[task]))
+
+    def schedule(self) -> TrainingConfig:
+        """The settings, with steps and validations counted in epochs where those are given."""
+        if self.config.epochs is None:
+            return self.config
+        per_epoch = -(-sum(self.in_epoch[task] for task in self.shares) // self.config.batch_size)
+        return replace(self.config, steps=self.config.epochs * per_epoch, validate_every=per_epoch)
 
     def draw(self, task: str, step: int, batch_size: int) -> np.ndarray:
         """The rows of a task's examples that a step trains on."""
@@ -158,11 +169,11 @@ class Examples:
         for task in self.shares:
             rows = self.draw(task, step, config.batch_size)
             examples = self.tasks[task]
-            prompt = self.encoder.prompt_row[task] + rng.integers(len(PROMPTS[task]), size=len(rows))
+            prompt = self.encoder.prompt_row[task] + rng.integers(self.encoder.num_ways[task], size=len(rows))
             if (odds := config.level_odds(task)) is not None:  # Dosovitskiy & Djolonga 2020, "You Only Train Once"
                 prompt = prompt + self.encoder.num_prompts * rng.choice(len(odds), size=len(rows), p=odds)
             history = examples.stop[rows] - examples.start[rows]
-            kept = np.minimum(history, self.encoder.max_events)
+            kept = history if self.encoder.history == "template" else np.minimum(history, self.encoder.max_events)
             # a random part of the history is hidden: an old habit must not drown the latest event
             kept = np.where(rng.random(len(rows)) < config.shorten_history, rng.integers(0, kept + 1), kept)
             item = self._look_ahead(examples, rows, rng) if task == "next_item" else examples.item[rows]
@@ -203,6 +214,10 @@ class Examples:
         lengths = np.append(self.store.lengths, 0)  # tail -1 reads the appended zero
         if self.encoder.history == "pooled":
             return stop - start + lengths[tail]
+        if self.encoder.history == "template":
+            example, event = self.encoder.history_rows(start, stop)
+            events = lengths[self.encoder.base["event"] + event]
+            return np.bincount(example, events, len(start)) + lengths[tail]
         ends = self.store.ptr[self.encoder.base["event"] + np.stack([start, stop])]
         return ends[1] - ends[0] + lengths[tail]
 
@@ -215,7 +230,12 @@ class Examples:
             level, prompt = np.divmod(prompt, self.encoder.num_prompts)
             wish = self.encoder.base["wish"] + level
         return self.encoder.compose(
-            prompt, (example, self.encoder.base["event"] + event), (there, tail[there]), self.store, wish
+            prompt,
+            (example, self.encoder.base["event"] + event),
+            (there, tail[there]),
+            self.store,
+            wish,
+            self.encoder.frame_of(prompt),
         )
 
     def _code_chunk(self, table: np.ndarray) -> CodeChunk:
@@ -238,7 +258,9 @@ class Examples:
 
     def _text_chunk(self, table: np.ndarray) -> TextChunk:
         text = table[-1]
-        lengths = np.minimum(self.store.lengths[text], self.config.max_target_text)
+        lengths = self.store.lengths[text]
+        if self.config.max_target_text is not None:
+            lengths = np.minimum(lengths, self.config.max_target_text)
         size = int(lengths.max()) + 1
         inside = np.arange(size)[None, :] < lengths[:, None]
         owner, column = np.nonzero(inside)

@@ -48,10 +48,15 @@ def place_tokens(
     """Give tokens their starting vectors from those of the items, semantic and collaborative, (N, D) each.
 
     A T5 from scratch gets all of them, and open channels for them to pass; a pretrained one only those that it does not know.
+    Without `start_vectors` the first starts at random, in the second unknown tokens are drawn from among its words.
     """
     width = backbone.config.d_model
     second = round(width * config.collaborative_dims)
-    start = initial_vectors(vocabulary, item_texts, spaces, [width - second, second])
+    start = np.zeros((vocabulary.size, width), np.float32)
+    if config.start_vectors:
+        start = initial_vectors(vocabulary, item_texts, spaces, [width - second, second])
+    elif config.backbone is None:
+        return
     if config.backbone is None:
         initialise_embeddings(backbone, start, config.embedding_noise)
         open_channels(backbone)

@@ -6,6 +6,7 @@ resumed ends where an undisturbed one ends. Runs unchanged under `accelerate lau
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -41,30 +42,42 @@ class Objective(torch.nn.Module):
         self.vocabulary = vocabulary
         self.softmax = config.softmax
         self.dropout = config.dropout
+        self.of_weights = config.attention_dropout
 
     def forward(self, chunks: list[CodeChunk | TextChunk]) -> torch.Tensor:
-        # every look-up in the table has a gradient as large as the table: one for all tokens, one for all codes
-        table = self.backbone.shared.weight
-        tokens = [
-            part for chunk in chunks for part in (chunk.inputs.token, chunk.decoder.flatten(), _node_tokens(chunk))
-        ]
-        vectors = F.embedding(torch.cat(tokens), table).split([len(part) for part in tokens])
-        codes = table[self.vocabulary.num_words : self.vocabulary.num_written]
-        num = sum(len(chunk.decoder) for chunk in chunks)
+        # every look-up in a table has a gradient as large as the table: one for all tokens, one for all codes
+        table, head = self.backbone.shared.weight, t5.head(self.backbone)
+        tokens = [part for chunk in chunks for part in (chunk.inputs.token, chunk.decoder.flatten())]
+        nodes = [_node_tokens(chunk) for chunk in chunks]
+        if head is table:
+            vectors = _look_up(table, [*tokens, *nodes])
+        else:
+            vectors = [*_look_up(table, tokens), *_look_up(head, nodes)]
+        codes = head[self.vocabulary.num_words : self.vocabulary.num_written]
+        sizes = [self.size_of(chunk) for chunk in chunks]
         losses = []
-        for chunk, read, written, nodes in zip(chunks, vectors[::3], vectors[1::3], vectors[2::3], strict=True):
-            encoded = t5.encode(self.backbone, chunk.inputs, self.dropout, read)
+        words = vectors[: len(tokens)]
+        for chunk, read, written, own, size in zip(
+            chunks, words[::2], words[1::2], vectors[len(tokens) :], sizes, strict=True
+        ):
+            encoded = t5.encode(self.backbone, chunk.inputs, self.dropout, read, self.of_weights)
             decoder = written.view(*chunk.decoder.shape, -1)
             if isinstance(chunk, CodeChunk) and self.softmax != "full":
                 decoder = decoder[:, :-1]  # nothing follows the last code
-            states = t5.decode(self.backbone, decoder, encoded, chunk.inputs.mask, self.dropout)
+            states = t5.decode(self.backbone, decoder, encoded, chunk.inputs.mask, self.dropout, self.of_weights)
             loss = (
-                self.code_loss(chunk, states, codes, nodes)
+                self.code_loss(chunk, states, codes, own)
                 if isinstance(chunk, CodeChunk)
                 else self.text_loss(chunk, states)
             )
-            losses.append(loss * (len(chunk.decoder) / num))
+            losses.append(loss * (size / sum(sizes)))
         return torch.stack(losses).sum()
+
+    def size_of(self, chunk: CodeChunk | TextChunk) -> int:
+        """What a chunk weighs: its examples; with softmax "full", as in the paper, its target tokens."""
+        if self.softmax != "full":
+            return len(chunk.decoder)
+        return chunk.decoder.numel() if isinstance(chunk, CodeChunk) else int((chunk.labels >= 0).sum())
 
     def code_loss(
         self, chunk: CodeChunk, states: torch.Tensor, codes: torch.Tensor, nodes: torch.Tensor
@@ -88,6 +101,11 @@ class Objective(torch.nn.Module):
         words = slice(None) if self.softmax == "full" else slice(0, self.vocabulary.num_words)
         there = chunk.labels >= 0
         return F.cross_entropy(t5.logits(self.backbone, states[there], words), chunk.labels[there])
+
+
+def _look_up(table: torch.Tensor, tokens: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Rows of a table for some lists of tokens, in one look-up."""
+    return F.embedding(torch.cat(tokens), table).split([len(part) for part in tokens])
 
 
 def _node_tokens(chunk: CodeChunk | TextChunk) -> torch.Tensor:
@@ -124,7 +142,7 @@ def fit_generator(
     )  # without `cpu`, processes on CPUs never find each other
     objective = Objective(backbone, vocabulary, config)
     optimiser = torch.optim.AdamW(
-        backbone.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
+        backbone.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )
     run = _Run(backbone, optimiser, checkpoint)
     run.resume()
@@ -141,18 +159,23 @@ def fit_generator(
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), without_denormals():
         backbone.train()
-        while run.step < config.steps and not run.stopped(config.patience):
-            torch.manual_seed(run.step * world + rank)  # dropout alone draws from this
-            chunks = [_move(chunk, accelerator.device) for chunk in examples.chunks(run.step, rank, world)]
+        parts = world * config.accumulate
+        while run.step < config.steps and not run.stopped(config):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(run.step, config)
-            loss = wrapped(chunks)
-            value = loss.item()
+            value = 0.0
+            for part in range(rank * config.accumulate, (rank + 1) * config.accumulate):
+                torch.manual_seed(run.step * parts + part)  # dropout alone draws from this
+                chunks = [_move(chunk, accelerator.device) for chunk in examples.chunks(run.step, part, parts)]
+                last = part + 1 == (rank + 1) * config.accumulate
+                with contextlib.nullcontext() if last else accelerator.no_sync(wrapped):
+                    loss = wrapped(chunks) / config.accumulate
+                    accelerator.backward(loss)
+                value += loss.item()
             if not math.isfinite(value):
                 raise DataError(
                     f"training diverged at step {run.step} (the loss is {value}); lower the learning rate from {config.learning_rate}"
                 )
-            accelerator.backward(loss)
             accelerator.clip_grad_norm_(backbone.parameters(), 1.0)
             prepared.step()
             prepared.zero_grad()
@@ -199,9 +222,11 @@ class _Run:
         self.best: dict[str, torch.Tensor] | None = None
         self.saved = time.monotonic()
 
-    def stopped(self, patience: int) -> bool:
+    def stopped(self, config: TrainingConfig) -> bool:
+        """Whether the latest validations bring nothing better; those of the warm-up do not count as fruitless."""
         values = [row["primary"] for row in self.history if "primary" in row]
-        return len(values) > patience and max(values) > max(values[-patience:])
+        late = sum("primary" in row and row["step"] > config.warmup * config.steps for row in self.history)
+        return late > config.patience and max(values) > max(values[-config.patience :])
 
     def record(self, metrics: dict[str, float]) -> None:
         self.backbone.train()

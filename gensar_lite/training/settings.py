@@ -22,15 +22,19 @@ class TrainingConfig:
     num_heads: int = 4
     d_ff: int = 192
     dropout: float = 0.1
+    attention_dropout: float = 0.0  # of attention weights; `transformers` drops them as often as states
     backbone: str | None = None  # name or path of a T5-family checkpoint; None: from scratch
     vocab_size: int = 4_500  # text tokens when the tokenizer is trained here
 
-    history: str = "pooled"  # "pooled": one position per event; "tokens": every token a position, as in the paper
+    # "pooled": one position per event; "tokens": every token a position; "template": as in the paper, sentences around the
+    # latest `max_events` clicks and the latest `max_events` searches, every token a position
+    history: str = "pooled"
     max_events: int = 50
     # pooled events also hold a vector of the item itself, which codes only approximate; None: where the form allows it
     item_memory: bool | None = None
-    max_text: int = 32  # tokens of an item text or query that the encoder reads
-    max_target_text: int = 12  # tokens of a text that the decoder is taught to write
+    max_text: int = 32  # tokens of an item text that the encoder reads
+    max_query: int | None = None  # tokens of a query; None: as many
+    max_target_text: int | None = 12  # tokens of a text that the decoder is taught to write; None: all that are read
 
     softmax: str = "trie"
     mix: float = 0.6
@@ -41,12 +45,20 @@ class TrainingConfig:
     aux_shares: dict[str, float] = field(
         default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
     )
+    # examples of each task in an epoch, None or a task that is not named: all. Not empty, it takes the place of `mix`,
+    # `pseudo_share` and `aux_shares`
+    epoch_examples: dict[str, int | None] = field(default_factory=dict)
     pseudo_queries_per_item: int = 20
+    pseudo_queries: str | None = (
+        None  # a table of item_id and query (a neural doc2query's); None: learned from the training log
+    )
+    recommend_searched: bool = True  # what was clicked after a search is a target of recommendation, too
 
     # pooled events also hold a vector of their age: how many events came after them; None: where the form allows it
     event_age: bool | None = None
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
+    start_vectors: bool = True  # embeddings start from item vectors (`training.initialise`), not at random
     embedding_noise: float = 0.1  # deviation of the noise added to embeddings that start from item vectors
     # share of the embedding that starts from collaborative vectors, the rest from semantic ones
     collaborative_dims: float = 0.5
@@ -54,16 +66,20 @@ class TrainingConfig:
     look_ahead: float = 0.0  # chance that the target of next_item is not the next click but one a few events later
 
     steps: int = 600
+    epochs: int | None = None  # given, training lasts so many passes over the examples, with a validation after each
     batch_size: int = 384
     learning_rate: float = 5e-3
     warmup: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)  # of AdamW
     weight_decay: float = 0.0
+    accumulate: int = 1  # parts in which a process computes its share of a batch, one after the other
     validate_every: int = 200
-    patience: int = 4  # validations without a better value before training stops
+    patience: int = 4  # validations after the warm-up without a better value before training stops
 
     def __post_init__(self) -> None:
         if self.softmax not in SOFTMAXES:
             raise ValueError(f"softmax must be one of {SOFTMAXES}, not {self.softmax!r}")
+        object.__setattr__(self, "betas", tuple(self.betas))
         if self.item_memory and not self.remembers_items:
             raise ValueError(
                 'item_memory needs history="pooled" and softmax="trie": the paper\'s forms read and write identifiers alone'
