@@ -255,7 +255,7 @@ def test_no_stop_before_the_warm_up_is_over(model: GenSAR) -> None:
     run = _Run(model.backbone, torch.optim.AdamW(model.backbone.parameters()), None)
     for step in range(100, 1000, 100):  # the first validation stays the best
         run.history.append({"step": step, "primary": 0.5 if step == 100 else 0.1})
-        assert run.stopped(config) == (step >= 800), step
+        assert run.stopped(config) == (step >= 700), step
     assert learning_rate(499, config) == config.learning_rate
 
 

@@ -225,7 +225,7 @@ class _Run:
     def stopped(self, config: TrainingConfig) -> bool:
         """Whether the latest validations bring nothing better; those of the warm-up do not count as fruitless."""
         values = [row["primary"] for row in self.history if "primary" in row]
-        late = sum("primary" in row and row["step"] > config.warmup * config.steps for row in self.history)
+        late = sum("primary" in row and row["step"] >= config.warmup * config.steps for row in self.history)
         return late > config.patience and max(values) > max(values[-config.patience :])
 
     def record(self, metrics: dict[str, float]) -> None:
