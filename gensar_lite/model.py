@@ -33,7 +33,7 @@ from gensar_lite.decoding.beam import Beams, BeamStep, beam_search
 from gensar_lite.decoding.queries import QueryWriter
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics
-from gensar_lite.evaluation.protocols import PRIMARY, rank_cases
+from gensar_lite.evaluation.protocols import PRIMARY, measure_shared, rank_cases
 from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.identifiers.learning import assign_new
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
@@ -216,8 +216,12 @@ class GenSAR:
             values = {}
             for task, cases in asked.items():
                 protocol, metric = PRIMARY[task]
-                place = rank_cases(self, cases, protocol, data.num_items)
-                values[task] = float(case_metrics(*place, (metric,), cases.ptr)[metric].mean())
+
+                def measure(some: Cases, protocol: str = protocol, metric: str = metric) -> np.ndarray:
+                    place = rank_cases(self, some, protocol, data.num_items)
+                    return case_metrics(*place, (metric,), some.ptr)[metric]
+
+                values[task] = float(measure_shared(measure, cases).mean())
             return {**values, "primary": float(np.mean(list(values.values())))} if values else {}
 
         return validate

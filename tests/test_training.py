@@ -19,6 +19,7 @@ from transformers import T5ForConditionalGeneration
 from gensar_lite.data.storage import DataError
 from gensar_lite.network import t5
 from gensar_lite.training import loop
+from gensar_lite.training.batches import batches
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.initialise import initial_vectors, initialise_embeddings
 from gensar_lite.training.loop import Objective, fit_generator, learning_rate
@@ -108,7 +109,9 @@ def test_the_objective_is_the_cross_entropy_of_the_targets(softmax: str) -> None
                 target = path[1 + level]
                 siblings = every[(every[:, :level] == every.new_tensor(path[1 : 1 + level])).all(1), level].unique()
                 losses.append(-logits[b, 1 + level, siblings].log_softmax(-1)[siblings == target][0])
-        size = len(losses) if softmax == "full" else len(chunk.decoder)  # the paper's: the mean over all tokens of a batch
+        size = (
+            len(losses) if softmax == "full" else len(chunk.decoder)
+        )  # the paper's: the mean over all tokens of a batch
         expected += float(torch.stack(losses).mean()) * size
         num += size
     assert objective(chunks).item() == pytest.approx(expected / num, rel=1e-4)
@@ -315,12 +318,98 @@ def launch(script: Path, *launcher: str) -> dict:
     return json.loads(line.split("RESULT")[1])
 
 
+TOGETHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+
+
 @pytest.mark.slow
 def test_two_processes_train_a_model_of_the_same_quality(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
     one = launch(script)
-    two = launch(script, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    two = launch(script, *TOGETHER)
     assert (one["world"], two["world"]) == (1, 2)
     assert two["sums"][0] == two["sums"][1], "both processes hold the same weights"
     assert two["loss"] == pytest.approx(one["loss"], rel=0.02)
+
+
+SHARED = """
+import json, sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+import torch
+torch.set_num_threads(1)
+from accelerate import Accelerator
+from builders import random_table, tiny_store
+from gensar_lite.config import preset
+from gensar_lite.model import GenSAR
+from gensar_lite.signals import embed
+state = Accelerator(cpu=True)
+data = tiny_store()
+config = preset("paper-tiny", d_model=16, d_ff=16, num_layers=1, max_text=8, steps=12, validate_every=3, patience=2, batch_size=16,
+                warmup=0.1, learning_rate=3e-3, accumulate=2 // state.num_processes)
+watched = []
+model = GenSAR.fit(data, embed(data, collaborative="als"), random_table(data.items["item_id"].tolist()), config=config,
+                   progress=False, watch=lambda model: watched.append(1))
+weights = {{name: weight.double().abs().sum().item() for name, weight in model.backbone.state_dict().items()}}
+everywhere = state.gather(torch.tensor([weights["shared.weight"]]).double()).tolist()
+if state.is_main_process:
+    print("RESULT", json.dumps({{"world": state.num_processes, "history": model.training_history, "weights": weights, "everywhere": everywhere}}))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_that_takes_their_parts_in_turns(tmp_path: Path) -> None:
+    """The same weights, the same validation, and the same end."""
+    script = tmp_path / "script.py"
+    script.write_text(SHARED.format(tests=str(Path(__file__).parent)))
+    one, two = launch(script), launch(script, *TOGETHER)
+    assert (one["world"], two["world"]) == (1, 2)
+    assert two["everywhere"][0] == two["everywhere"][1]
+    assert [row["step"] for row in one["history"]] == [row["step"] for row in two["history"]]
+    for ours, theirs in zip(one["history"], two["history"], strict=True):
+        assert ours["primary"] == pytest.approx(theirs["primary"], abs=0.02)  # ties between items may fall otherwise
+        assert ours["recommendation"] == pytest.approx(theirs["recommendation"], abs=0.04)
+    for name, value in one["weights"].items():
+        assert value == pytest.approx(two["weights"][name], rel=1e-3), name
+
+
+FAILING = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from accelerate import Accelerator
+from test_training import CONFIG, replace, train
+rank = Accelerator(cpu=True).process_index
+def validate(model):
+    if rank == {rank}:
+        raise ValueError("this process fails")
+    return {{"primary": 0.5}}
+train(replace(CONFIG, steps=8, validate_every=2), validate=validate)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_no_process_waits_for_one_that_failed(tmp_path: Path, rank: int) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(FAILING.format(tests=str(Path(__file__).parent), rank=rank))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, *TOGETHER, script], capture_output=True, text=True, timeout=300, env=environment
+    )
+    assert done.returncode == 1
+    assert "this process fails" in done.stderr
+
+
+def test_batches_laid_out_ahead_are_the_same() -> None:
+    _, examples = world()
+    order = examples, range(1, 4), range(2), 2, torch.device("cpu")
+    plain, ahead = list(batches(*order)), list(batches(*order, ahead=2))
+    assert len(plain) == len(ahead) == 6
+    for one, other in zip(plain, ahead, strict=True):
+        assert all(
+            torch.equal(a.decoder, b.decoder) and torch.equal(a.inputs.token, b.inputs.token)
+            for a, b in zip(one, other, strict=True)
+        )
+    assert not torch.equal(plain[0][0].inputs.token, plain[1][0].inputs.token)

@@ -11,11 +11,14 @@ Recommendation", KDD 2020. So both are always reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from scipy.stats import rankdata
 from tqdm import tqdm
 
@@ -119,6 +122,20 @@ def count_places(scores: np.ndarray, items: np.ndarray | None, relevant: np.ndar
     better = np.stack([(scores > target[:, [m]]).sum(axis=1) for m in range(target.shape[1])], axis=1)
     ties = np.stack([(scores == target[:, [m]]).sum(axis=1) - 1 for m in range(target.shape[1])], axis=1)
     return better, ties
+
+
+def measure_shared(measure: Callable[[Cases], np.ndarray], cases: Cases) -> np.ndarray:
+    """What `measure` gives for each of C cases, (C,); processes that run together share the work, and all get the whole."""
+    state = PartialState(cpu=not torch.cuda.is_available())
+    rank, world = state.process_index, state.num_processes
+    if world == 1:
+        return measure(cases)
+    own = cases.take(slice(rank, None, world))
+    parts = gather_object([measure(own) if len(own) else np.zeros(0)])
+    whole = np.empty(len(cases))
+    for number, part in enumerate(parts):
+        whole[number::world] = part
+    return whole
 
 
 def score_in_chunks(

@@ -1,7 +1,8 @@
 """The training loop: loss, schedule, validation, checkpoints, and resuming to the same result.
 
 Explained in notebook 05. A step depends on (seed, step) and the weights alone, so a run that was killed and
-resumed ends where an undisturbed one ends. Runs unchanged under `accelerate launch`.
+resumed ends where an undisturbed one ends. Runs unchanged under `accelerate launch`: processes share a batch, or one takes the
+parts in turns (`accumulate`), to the same weights; what the first one validates decides for all.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
@@ -26,11 +27,13 @@ from gensar_lite.network import t5
 from gensar_lite.network.branches import child_logits, code_logits
 from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.signals.sequential import without_denormals
+from gensar_lite.training.batches import batches
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.settings import TrainingConfig
 
 Validate = Callable[[T5ForConditionalGeneration], dict[str, float]]
 CHECKPOINT_SECONDS = 60
+WAITING = 20  # steps whose losses a GPU may owe
 
 
 class Objective(torch.nn.Module):
@@ -160,54 +163,41 @@ def fit_generator(
     with torch.random.fork_rng(devices=cuda), without_denormals():
         backbone.train()
         parts = world * config.accumulate
+        share = range(rank * config.accumulate, (rank + 1) * config.accumulate)
+        feed = batches(examples, range(run.step, config.steps), share, parts, accelerator.device)
         while run.step < config.steps and not run.stopped(config):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(run.step, config)
-            value = 0.0
-            for part in range(rank * config.accumulate, (rank + 1) * config.accumulate):
+            value = torch.zeros((), device=accelerator.device)
+            for part in share:
                 torch.manual_seed(run.step * parts + part)  # dropout alone draws from this
-                chunks = [_move(chunk, accelerator.device) for chunk in examples.chunks(run.step, part, parts)]
-                last = part + 1 == (rank + 1) * config.accumulate
-                with contextlib.nullcontext() if last else accelerator.no_sync(wrapped):
-                    loss = wrapped(chunks) / config.accumulate
+                with contextlib.nullcontext() if part == share[-1] else accelerator.no_sync(wrapped):
+                    loss = wrapped(next(feed)) / config.accumulate
                     accelerator.backward(loss)
-                value += loss.item()
-            if not math.isfinite(value):
-                raise DataError(
-                    f"training diverged at step {run.step} (the loss is {value}); lower the learning rate from {config.learning_rate}"
-                )
+                value += loss.detach()
+            run.pending.append(value)
+            validates = (run.step + 1) % config.validate_every == 0 or run.step + 1 == config.steps
+            saves = rank == 0 and run.due()
+            if validates or saves or accelerator.device.type == "cpu" or len(run.pending) == WAITING:
+                run.settle(config)
             accelerator.clip_grad_norm_(backbone.parameters(), 1.0)
             prepared.step()
             prepared.zero_grad()
             run.step += 1
-            run.losses.append(value)
             bar.update()
-            if run.step % config.validate_every == 0 or run.step == config.steps:
-                run.record(validate(backbone) if validate else {})
+            if validates:
+                # every process has measured alike, but for rounding: one decides, so that all keep and stop together
+                run.record(broadcast_object_list([validate(backbone) if validate else {}])[0])
                 bar.set_postfix({k: f"{v:.3f}" for k, v in run.history[-1].items() if k in ("loss", "primary")})
                 if rank == 0:
                     run.save()
-            elif rank == 0 and run.due():
+            elif saves:
                 run.save()
     bar.close()
     accelerator.wait_for_everyone()
     run.restore_best()
     backbone.eval()
     return run.history
-
-
-def _move(chunk: CodeChunk | TextChunk, device: torch.device) -> CodeChunk | TextChunk:
-    if device.type == "cpu":
-        return chunk
-
-    def move(part: Any) -> Any:
-        if isinstance(part, dict):
-            return {key: move(value) for key, value in part.items()}
-        if isinstance(part, list):
-            return [move(value) for value in part]
-        return tuple(map(move, part)) if type(part) is tuple else part.to(device)
-
-    return type(chunk)(*(move(part) for part in chunk))
 
 
 class _Run:
@@ -219,6 +209,7 @@ class _Run:
         self.step = 0
         self.history: list[dict] = []
         self.losses: list[float] = []
+        self.pending: list[torch.Tensor] = []  # losses that the device may still be computing
         self.best: dict[str, torch.Tensor] | None = None
         self.saved = time.monotonic()
 
@@ -227,6 +218,17 @@ class _Run:
         values = [row["primary"] for row in self.history if "primary" in row]
         late = sum("primary" in row and row["step"] >= config.warmup * config.steps for row in self.history)
         return late > config.patience and max(values) > max(values[-config.patience :])
+
+    def settle(self, config: TrainingConfig) -> None:
+        """Wait for the pending losses. Raises DataError where one is not finite."""
+        values = torch.stack(self.pending).tolist() if self.pending else []
+        first = self.step + 1 - len(values)
+        self.losses, self.pending = self.losses + values, []
+        for step, value in enumerate(values, start=first):
+            if not math.isfinite(value):
+                raise DataError(
+                    f"training diverged at step {step} (the loss is {value}); lower the learning rate from {config.learning_rate}"
+                )
 
     def record(self, metrics: dict[str, float]) -> None:
         self.backbone.train()

@@ -1,0 +1,49 @@
+"""Batches on their way to the device: laid out ahead of time where a device computes by itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
+
+
+def batches(
+    examples: Examples, steps: range, share: range, parts: int, device: torch.device, ahead: int | None = None
+) -> Iterator[list[CodeChunk | TextChunk]]:
+    """The chunks of a process's `share` of the parts of each step. On a GPU the next ones (`ahead`, 2 by default) are laid out by a
+    thread while these are computed."""
+    wanted = ((step, part) for step in steps for part in share)
+
+    def lay_out(step: int, part: int) -> list[CodeChunk | TextChunk]:
+        return [_move(chunk, device) for chunk in examples.chunks(step, part, parts)]
+
+    ahead = (0 if device.type == "cpu" else 2) if ahead is None else ahead
+    if not ahead:
+        yield from itertools.starmap(lay_out, wanted)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque(pool.submit(lay_out, *key) for key in itertools.islice(wanted, ahead))
+        while coming:
+            ready = coming.popleft().result()
+            coming.extend(pool.submit(lay_out, *key) for key in itertools.islice(wanted, 1))
+            yield ready
+
+
+def _move(chunk: CodeChunk | TextChunk, device: torch.device) -> CodeChunk | TextChunk:
+    if device.type == "cpu":
+        return chunk
+
+    def move(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: move(value) for key, value in part.items()}
+        if isinstance(part, list):
+            return [move(value) for value in part]
+        return tuple(map(move, part)) if type(part) is tuple else part.to(device)
+
+    return type(chunk)(*(move(part) for part in chunk))
