@@ -300,3 +300,9 @@ def test_another_quantiser_is_one_function(monkeypatch):
     table.extend(["new1", "new2"], fresh)
     with pytest.raises(DataError, match="unknown quantiser 'lines'; known are rqvae, kmeans, faiss, signs"):
         _learn(quantiser="lines")
+
+
+def test_a_catalogue_smaller_than_a_codebook_is_no_collapse():
+    table = learn_identifiers(_catalogue(20), _signals(20), num_codes=32, config=FAST)
+    table.check()
+    assert not any("collapsed" in sentence or "lopsided" in sentence for sentence in table.health["warnings"])

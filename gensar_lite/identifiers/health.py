@@ -89,8 +89,9 @@ def find_warnings(report: dict) -> list[str]:
     """Plain sentences about what looks wrong."""
     sentences = []
     for name, book in report["codebooks"].items():
-        most = min(book["size"], report["num_items"])
-        if book["use"] * book["size"] < 0.5 * most:
+        if report["num_items"] <= book["size"]:
+            continue  # one code tells all items apart, so that later ones have nothing to say
+        if book["use"] < 0.5:
             sentences.append(
                 f"Codebook {name} collapsed: {book['use']:.0%} of its {book['size']} codes are in use; use fewer codes or train longer."
             )
