@@ -50,7 +50,7 @@ def import_tables(
     """
     files = {"items": items, "interactions": interactions, "searches": searches, "judgements": judgements}
     short = {word: options.pop(word) for word in SHORT if word in options}
-    own = {option: options.pop(option) for option in ("k_core", "sample_users", "search_clicks") if option in options}
+    own: dict[str, Any] = {option: options.pop(option) for option in ("k_core", "sample_users", "search_clicks") if option in options}
     mapping = add_words(Mapping(), files=files, columns=columns, clicks=clicks, sets=words, short=short, options=own)
     return import_mapping(mapping, **options)
 

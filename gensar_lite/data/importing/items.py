@@ -106,8 +106,8 @@ def read_items(
         table[word] = pc.take(chosen, pa.array(order))
     frame = _texts(table, said, report, name)
     frame["categories"] = _categories(table, said, report, name, extra, reading)
-    rows = None if flat else reading.numbers(np.arange(reading.rows))
-    places = rows if rows is None else rows[first[order]]
+    numbers = None if flat else reading.numbers(np.arange(reading.rows))
+    places = None if numbers is None else numbers[first[order]]
     return _stand_in(frame, report, name, "title" in columns, used=reading.used, places=places)
 
 

@@ -51,7 +51,7 @@ class Log:
 
     def take(self, rows: np.ndarray) -> Log:
         """Some rows, by number or mask."""
-        some = {
+        some: dict[str, Any] = {
             name: getattr(self, name).take(rows) if getattr(self, name) is not None else None
             for name in ("user", "session", "query", "event", "apart")
         }
@@ -201,7 +201,7 @@ class Cleaner:
             apart=events.texts.get("copies"),
             numbers=events.numbers,
             cells=events.cells,
-            days=time is not None and "without a time of day" in time.written,
+            days=time is not None and time.days,
             written="" if time is None else time.written,
         )
 

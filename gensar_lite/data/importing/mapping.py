@@ -297,7 +297,7 @@ def add_words(
     mapping = Mapping({t: dict(w) for t, w in mapping.tables.items()}, dict(mapping.options), dict(mapping.anywhere))
     for table, paths in (files or {}).items():
         if paths:
-            named = [paths] if isinstance(paths, (str, Path)) else list(paths)
+            named: list[Any] = [paths] if isinstance(paths, (str, Path)) else list(paths)
             if len(named) == 1 and "," in str(named[0]) and not Path(named[0]).exists():
                 named = str(named[0]).split(",")
             mapping.set(table, "files", [str(p).strip() for p in named])

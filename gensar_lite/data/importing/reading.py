@@ -227,7 +227,8 @@ class Source:
             for (cell,) in self.engine.execute(query, self._csv_words(number)).fetchall():
                 broken += 1
                 inner = cell.split("\n")[1:]
-                if width > 1 and all(line.count(dialect.delimiter) == width - 1 for line in inner):
+                # from a column of one row to the same column of a later one: as many separators as whole rows have
+                if width > 1 and cell.count(dialect.delimiter) == len(inner) * (width - 1):
                     swallowed += len(inner)
                     example = example or inner[0]
         if swallowed and self.said.get("quoting") is None:

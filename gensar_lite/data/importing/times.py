@@ -37,6 +37,7 @@ class Times:
     written: str  # how people wrote them
     notes: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)  # some values that could not be read
+    days: bool = False  # dates without a time of day
 
     def at(self, exponent: int) -> Times:
         """In another unit."""
@@ -115,7 +116,7 @@ class TimeColumn:
         values = np.where(rows >= 0, found.values[rows] if len(found.values) else 0, 0)
         bad = np.where(rows >= 0, found.bad[rows] if len(found.bad) else True, True)
         odd = [repr(t) for t in coded.values.filter(pa.array(found.bad)).to_pylist()[:3]] if len(found.bad) else []
-        return Times(values, bad, found.exponent, found.written, found.notes, odd or ["empty"])
+        return replace(found, values=values, bad=bad, odd=odd or ["empty"])
 
 
 def _unix(values: np.ndarray, bad: np.ndarray, digits: int, said: dict, where: str) -> Times:
@@ -184,7 +185,8 @@ def _dates(dates: pd.Series, written: str, not_dates: np.ndarray) -> Times:
     stamps = dates.dt.as_unit("ns") if getattr(dates.dt, "unit", "ns") == "ns" else dates.dt.as_unit("us")
     exponent = 9 if str(stamps.dtype).startswith("datetime64[ns") else 6
     values = np.where(bad, 0, stamps.astype("int64").to_numpy())
-    return Times(values, bad, exponent, written)
+    days = len(values) > 0 and not (values % (86_400 * 10**exponent)).any()
+    return Times(values, bad, exponent, written, days=days)
 
 
 def _decimals(texts: list[str], good: np.ndarray, said: dict, where: str) -> Times:
