@@ -21,9 +21,10 @@ from gensar_lite.data import download
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.download import RemoteFile, download_file, find_source, import_source, known_sources
 from gensar_lite.data.importing import ImportReport, import_mapping, import_recipe
-from gensar_lite.data.importing.assemble import core_mask, read_tables
+from gensar_lite.data.importing.assemble import read_tables
 from gensar_lite.data.importing.mapping import add_words
 from gensar_lite.data.importing.recipes import read_recipe, recipe_forms
+from gensar_lite.data.importing.selection import core_mask
 from gensar_lite.data.storage import DataError
 
 USERS = [f"A{n}XYZ" for n in range(5)]

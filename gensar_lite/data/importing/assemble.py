@@ -16,18 +16,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from gensar_lite.data.importing.cleaning import Cleaner
 from gensar_lite.data.importing.columns import MISSING, Coded, Gather, _find, _is_missing, clean_ids, lacking, resolve
 from gensar_lite.data.importing.events import Events, Reader
+from gensar_lite.data.importing.interactions import InteractionCleaner
 from gensar_lite.data.importing.items import Catalogue, read_items
 from gensar_lite.data.importing.judgements import read_judgements
-from gensar_lite.data.importing.log import Cleaner, Log, _joined
+from gensar_lite.data.importing.log import Log, both_logs, coarsest, in_unit, log_table
 from gensar_lite.data.importing.mapping import LOGS, TABLES, WORDS, Mapping
 from gensar_lite.data.importing.places import Place
 from gensar_lite.data.importing.reading import Source, connect
 from gensar_lite.data.importing.report import ImportReport
+from gensar_lite.data.importing.searches import SearchCleaner
+from gensar_lite.data.importing.selection import Selection
 from gensar_lite.data.importing.times import UNITS
 from gensar_lite.data.storage import DataError
 
@@ -210,7 +213,7 @@ class _Import:
         said = self.said[table]
         if not said.get(word):
             return None
-        how = {
+        how: dict[str, Any] = {
             "files": said[word],
             **{w: said[w] for w in ("delimiter", "encoding", "quoting") if w in said and word != "category_names"},
         }
@@ -245,12 +248,12 @@ class _Import:
                 continue
             said = self.said[table]
             events, _ = self._events(table)
-            cleaner = cleaners[table] = Cleaner(
-                table, self.sources[table].name, said, ids, self.report, self.sources[table].first_row
-            )
+            kind = InteractionCleaner if table == "interactions" else SearchCleaner
+            cleaner = kind(table, self.sources[table].name, said, ids, self.report, self.sources[table].first_row)
+            cleaners[table] = cleaner
             self._understood(table, events)
             self._other_users(table)
-            if table == "interactions":
+            if isinstance(cleaner, InteractionCleaner):
                 log, asked = cleaner.interactions(events)
                 logs[table] = log
                 if asked is not None:
@@ -260,7 +263,7 @@ class _Import:
                 logs[table] = cleaner.searches(events, clicks)
         if "asked" in logs:  # searches that a log of interactions holds
             asked = logs.pop("asked")
-            logs["searches"] = _both(asked, logs["searches"]) if "searches" in logs else asked
+            logs["searches"] = both_logs(asked, logs["searches"]) if "searches" in logs else asked
         self._one_unit(logs)
         if "searches" in logs:
             cleaner = cleaners.get("searches") or Cleaner(
@@ -283,7 +286,7 @@ class _Import:
         asked = logs["searches"]
         clicked = asked.take(asked.item >= 0)
         clicked.query = None
-        both = _both(logs["interactions"], clicked) if "interactions" in logs else clicked
+        both = both_logs(logs["interactions"], clicked) if "interactions" in logs else clicked
         both = both.take(~both.key().duplicated().to_numpy())
         self.report.note("clicks after searches count as recommendation clicks, too")
         logs["interactions"] = both
@@ -336,15 +339,15 @@ class _Import:
         known = [log for log in clocks.values() if log.exponent is not None and log.time is not None]
         if not known:
             return
-        target = max(_coarsest(log) for log in known)
+        target = max(coarsest(log) for log in known)
         written = {t: log.written for t, log in clocks.items()}
-        exponents = {_coarsest(log) for log in known}
+        exponents = {coarsest(log) for log in known}
         if len(known) > 1 and (len(exponents) > 1 or len(set(written.values())) > 1):
-            told = "; ".join(f"{t}: {w}, in {UNITS[_coarsest(clocks[t])]}" for t, w in written.items())
+            told = "; ".join(f"{t}: {w}, in {UNITS[coarsest(clocks[t])]}" for t, w in written.items())
             self.report.note(f"the tables write time differently ({told}); {UNITS[target]} were taken for all")
         spans = {}
         for table, log in clocks.items():
-            log.time, log.exponent = _at(log.time, log.exponent, target), target
+            log.time, log.exponent = in_unit(log.time, log.exponent, target), target
             spans[table] = (log.time.min(), log.time.max())
         if len(spans) == 2:
             (a, b), (c, d) = spans.values()
@@ -364,7 +367,7 @@ class _Import:
             and self.said.get("searches", {}).get("files") == self.said.get("interactions", {}).get("files")
             and clicks.time is not None
         ):
-            both = _both(*(log.take(log.item >= 0) for log in parts))
+            both = both_logs(*(log.take(log.item >= 0) for log in parts))
             order = np.lexsort((both.line, both.user.codes))
             user, time = both.user.codes[order], both.time[order]  # type: ignore[index]
             users = len(np.unique(user[1:][(np.diff(time) < 0) & (user[1:] == user[:-1])]))
@@ -381,12 +384,8 @@ class _Import:
         for log in parts:
             if log.session is None:
                 continue
-            clicked = log.take(log.item >= 0)
-            size = (
-                pd.DataFrame({"user": clicked.user.codes, "session": clicked.session.codes})
-                .query("session >= 0")
-                .value_counts()
-            )  # type: ignore[union-attr]
+            clicked = (log.item >= 0) & (log.session.codes >= 0)
+            size = pd.DataFrame({"user": log.user.codes[clicked], "session": log.session.codes[clicked]}).value_counts()
             several += int((size > 1).sum())
         self.report.say(
             "sessions_with_several_clicks",
@@ -399,7 +398,7 @@ class _Import:
         self, catalogue: Catalogue, logs: dict[str, Log], cleaners: dict[str, Cleaner], judgements: pd.DataFrame | None
     ) -> Tables:
         self._unused()
-        keep = _Selection(logs, len(catalogue.table))
+        keep = Selection(logs, len(catalogue.table))
         options = self.mapping.options
         if options.get("k_core") and int(options["k_core"]) > 1:
             keep.core(int(options["k_core"]), self.report)
@@ -422,8 +421,8 @@ class _Import:
         unit = next((log.exponent for log in keep.logs.values() if log.exponent is not None), None)
         return Tables(
             items=catalogue.table,
-            interactions=_frame(clicks, ids, "interactions"),
-            searches=None if asked is None else _frame(asked, ids, "searches"),
+            interactions=log_table(clicks, ids, "interactions"),
+            searches=None if asked is None else log_table(asked, ids, "searches"),
             judgements=judgements,
             timestamps="steps" if steps else "clock" if unit is not None else "auto",
             report=self.report,
@@ -542,160 +541,3 @@ class _Import:
                     f"{source.name}: columns not used: {', '.join(spare[:30])}{' …' if len(spare) > 30 else ''}"
                 )
                 self.report.counts["unused_columns"] = self.report.counts.get("unused_columns", 0) + len(spare)
-
-
-class _Selection:
-    """Which events stay, with one number for each user in all tables."""
-
-    def __init__(self, logs: dict[str, Log], num_items: int) -> None:
-        self.logs, self.num_items = logs, num_items
-        values = [log.user.values for log in logs.values()]
-        self.users = (
-            pc.unique(pa.concat_arrays([v.cast(pa.string()) for v in values])) if values else pa.array([], pa.string())
-        )
-
-    def _numbers(self) -> tuple[np.ndarray, np.ndarray]:
-        user = [log.user.numbers_in(self.users) for log in self.logs.values()]
-        item = [log.item for log in self.logs.values()]
-        return np.concatenate([*user, np.zeros(0, np.int32)]), np.concatenate([*item, np.zeros(0, np.int32)])
-
-    def _keep(self, users: np.ndarray, items: np.ndarray | None) -> None:
-        """Keep events of some users; those on other items are dropped, searches lose their click."""
-        for table, log in list(self.logs.items()):
-            rows = users[log.user.numbers_in(self.users)]
-            if items is not None:
-                known = items[log.item] | (log.item < 0)
-                if table == "searches":
-                    log.item = np.where(known, log.item, -1).astype(np.int32)
-                else:
-                    rows = rows & known
-            self.logs[table] = log.take(rows)
-
-    def core(self, k: int, report: ImportReport) -> None:
-        """The k-core: the largest part in which every user and item has at least k clicks of both tables together."""
-        user, item = self._numbers()
-        clicked = item >= 0
-        stay = core_mask(user[clicked], item[clicked], k)
-        users = np.zeros(max(len(self.users), 1), bool)
-        users[user[clicked][stay]] = True
-        items = np.zeros(self.num_items + 1, bool)
-        items[item[clicked][stay]] = True
-        self._keep(users, items)
-        report.counts |= {"core": k, "events_in_core": int(stay.sum())}
-        report.note(
-            f"the {k}-core was taken: {int(users.sum())} users and {int(items.sum())} items with at least {k} clicks each, {int(stay.sum())} of {int(clicked.sum())} clicks"
-        )
-        if not stay.any():
-            raise DataError(f"There are no users and items with {k} or more clicks each; choose a smaller --k-core")
-
-    def sample(self, num_users: int, seed: int, report: ImportReport) -> None:
-        """A random sample of users, with all their events."""
-        user, _ = self._numbers()
-        there = np.unique(user)
-        if len(there) <= num_users:
-            return
-        chosen = np.random.default_rng(seed).choice(there, num_users, replace=False)
-        users = np.zeros(len(self.users), bool)
-        users[chosen] = True
-        self._keep(users, None)
-        report.counts["sampled_users"] = num_users
-        report.note(f"a random sample of {num_users} of {len(there)} users was taken")
-
-    def clicked(self) -> np.ndarray:
-        """(N,) items with a click."""
-        _, item = self._numbers()
-        return np.bincount(item[item >= 0], minlength=self.num_items) > 0
-
-    def renumber(self, rows: np.ndarray) -> None:
-        """Items that were left out lose their number."""
-        to = np.where(rows, np.cumsum(rows) - 1, -1).astype(np.int32)
-        for log in self.logs.values():
-            log.item = np.where(log.item >= 0, to[log.item], -1).astype(np.int32)
-
-
-def core_mask(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
-    """Mask (E,) of the events in the k-core: the largest part in which every user and item has at least k events."""
-    keep = np.ones(len(user), dtype=bool)
-    while True:
-        before = int(keep.sum())
-        for number in (user, item):
-            keep &= np.bincount(number[keep], minlength=number.max(initial=0) + 1)[number] >= k
-        if int(keep.sum()) == before:
-            return keep
-
-
-def _coarsest(log: Log) -> int:
-    """The smallest unit that loses nothing of a log's times."""
-    assert log.time is not None
-    assert log.exponent is not None
-    return next(e for e in (0, 3, 6, 9) if e >= log.exponent or not (log.time % 10 ** (log.exponent - e)).any())
-
-
-def _at(time: np.ndarray | None, exponent: int | None, target: int) -> np.ndarray:
-    assert time is not None
-    assert exponent is not None
-    return time * 10 ** (target - exponent) if target >= exponent else time // 10 ** (exponent - target)
-
-
-def _both(first: Log, second: Log) -> Log:
-    """Two logs, users of both in one numbering; columns that only one has are missing in the other."""
-    values = pc.unique(pa.concat_arrays([first.user.values.cast(pa.string()), second.user.values.cast(pa.string())]))
-    logs = []
-    for log in (first, second):
-        logs.append(log.take(np.arange(len(log))))
-        logs[-1].user = Coded(log.user.numbers_in(values), values)
-        logs[-1].cells, logs[-1].event, logs[-1].apart, logs[-1].numbers = None, None, None, {}
-    for name in ("session", "query"):
-        columns = [getattr(log, name) for log in logs]
-        if all(c is None for c in columns):
-            continue
-        both = pc.unique(pa.concat_arrays([c.values.cast(pa.string()) for c in columns if c is not None]))
-        for log, column in zip(logs, columns, strict=True):
-            codes = np.full(len(log), -1, np.int32) if column is None else column.numbers_in(both)
-            setattr(log, name, Coded(codes, both))
-    joined = _joined(logs[0], logs[1])
-    for name in ("session", "query"):
-        parts = [getattr(log, name) for log in logs]
-        if parts[0] is not None:
-            setattr(joined, name, Coded(np.concatenate([p.codes for p in parts]), parts[0].values))
-    return joined
-
-
-def _frame(log: Log | None, ids: pa.Array, table: str) -> pd.DataFrame:
-    """A log as the table of a data set; without times the places within each user."""
-    columns: dict[str, Any] = {}
-    if log is None:
-        columns = {c: pa.array([], pa.string()) for c in ("user_id", "item_id")} | {
-            "timestamp": pa.array([], pa.int64())
-        }
-        return pa.table(columns).to_pandas()
-    time = log.time
-    if time is None:
-        user = log.user.codes
-        begin = np.flatnonzero(np.concatenate([[True], user[1:] != user[:-1]])) if len(user) else np.zeros(0, int)
-        time = np.arange(len(user)) - np.repeat(begin, np.diff(np.append(begin, len(user))))
-    columns["user_id"] = log.user.texts()
-    session = log.session.texts() if log.session is not None else None
-    if log.days and session is None:  # what was bought on one day is one basket
-        session = pc.utf8_slice_codeunits(pa.array(time // (86_400 * 10 ** (log.exponent or 0))).cast(pa.string()), 0)
-    if table == "searches":
-        if log.query is None:
-            raise DataError(
-                "The search log has no queries; say which column they are in with --columns searches.query=NAME"
-            )
-        lost = np.ones(len(log), bool) if log.session is None else log.session.missing
-        if lost.any():  # several clicks on the answers to one query are one session
-            made = (
-                pd.DataFrame({"user": log.user.codes, "query": log.query.codes, "time": time})
-                .groupby(["user", "query", "time"], sort=False)
-                .ngroup()
-                .to_numpy()
-            )
-            named = pc.binary_join_element_wise("s", pa.array(made).cast(pa.string()), "")
-            session = named if session is None else pc.if_else(pa.array(lost), named, session)
-        columns |= {"session_id": session, "query": log.query.texts()}
-    columns["item_id"] = pc.take(ids, pa.array(log.item, mask=log.item < 0))
-    columns["timestamp"] = pa.array(time.astype(np.int64))
-    if table == "interactions" and session is not None:
-        columns["session_id"] = session
-    return pa.table(columns).to_pandas()

@@ -222,11 +222,11 @@ class Reader:
             line = line[parents]
             self.entries += len(flat)
         self._add_time(columns, parents, lists.offsets.to_numpy() if parents is not None else None)
-        for word, column in texts.items():
-            if word in ("rating", "weight"):
-                self._part(word, pc.fill_null(as_numbers(column), float("nan")).to_numpy().astype(np.float32))
+        for name, column in texts.items():
+            if name in ("rating", "weight"):
+                self._part(name, pc.fill_null(as_numbers(column), float("nan")).to_numpy().astype(np.float32))
             else:
-                self.gather.add(word, column)
+                self.gather.add(name, column)
         if "history" in self.columns:
             history = combined(self.columns["history"], columns)
             self.gather.add("history", history if parents is None else pc.take(history, pa.array(parents)))
@@ -269,6 +269,7 @@ class Reader:
                 and pc.any(pc.match_substring(column, " ")).as_py()
                 and self.said.get("list_separator")
             ):
+                assert offsets is not None
                 column = self._beside("timestamp", columns, np.diff(offsets))
             elif parents is not None:
                 column = pc.take(column, pa.array(parents))

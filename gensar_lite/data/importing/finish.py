@@ -50,7 +50,9 @@ def import_tables(
     """
     files = {"items": items, "interactions": interactions, "searches": searches, "judgements": judgements}
     short = {word: options.pop(word) for word in SHORT if word in options}
-    own: dict[str, Any] = {option: options.pop(option) for option in ("k_core", "sample_users", "search_clicks") if option in options}
+    own: dict[str, Any] = {
+        option: options.pop(option) for option in ("k_core", "sample_users", "search_clicks") if option in options
+    }
     mapping = add_words(Mapping(), files=files, columns=columns, clicks=clicks, sets=words, short=short, options=own)
     return import_mapping(mapping, **options)
 
@@ -153,8 +155,12 @@ def finish_import(
             raise DataError(
                 f"{files}: no user has {MIN_EVENTS} or more events, so nothing can be held out for testing; give longer histories"
             )
-    if language is None and (language := find_language(texts_of(tables.items))) != "english":
-        report.understood.append(f"the texts are taken for {language.capitalize()}; another --language changes that")
+    if language is None:
+        language = find_language(texts_of(tables.items))
+        if language != "english":
+            report.understood.append(
+                f"the texts are taken for {language.capitalize()}; another --language changes that"
+            )
     protocol = "log"
     if searches is None and len(interactions) and queries != "none":
         protocol = queries or "known-item"

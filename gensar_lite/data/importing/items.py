@@ -6,7 +6,6 @@ anew with every event, the most frequent text counts; else the first row of an i
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gensar_lite.data.dataset import ITEM_COLUMNS
+from gensar_lite.data.importing.categories import item_categories
 from gensar_lite.data.importing.columns import (
     MISSING,
     Coded,
@@ -23,19 +22,16 @@ from gensar_lite.data.importing.columns import (
     Gather,
     clean_ids,
     combined,
-    literal_list,
     resolve,
 )
 from gensar_lite.data.importing.expressions import Condition, as_numbers, columns_of, evaluate, parse_condition
 from gensar_lite.data.importing.reading import CELLS_HASH, Source
 from gensar_lite.data.importing.report import ImportReport
-from gensar_lite.data.importing.texts import clean_texts
+from gensar_lite.data.importing.texts import clean_texts, from_lists, spelled, told_missing
+from gensar_lite.data.importing.titles import stand_in_titles
 from gensar_lite.data.storage import DataError
 
-TITLE_WORDS = 12  # of the description, where the title says nothing
 TEXTS = ("title", "description", "brand")
-_NOTHING = ("nan", "none", "null", "n/a", "na", "-", "untitled", "no title")
-LEVELS, PATHS = " > ", " | "
 
 
 @dataclass
@@ -105,10 +101,11 @@ def read_items(
             )
         table[word] = pc.take(chosen, pa.array(order))
     frame = _texts(table, said, report, name)
-    frame["categories"] = _categories(table, said, report, name, extra, reading)
+    frame["categories"] = item_categories(table, said, report, name, extra, reading.num_flags)
     numbers = None if flat else reading.numbers(np.arange(reading.rows))
     places = None if numbers is None else numbers[first[order]]
-    return _stand_in(frame, report, name, "title" in columns, used=reading.used, places=places)
+    titled = "title" in columns
+    return Catalogue(*stand_in_titles(frame, report, name, titled, places), reading.used)
 
 
 class _ItemRows:
@@ -180,6 +177,11 @@ class _ItemRows:
             f"{self.source.name}: {both} item ids stand in rows that belong to the table and in others that were left out",
         )
         return found
+
+    @property
+    def num_flags(self) -> int:
+        """Columns that are flags of categories."""
+        return len(self.columns["flags"].names) if "flags" in self.columns else 0
 
     def numbers(self, rows: np.ndarray) -> np.ndarray | None:
         """Rows as a spreadsheet numbers them, where that helps."""
@@ -267,7 +269,7 @@ def _texts(table: dict[str, pa.Array], said: dict, report: ImportReport, name: s
         parts = [table[w] for w in table if w == word or w.startswith(f"{word} ")]
         column = nothing
         if parts:
-            parts = [pc.fill_null(_from_lists(p), "") for p in parts]
+            parts = [pc.fill_null(from_lists(p), "") for p in parts]
             column = parts[0] if len(parts) == 1 else pc.utf8_trim_whitespace(pc.binary_join_element_wise(*parts, " "))
         column = spelled(column, said if word != "brand" else {**said, "word_prefix": None})
         gone = told_missing(column, said, report, name, word)
@@ -281,227 +283,3 @@ def _texts(table: dict[str, pa.Array], said: dict, report: ImportReport, name: s
     )
     frame["_marked"] = pa.array(marked["title"])
     return frame
-
-
-def spelled(column: pa.Array, said: dict) -> pa.Array:
-    """Words as words: `word_separator` becomes a blank, numbers get `word_prefix`."""
-    if said.get("word_separator"):
-        column = pc.replace_substring(column, said["word_separator"], " ")
-    if said.get("word_prefix"):
-        column = pc.replace_substring_regex(column, r"[^0-9]+", " ")
-        column = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"([0-9]+)", said["word_prefix"] + r"\1")
-    return column
-
-
-def _blanks(column: pa.Array, said: dict) -> pa.Array:
-    """Words with blanks between them, as they are."""
-    return spelled(column, {**said, "word_prefix": None})
-
-
-def told_missing(column: pa.Array, said: dict, report: ImportReport, name: str, word: str) -> pa.Array:
-    """Texts that people called missing are empty, and counted."""
-    if not said.get("missing"):
-        return column
-    gone = pc.fill_null(pc.is_in(column, value_set=pa.array(said["missing"], pa.string())), False)
-    number = pc.sum(gone).as_py() or 0
-    report.say(
-        f"missing_{word}",
-        number,
-        f"{name}: {number} cells for {word} are {' or '.join(map(repr, said['missing']))}: no {word}",
-    )
-    return pc.if_else(gone, "", column)
-
-
-def _from_lists(column: pa.Array) -> pa.Array:
-    """Cells that hold lists (JSON or Python) as their entries with blanks between."""
-    lists = pc.fill_null(pc.and_(pc.starts_with(column, "["), pc.ends_with(column, "]")), False)
-    if not pc.any(lists).as_py():
-        return column
-    joined = [" ".join(literal_list(t)) for t in column.filter(lists).to_pylist()]
-    return pc.replace_with_mask(column, lists, pa.array(joined, column.type))
-
-
-def _categories(
-    table: dict[str, pa.Array],
-    said: dict,
-    report: ImportReport,
-    name: str,
-    extra: dict[str, Source],
-    reading: _ItemRows,
-) -> pa.Array:
-    """Category paths of each item: " > " between levels, " | " between paths."""
-    num = len(table["item_id"])
-    column: pa.Array | None = None
-    if "flags" in reading.columns:
-        names = _first_two(extra["category_names"])[0]
-        flags = [pc.equal(table[f"flags {n}"], "1") for n in range(len(reading.columns["flags"].names))]
-        column = _joined([pc.if_else(f, pa.scalar(n), "") for f, n in zip(flags, names, strict=False)], PATHS)
-    elif any(w.startswith("categories ") for w in table):
-        levels = [_plain_level(table[w], said, report, name) for w in table if w.startswith("categories ")]
-        column = _joined(levels, LEVELS)
-    elif extra.get("category_files") is not None:
-        ids, values = _first_two(extra["category_files"])
-        place = pc.index_in(table["item_id"], value_set=pa.array(ids, pa.string()))
-        column = _paths(pc.take(pa.array(values, pa.string()), place), said, report, name)
-    elif "categories" in table:
-        column = _paths(table["categories"], said, report, name)
-    if column is None:
-        return pa.repeat(pa.scalar(""), num)
-    if extra.get("category_parents") is not None:
-        column = _with_parents(column, extra["category_parents"])
-    column, odd = clean_texts(pc.fill_null(column, ""))
-    found = pc.sum(odd).as_py() or 0
-    report.say("categories_with_html", found, f"{name}: HTML was taken out of the categories of {found} items")
-    return column
-
-
-def _joined(parts: list[pa.Array], sign: str) -> pa.Array:
-    """The parts that are no empty texts, with the sign between them."""
-    pieces = [pc.if_else(pc.equal(p, ""), "", pc.binary_join_element_wise(sign, p, "")) for p in parts]
-    return pc.utf8_slice_codeunits(pc.binary_join_element_wise(*pieces, ""), len(sign))
-
-
-def _plain_level(column: pa.Array, said: dict, report: ImportReport, name: str) -> pa.Array:
-    column = pc.fill_null(pc.utf8_trim_whitespace(column), "")
-    return told_missing(_blanks(column, said), said, report, name, "categories")
-
-
-def _paths(column: pa.Array, said: dict, report: ImportReport, name: str) -> pa.Array:
-    """Cells as paths: lists, or texts cut at the separators; worked out once for each distinct cell."""
-    encoded = pc.dictionary_encode(told_missing(pc.utf8_trim_whitespace(column), said, report, name, "categories"))
-    distinct = encoded.dictionary.to_pylist()
-    several, level = said.get("categories_separator"), said.get("level_separator")
-    guessed = several is None and level is None and any(t and "|" in t.replace(PATHS, "") for t in distinct)
-    result, lists = [], False
-    for text in distinct:
-        if text and text.startswith("[") and text.endswith("]"):
-            result.append(_listed(text, said.get("categories_list") != "several"))
-            lists = True
-            continue
-        paths = (text or "").split(several or "|") if several or "|" in (text or "") else [text or ""]
-        levels = [
-            [lev.strip() for lev in p.split(level or ">")] if level or LEVELS in p else [p.strip()] for p in paths
-        ]
-        result.append(PATHS.join(LEVELS.join(lev for lev in path if lev) for path in levels if any(path)))
-    if guessed:
-        report.note(
-            f"{name}: | in categories was taken to stand between several of them; --set items.categories_separator=SIGN says otherwise"
-        )
-    if lists and not said.get("categories_list"):
-        report.note(
-            f"{name}: lists of categories were taken for one path each; --set items.categories_list=several says otherwise"
-        )
-    return pc.take(_blanks(pa.array(result, pa.string()), said), encoded.indices)
-
-
-def _listed(text: str, path: bool) -> str:
-    """A list of names (one path or several categories), or a list of paths."""
-    entries = literal_list(text)
-    if entries and entries[0].startswith("["):
-        return PATHS.join(filter(None, (LEVELS.join(literal_list(e)) for e in entries)))
-    return (LEVELS if path else PATHS).join(e.strip() for e in entries if e.strip())
-
-
-def _first_two(source: Source) -> tuple[list[str], list[str]]:
-    """The first two columns of a small table."""
-    first, second = source.columns[0], source.columns[min(1, len(source.columns) - 1)]
-    columns: tuple[list[str], list[str]] = ([], [])
-    for batch in source.batches(list(dict.fromkeys([first, second]))):
-        columns[0].extend(t or "" for t in batch[first].to_pylist())
-        columns[1].extend(t or "" for t in batch[second].to_pylist())
-    return columns
-
-
-def _with_parents(column: pa.Array, source: Source) -> pa.Array:
-    """Each category with its ancestors before it; a circle ends where it closes."""
-    up = dict(zip(*_first_two(source), strict=True))
-    encoded = pc.dictionary_encode(column)
-    paths = []
-    for leaf in encoded.dictionary.to_pylist():
-        path = [leaf] if leaf else []
-        while path and up.get(path[0]) and up[path[0]] not in path:
-            path.insert(0, up[path[0]])
-        paths.append(LEVELS.join(path))
-    return pc.take(pa.array(paths, pa.string()), encoded.indices)
-
-
-def _stand_in(
-    frame: dict[str, pa.Array],
-    report: ImportReport,
-    name: str,
-    titled: bool,
-    used: tuple[str, ...],
-    places: np.ndarray | None,
-) -> Catalogue:
-    """Titles that say nothing are replaced: by the opening of the description, else brand and category, else "untitled ID".
-
-    A title says nothing where it is empty, has no letter or digit, is a word like "nan", or is a scrap of
-    HTML that three or more items share. `places` (N,) are the rows of the file.
-    """
-    title, marked = frame["title"], frame.pop("_marked").to_numpy(zero_copy_only=False).astype(bool)
-    encoded = pc.dictionary_encode(title)
-    codes, distinct = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary
-    scrap = marked & (np.bincount(codes, minlength=1)[codes] >= 3)
-    empty = pc.or_(
-        pc.invert(pc.match_substring_regex(distinct, r"[\p{L}\p{N}]")),
-        pc.is_in(pc.utf8_lower(distinct), value_set=pa.array(_NOTHING)),
-    )
-    mute = empty.to_numpy(zero_copy_only=False).astype(bool)[codes] & ~scrap
-
-    def say(key: str, rows: np.ndarray, sentence: str) -> None:
-        found = np.flatnonzero(rows)
-        report.say(key, len(found), f"{name}: {sentence.format(len(found))}", None if places is None else places[found])
-
-    say("titles_with_html", marked & ~scrap & ~mute, "HTML was taken out of {} titles")
-    say("html_titles_replaced", scrap, "{} titles are a scrap of HTML shared by several items; other text stands in")
-    unknown = pc.equal(pc.utf8_lower(title), "unknown").to_numpy(zero_copy_only=False).astype(bool)
-    say("items_called_unknown", unknown, "{} item(s) are called 'unknown'")
-    untitled = scrap | mute
-    instead, silent = _instead(frame, np.flatnonzero(untitled))
-    if titled:
-        say("empty_titles_replaced", mute, "{} titles are empty or no text; other text stands in")
-    elif silent < int(untitled.sum()) and any(
-        re.search(r"[^\W\d_]", t) for t in instead[:1000] if not t.startswith("untitled")
-    ):
-        report.note(f"{name}: no titles were named; brand and category stand in")
-    else:
-        report.note(
-            f"{name}: no titles were named; items can be named by their number only, and queries made from their texts mean nothing"
-        )
-    report.say(
-        "items_without_any_text",
-        silent,
-        f"{name}: {silent} items have no text at all; they can be named by their number only",
-    )
-    letters = pc.match_substring_regex(title.filter(pa.array(~untitled)), r"\p{L}")
-    if titled and len(letters) and not pc.any(letters).as_py():
-        report.note(f"{name}: titles are numbers, no words that a person could read")
-    _say_alike({**frame, "title": pc.if_else(pa.array(untitled), "", title)}, report, name)
-    frame["title"] = pc.replace_with_mask(title, pa.array(untitled), pa.array(instead, title.type))
-    table = pa.table({c: frame[c] for c in ITEM_COLUMNS}).to_pandas()
-    report.counts["items"] = len(table)
-    return Catalogue(table, untitled, used)
-
-
-def _instead(frame: dict[str, pa.Array], rows: np.ndarray) -> tuple[list[str], int]:
-    """Titles made of other text for some items, and how many of these have no text at all."""
-    texts = [frame[c].take(pa.array(rows)).to_pylist() for c in ("item_id", "description", "categories", "brand")]
-    instead, silent = [], 0
-    for item_id, description, categories, brand in zip(*texts, strict=True):
-        opening = " ".join(description.split()[:TITLE_WORDS])
-        known = opening or " ".join(p for p in (brand, categories.replace(LEVELS, " ").replace(PATHS, " ")) if p)
-        silent += not known
-        instead.append(known or f"untitled {item_id}")
-    return instead, silent
-
-
-def _say_alike(frame: dict[str, pa.Array], report: ImportReport, name: str) -> None:
-    """How many items no text can tell apart."""
-    codes = [pc.dictionary_encode(frame[c]).indices.to_numpy(zero_copy_only=False) for c in ITEM_COLUMNS[1:]]
-    size = pd.DataFrame(dict(enumerate(codes))).groupby(list(range(len(codes))), sort=False)[0].transform("size")
-    several = (size > 1).to_numpy()
-    report.say(
-        "items_with_shared_text",
-        int(several.sum()),
-        f"{name}: {several.sum()} items have the same text as another one (largest group {size.max()}); no text search can tell them apart",
-    )
