@@ -12,6 +12,7 @@ import pandas as pd
 from gensar_lite.cli.terminal import printable
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, PRIMARY
 
+NAMED = "noun_precision@5"
 COLUMNS = {
     "recommendation": (
         ("uniform99", "HR@10"),
@@ -91,6 +92,9 @@ def results_text(metrics: Mapping[str, Any]) -> str:
         for ranker in order:
             cells = "".join(f"{rows[ranker][p][m]:15.3f}" if p in rows[ranker] else f"{'':15}" for p, m in shown)
             lines.append(f"{ranker:{width}}{cells}")
+    named = {ranker: tasks.get("search", {}).get(NAMED) for ranker, tasks in metrics.get("lists", {}).items()}
+    if told := [f"{ranker} {value:.3f}" for ranker, value in named.items() if value is not None]:
+        lines += ["", f"A colour and a noun, asked by somebody with a history: {NAMED} {', '.join(told)}"]
     if name != alone:
         heard = name.removeprefix(f"{alone} ")
         lines += ["", f"{alone}: the generator alone; {heard}: joined with what the store says (--evidence)"]

@@ -19,7 +19,6 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from scipy.stats import rankdata
 from tqdm import tqdm
 
 from gensar_lite.data.dataset import Cases, Dataset
@@ -219,6 +218,8 @@ def list_quality(
     listed = listed[listed >= 0]
     if not listed.size:
         return {"coverage": 0.0, "popularity_bias": float("nan"), "novelty": float("nan")}
+    from scipy.stats import rankdata
+
     popularity = data.popularity
     percentile = (rankdata(popularity) - 0.5) / data.num_items
     share = (popularity + 1) / (popularity.sum() + data.num_items)

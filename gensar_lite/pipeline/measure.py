@@ -17,6 +17,7 @@ from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import DataError
 from gensar_lite.evaluation.baselines import build_baselines
 from gensar_lite.evaluation.metrics import metrics_of
+from gensar_lite.evaluation.named import MEASURE, NamedProducts
 from gensar_lite.evaluation.protocols import Ranker, evaluate_ranker, list_quality, rank_cases
 from gensar_lite.model import GenSAR
 
@@ -62,7 +63,12 @@ def rows_of(model: GenSAR) -> list[GenSAR]:
 
 def oracle_of(data: Dataset) -> list[Ranker]:
     """The ranker that knows the truth, where the store is simulated."""
-    return [BazaarOracle(data)] if "bazaar" in data.info and "changed" not in data.info else []
+    return [BazaarOracle(data)] if is_simulated(data) else []
+
+
+def is_simulated(data: Dataset) -> bool:
+    """Whether the truth about a data set is known."""
+    return "bazaar" in data.info and "changed" not in data.info
 
 
 def rank_all(
@@ -75,6 +81,7 @@ def rank_all(
 ) -> tuple[pd.DataFrame, dict]:
     """Ranks of several rankers in the columns of `ranks.parquet`, and what their lists look like: name -> task -> measure."""
     parts, found = [], {}
+    named = NamedProducts(data) if lists and is_simulated(data) else None
     for ranker in rankers:
         ranks = evaluate_ranker(ranker, data, split, protocols=protocols)
         parts.append(ranks.assign(model=ranker.name, seed=seed)[RANK_COLUMNS])
@@ -82,6 +89,8 @@ def rank_all(
             found[ranker.name] = {
                 task: list_quality(ranker, data, task, split) for task in ranker.tasks if len(data.cases(task, split))
             }
+            if named is not None and len(named.cases) and "search" in found[ranker.name] and ranker.name != ORACLE:
+                found[ranker.name]["search"][MEASURE] = named.precision(ranker)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=RANK_COLUMNS), found
 
 
