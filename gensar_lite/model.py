@@ -470,7 +470,7 @@ class GenSAR:
         signals.check(data)
         table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
         backbone, tokenizer, history = read_weights(folder / "model")
-        evidence = Evidence.load(folder / "evidence", data)
+        evidence = Evidence.load(folder / "evidence", data) if (folder / "evidence").is_dir() else None
         model = cls(data, signals, table, tokenizer, backbone, config, evidence)
         if len(model.backbone.shared.weight) != model.vocabulary.size:
             raise DataError(

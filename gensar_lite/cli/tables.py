@@ -29,7 +29,7 @@ def import_data(chosen: Namespace) -> None:
     from gensar_lite.cli.import_words import list_recipes, list_words, mappings_of
 
     if chosen.recipe in ("list", "words"):
-        print(list_recipes() if chosen.recipe == "list" else list_words())
+        show(list_recipes() if chosen.recipe == "list" else list_words())
         return
     if bool(chosen.reviews) != bool(chosen.metadata):
         raise UsageError("--reviews and --metadata go together: give both")
@@ -93,11 +93,11 @@ def _print_understood(tables, chosen: Namespace) -> None:
     if chosen.json:
         print_json({"counts": counts, "report": tables.report.to_dict(), "mapping": tables.mapping})
         return
-    print("\n".join(tables.report.understood))
-    print("\n".join(f"- {sentence}" for sentence in tables.report.sentences))
-    print("would give " + ", ".join(f"{n:,} {what}" for what, n in counts.items() if n) + "; nothing was written")
+    show("\n".join(tables.report.understood))
+    show("\n".join(f"- {sentence}" for sentence in tables.report.sentences))
+    show("would give " + ", ".join(f"{n:,} {what}" for what, n in counts.items() if n) + "; nothing was written")
     for row in tables.items.head(3).itertuples():
-        print(f"  {row.item_id}: {row.title} [{row.categories}]")
+        show(f"  {row.item_id}: {row.title} [{row.categories}]")
 
 
 def download(chosen: Namespace) -> None:

@@ -12,6 +12,7 @@ import importlib.util
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from gensar_lite.config import RunConfig
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import (
     DataError,
+    locked,
     new_file,
     new_folder,
     read_json,
@@ -67,12 +69,15 @@ def run(
 
     `out` is the run folder: a new one, or one of the same data set, of which only what changed is made again.
     `examples` is the number of test cases per task whose answers are kept in `examples.json`. `say` is told what
-    happens. Raises DataError before any work where the configuration cannot be run, or `out` holds something else.
+    happens. Raises DataError before any work where the configuration cannot be run, `out` holds something else, or
+    another process is writing there.
     """
     check_config(config)
     if is_identifier_file(config.identifiers.strategy):
         read_codes(config.identifiers.strategy, data)
-    return _Line(data, config, out, baselines, examples, progress, say).run()
+    first = PartialState(cpu=not torch.cuda.is_available()).is_main_process
+    with locked(out, wait=0) if first else nullcontext():
+        return _Line(data, config, out, baselines, examples, progress, say).run()
 
 
 def check_config(config: RunConfig) -> None:
