@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from builders import tiny_store
 
+import gensar_lite.tradeoff.runs as units
 from gensar_lite.cli import main
 from gensar_lite.data.storage import DataError
 from gensar_lite.signals import Signals
@@ -23,6 +24,7 @@ from gensar_lite.tradeoff.results import TIDY, read_ranks, read_results
 from gensar_lite.tradeoff.study import TrialState, Work, code_version
 from gensar_lite.tradeoff.summary import read_tradeoff
 from gensar_lite.tradeoff.sweep import run_sweep
+from gensar_lite.training.examples import Examples
 from gensar_lite.training.settings import TrainingConfig
 
 SETTINGS = {
@@ -326,3 +328,29 @@ def test_an_empty_folder_has_nothing_to_read(tmp_path, capsys):
     assert main(["tradeoff", "--out", str(tmp_path)]) == 2
     assert main(["tradeoff", "--out", str(tmp_path), "--design", str(tmp_path / "none.json")]) == 1
     assert "there is no design file" in capsys.readouterr().err
+
+
+def test_a_kill_while_measuring_costs_no_training(finished, store, tmp_path, monkeypatch):
+    """What was trained stays until it is measured: the second call trains no step, and finds the same numbers."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "_measure", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_sweep(design(store), tmp_path / "out", progress=False)
+    assert list((tmp_path / "out" / "checkpoints").glob("*/state.safetensors"))
+    trained: list[int] = []
+    chunks = Examples.chunks
+
+    def counted(self: Examples, step: int, *arguments: object):
+        trained.append(step)
+        return chunks(self, step, *arguments)
+
+    monkeypatch.setattr(Examples, "chunks", counted)
+    run_sweep(design(store), tmp_path / "out", progress=False)
+    assert len(trained) == 3, "the other run alone is trained, in its three steps"
+    results = read_results(tmp_path / "out")
+    pd.testing.assert_frame_equal(values_of(results), values_of(read_results(finished)))
+    assert not list((tmp_path / "out" / "checkpoints").iterdir())

@@ -190,6 +190,7 @@ class _Sweep:
             with self.work.alive(trial):
                 outcome = do_unit(unit, self.design, self.shop)
                 told = self.record(trial, key, unit, outcome, clock.cost)
+                self.shop.forget_checkpoints()
         except Exception as error:  # whatever it is, the other runs can go on
             sentence = " ".join(str(error).split()) or type(error).__name__
             if not isinstance(error, DataError):

@@ -106,6 +106,7 @@ class Workshop:
         self.dataset = lru_cache(maxsize=2)(self._dataset)
         self._rankers: dict[tuple[str, str, int], Made[Ranker]] = {}
         self._last: dict[str, Made] = {}
+        self._trained: list[tuple[Path, Path]] = []
 
     def _dataset(self, label: str) -> Dataset:
         return load_source(self.sources[label])
@@ -139,7 +140,8 @@ class Workshop:
     ) -> Made[GenSAR]:
         """A trained model; `keep` leaves it in the sweep's folder as a run that can be searched.
 
-        `parent` is the parent of a fine-tune. A training that was killed goes on from its checkpoint; its cost holds
+        `parent` is the parent of a fine-tune. A training that was killed goes on from its checkpoint, which stays until
+        `forget_checkpoints`: who is killed while measuring need not train again. The cost holds
         what was spent before, to within `NOTE_SECONDS`.
         """
         data, signals, table = self.dataset(label), self.signals(label, config), self.identifiers(label, config)
@@ -162,12 +164,18 @@ class Workshop:
                         parent=parent.thing if parent else None,
                     )
                     cost = clock.cost
+                self._trained.append((checkpoint, spent))
                 if keep:
                     self._write(folder, cost, model.save, made_from)
-                shutil.rmtree(checkpoint, ignore_errors=True)
-                spent.unlink(missing_ok=True)
                 return Made(model, key, cost)
         return Made(GenSAR.load(folder / "content"), key, Cost(**read_json(folder / "cost.json")))
+
+    def forget_checkpoints(self) -> None:
+        """Remove the checkpoints of finished trainings, once what they were made for is measured and recorded."""
+        for checkpoint, spent in self._trained:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            spent.unlink(missing_ok=True)
+        self._trained.clear()
 
     def ranker(self, label: str, name: str, seed: int, config: RunConfig) -> Made[Ranker]:
         """A specialist, fitted; the latest few stay in memory for the runs that fuse with them."""

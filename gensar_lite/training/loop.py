@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 from transformers import T5ForConditionalGeneration
 
-from gensar_lite.data.storage import DataError, check_whole, new_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, check_folder, check_whole, new_folder, read_json, write_json
 from gensar_lite.network import t5
 from gensar_lite.network.branches import child_logits, code_logits
 from gensar_lite.network.vocabulary import Vocabulary
@@ -262,6 +262,8 @@ class _Run:
         self.saved = time.monotonic()
 
     def resume(self) -> None:
+        if self.folder is not None:
+            check_folder(self.folder, "checkpoint")  # before the work, not at its first save
         if self.folder is None or not (self.folder / "progress.json").is_file():
             return
         check_whole(self.folder, "checkpoint")

@@ -277,10 +277,20 @@ def draw_figure(points: pd.DataFrame, specialists: pd.DataFrame, goals: Goals) -
     return plot_tradeoff(points, specialists, goals, curves=tuple(pd.unique(points["curve"])))
 
 
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts a spreadsheet reads as texts: an apostrophe stands before what would begin a formula."""
+    texts = table.select_dtypes(["object", "string"])
+    safe = {
+        name: [f"'{v}" if isinstance(v, str) and v.startswith(("=", "+", "-", "@", "\t", "\r")) else v for v in column]
+        for name, column in texts.items()
+    }
+    return table.assign(**safe)
+
+
 def export_links(points: pd.DataFrame, specialists: pd.DataFrame, goals: Goals) -> dict[str, str]:
     """PNG, SVG and CSV of the chosen points as data links, by file name."""
     figure = draw_figure(points, specialists, goals)
-    files = {"csv": points.to_csv(index=False).encode()}
+    files = {"csv": without_formulas(points).to_csv(index=False).encode()}
     with plt.rc_context({"svg.hashsalt": "gensar_lite"}):
         for kind in ("png", "svg"):
             stream = io.BytesIO()
