@@ -170,10 +170,10 @@ PRESETS = {
 on GPUs, `paper-tiny` for that recipe in miniature."""
 
 
-INSTEAD = (("mix", "epoch_examples", {}), ("steps", "epochs", None))
+INSTEAD: tuple[tuple[str, str, object], ...] = (("mix", "epoch_examples", {}), ("steps", "epochs", None))
 
 
-def preset(name: str, seed: int = 0, **changes: object) -> RunConfig:
+def preset(name: str, seed: int = 0, **changes: Any) -> RunConfig:
     """A preset with some entries changed; each name of `changes` is `evidence` or belongs to signals, identifiers or training.
 
     A mix that is asked for takes the place of the preset's sizes of tasks (`epoch_examples`), steps that of its epochs.

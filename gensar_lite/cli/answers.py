@@ -48,7 +48,7 @@ def add_items(chosen: Namespace) -> None:
     with locked(chosen.run):  # two who add at once would each write the catalogue that they have read
         model = GenSAR.load(chosen.run).add_items(items)
         replace_catalogue(chosen.run, model)
-    new = model.identifiers_of(items["item_id"])
+    new = model.identifiers_of(items["item_id"].tolist())
     if chosen.json:
         print_json(new.to_dict("records"))
         return

@@ -71,7 +71,7 @@ def build_dataset(
         raise DataError(
             f"The data set {name!r} has {len(items)} item(s); ranking needs at least two, add items to the catalogue"
         )
-    assigned, counts = None, {}
+    assigned, counts = None, dict[str, int]()
     if judgements is not None:
         if len(interactions) or len(searches):
             raise DataError(

@@ -198,8 +198,8 @@ def pair_faces(user: np.ndarray, item: np.ndarray, time: np.ndarray, clicks: int
     partner = np.full(len(user) - clicks, -1, np.int64)
     rows = np.flatnonzero(item >= 0)
     searched = rows >= clicks
-    nth = pd.DataFrame({"u": user[rows], "i": item[rows], "t": time[rows], "s": searched})
-    nth = nth.groupby(["u", "i", "t", "s"], sort=False).cumcount().to_numpy()
+    same = pd.DataFrame({"u": user[rows], "i": item[rows], "t": time[rows], "s": searched})
+    nth = same.groupby(["u", "i", "t", "s"], sort=False).cumcount().to_numpy()
     rows = rows[np.lexsort((searched, nth, time[rows], item[rows], user[rows]))]
     far = np.iinfo(np.int64).max
     while len(rows) > 1:

@@ -6,6 +6,8 @@ where training cuts a text; queries that begin alike up to there have one score.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from transformers import T5ForConditionalGeneration
@@ -23,7 +25,7 @@ class QueryWriter:
     """The queries of a log as a trie of tokens. `max_tokens` is what training writes of a text, `words` the slice of the
     vocabulary that its softmax is over."""
 
-    def __init__(self, encoder: InputEncoder, typed: list[str], max_tokens: int, words: slice) -> None:
+    def __init__(self, encoder: InputEncoder, typed: Sequence[str], max_tokens: int | None, words: slice) -> None:
         self.encoder, self.max_tokens, self.words = encoder, max_tokens, words
         self.end = encoder.vocabulary.eos
         queries = encoder.with_behaviour("<S_Q>", encoder.queries)

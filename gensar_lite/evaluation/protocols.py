@@ -42,8 +42,11 @@ class Ranker(Protocol):
     every item.
     """
 
-    name: str
-    tasks: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tasks(self) -> tuple[str, ...]: ...
 
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
         """Scores (C, n) of the item numbers `candidates` (C, n), or (C, N) of the whole catalogue when None."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ def rounded(model: GenSAR) -> GenSAR:
         replace(source, similarity=_with_values(source.similarity, _half(source.similarity.data)))
         if hasattr(source, "similarity")
         else source
-        for source in model.evidence.sources.values()
+        for source in cast(Iterable[Any], model.evidence.sources.values())
     ]
     twin.evidence = Evidence(sources, model.data.num_items, model.evidence.weights)
     return twin
@@ -135,7 +136,8 @@ def _add_view(model: GenSAR, view: str, arrays: Arrays) -> dict:
 
 def _pack_evidence(model: GenSAR, users: Sequence[str], arrays: Arrays) -> dict:
     """The sources of evidence. BM25 and item-knn are there in any case: they also stand beside the model."""
-    data, sources = model.data, dict(model.evidence.sources)
+    data = model.data
+    sources: dict[str, Any] = dict(model.evidence.sources)
     for name in ("words", "neighbours"):
         sources.setdefault(name, SOURCES[name].make(data, model.signals.semantic))
     arrays.add_sparse("words", sources["words"].matrix)

@@ -248,7 +248,8 @@ class InputEncoder:
             parts.append(Sequences.of([self.store[self.base["wish"] + self.wished]]))
         frame = None
         if self.marks is not None:
-            between, behind, mark = sum(map(len, parts)) + np.arange(3)
+            between = sum(map(len, parts))
+            behind, mark = between + 1, between + 2
             parts.append(Sequences.of([*(self.store[first + n * self.num_prompts] for n in (1, 2)), self.marks[1]]))
             frame = Frame(np.full(num, between), np.full(num, behind), mark)
         return self.compose(np.zeros(num, np.int64), history, tail, Sequences.stack(parts), wish, frame)

@@ -92,4 +92,4 @@ def pieces_of(template: str) -> tuple[str, str, str]:
     parts = [part.strip() for part in re.split(r"{\w+}", template)]
     if HISTORY not in template:
         return "", parts[0], parts[1]
-    return (parts[0], *parts[1:]) if len(parts) == 3 else (parts[0], "", parts[1])
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else (parts[0], "", parts[1])

@@ -53,7 +53,7 @@ class Objective(torch.nn.Module):
         tokens = [part for chunk in chunks for part in (chunk.inputs.token, chunk.decoder.flatten())]
         nodes = [_node_tokens(chunk) for chunk in chunks]
         if head is table:
-            vectors = _look_up(table, [*tokens, *nodes])
+            vectors = list(_look_up(table, [*tokens, *nodes]))
         else:
             vectors = [*_look_up(table, tokens), *_look_up(head, nodes)]
         codes = head[self.vocabulary.num_words : self.vocabulary.num_written]

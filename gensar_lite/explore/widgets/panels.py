@@ -137,7 +137,7 @@ def labelled(words: str, width: str = "100%") -> dict[str, Any]:
     return {"description": words, "style": {"description_width": "initial"}, "layout": widgets.Layout(width=width)}
 
 
-def user_box(users: list[str], value: str, width: str) -> widgets.Combobox:
+def user_box(users: Sequence[str], value: str, width: str) -> widgets.Combobox:
     """Asks for a user: typed, or picked from the first ones."""
     return widgets.Combobox(
         value=value, options=users[:400], continuous_update=False, placeholder="nobody", **labelled("user", width)
