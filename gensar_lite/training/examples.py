@@ -30,13 +30,15 @@ SHORTEST, LENGTH_RATIO = (
 
 class CodeChunk(NamedTuple):
     """B examples whose target is an identifier. `rows[view]` (B_v,) are those of a view, `targets[view]` (B_v, L) its
-    tokens. With softmax "trie", `choices[view]` holds per level the examples among B_v that have a choice, and between what."""
+    tokens. With softmax "trie", `choices[view]` holds per level the examples among B_v that have a choice, and between what. `item` (B,)
+    are the targets' numbers."""
 
     inputs: Inputs
     decoder: torch.Tensor
     rows: dict[str, torch.Tensor]
     targets: dict[str, torch.Tensor]
     choices: dict[str, list[tuple[torch.Tensor, Branches]]]
+    item: torch.Tensor
 
 
 class TextChunk(NamedTuple):
@@ -254,7 +256,7 @@ class Examples:
                         (some, branch(self.vocabulary, name, level, node)[0])
                         for level, (some, node) in enumerate(path_choices(self.vocabulary, name, item[which]))
                     ]
-        return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets, choices)
+        return CodeChunk(self._inputs(table), torch.from_numpy(decoder), rows, targets, choices, torch.from_numpy(item))
 
     def _text_chunk(self, table: np.ndarray) -> TextChunk:
         text = table[-1]

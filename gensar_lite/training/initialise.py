@@ -17,6 +17,8 @@ from gensar_lite.network.vocabulary import Sequences, Vocabulary, train_tokenize
 from gensar_lite.network.weights import read_checkpoint, resize_vocabulary
 from gensar_lite.training.settings import TrainingConfig
 
+RARITY = 3.0  # among thousands of items, attention to a word of n items falls like n^-0.4
+
 
 def load_or_train_tokenizer(texts: list[str], config: TrainingConfig) -> PreTrainedTokenizerBase:
     """The checkpoint's tokenizer, or one trained on the data."""
@@ -60,6 +62,7 @@ def place_tokens(
     if config.backbone is None:
         initialise_embeddings(backbone, start, config.embedding_noise)
         open_channels(backbone)
+        attend_to_rare_words(backbone, vocabulary, item_texts)
     else:
         join_pretrained(backbone, vocabulary, item_texts, start, config.embedding_noise, seed)
 
@@ -152,6 +155,33 @@ def join_pretrained(
         placed = (torch.where(unknown, spread, spread @ (left @ right)) * energy) @ basis.T
         placed *= away.norm(dim=1).mean() / placed.norm(dim=1).mean()
         table[first:] = (mean + placed).to(table)
+
+
+@torch.no_grad()
+def attend_to_rare_words(model: T5ForConditionalGeneration, vocabulary: Vocabulary, item_texts: Sequences) -> None:
+    """Let the decoder look at words the more, the fewer items have them: from one item to all, e^RARITY times.
+
+    Layer norms take a token's length away, so one coordinate of the table holds rarity, and one of each head's queries and
+    keys compares it with that of what is being written. Starting values only: training changes them like any others.
+    """
+    table = model.shared.weight
+    num_items = len(item_texts)
+    owner = np.repeat(np.arange(num_items), item_texts.lengths)
+    token = np.unique(item_texts.tokens * num_items + owner) // num_items
+    count = np.bincount(token, minlength=len(table))
+    rarity = np.where(count > 0, 1 - np.log(np.maximum(count, 1)) / np.log(max(num_items, 2)), 0)
+    rarity = torch.from_numpy(RARITY * rarity).to(table)
+    # what is written starts at 1 after its layer norm; behaviours, which no item has, start as small as their noise
+    rarity[list(vocabulary.behaviours.values())] = table[list(vocabulary.behaviours.values())].square().mean().sqrt()
+    rarity[vocabulary.num_words : vocabulary.num_written] = 1.0
+    table[:, -1] = rarity
+    for block in model.decoder.block:
+        attention = block.layer[1].EncDecAttention
+        heads = torch.arange(attention.n_heads) * attention.key_value_proj_dim
+        for part in (attention.q, attention.k):
+            part.weight[:, -1] = 0
+            part.weight[heads] = 0
+            part.weight[heads, -1] = 1
 
 
 @torch.no_grad()

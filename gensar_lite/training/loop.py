@@ -25,6 +25,7 @@ from transformers import T5ForConditionalGeneration
 from gensar_lite.data.storage import DataError, check_folder, check_whole, new_folder, read_json, write_json
 from gensar_lite.network import t5
 from gensar_lite.network.branches import child_logits, code_logits
+from gensar_lite.network.linear import linear
 from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.signals.sequential import without_denormals
 from gensar_lite.training.batches import batches
@@ -34,6 +35,7 @@ from gensar_lite.training.settings import TrainingConfig
 Validate = Callable[[T5ForConditionalGeneration], dict[str, float]]
 CHECKPOINT_SECONDS = 60
 WAITING = 20  # steps whose losses a GPU may owe
+MAX_RIVALS = 8_192  # items that a target is told from at once
 
 
 class Objective(torch.nn.Module):
@@ -46,6 +48,7 @@ class Objective(torch.nn.Module):
         self.softmax = config.softmax
         self.dropout = config.dropout
         self.of_weights = config.attention_dropout
+        self.item_weight = config.item_loss if vocabulary.num_remembered else 0.0
 
     def forward(self, chunks: list[CodeChunk | TextChunk]) -> torch.Tensor:
         # every look-up in a table has a gradient as large as the table: one for all tokens, one for all codes
@@ -73,6 +76,8 @@ class Objective(torch.nn.Module):
                 if isinstance(chunk, CodeChunk)
                 else self.text_loss(chunk, states)
             )
+            if isinstance(chunk, CodeChunk) and self.item_weight:
+                loss = loss + self.item_weight * self.item_loss(chunk, states[:, 1])
             losses.append(loss * (size / sum(sizes)))
         return torch.stack(losses).sum()
 
@@ -99,6 +104,22 @@ class Objective(torch.nn.Module):
                 scores, target = code_logits(children, branches, len(some), len(book)), target[some]
                 losses.append(F.cross_entropy(scores, target, reduction="sum"))
         return torch.stack(losses).sum() / (len(chunk.decoder) * self.vocabulary.num_levels)
+
+    def item_loss(self, chunk: CodeChunk, states: torch.Tensor) -> torch.Tensor:
+        """The target among all items, or among a sample of a large catalogue, by the states (B, D) that choose the first code.
+
+        Siblings alone would never tell an item's vector from those of items elsewhere in the trie; in histories it is read
+        beside all of them.
+        """
+        first, count = self.vocabulary.num_written, self.vocabulary.num_remembered
+        table, target = t5.head(self.backbone), chunk.item
+        if count <= MAX_RIVALS:
+            rivals = table[first : first + count]
+        else:
+            drawn = torch.randint(count, (MAX_RIVALS,), device=target.device)
+            rows, places = torch.unique(torch.cat([target, drawn]), return_inverse=True)
+            rivals, target = F.embedding(first + rows, table), places[: len(target)]
+        return F.cross_entropy(linear(states, rivals), target)
 
     def text_loss(self, chunk: TextChunk, states: torch.Tensor) -> torch.Tensor:
         words = slice(None) if self.softmax == "full" else slice(0, self.vocabulary.num_words)

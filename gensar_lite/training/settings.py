@@ -37,11 +37,11 @@ class TrainingConfig:
     max_target_text: int | None = 12  # tokens of a text that the decoder is taught to write; None: all that are read
 
     softmax: str = "trie"
-    mix: float = 0.6
+    mix: float = 0.45
     mix_levels: tuple[
         float, ...
     ] = ()  # mixes that one model can be asked for, each a token in its inputs; `mix` is then their mean
-    pseudo_share: float = 0.5  # of the search examples
+    pseudo_share: float = 0.65  # of the search examples
     aux_shares: dict[str, float] = field(
         default_factory=lambda: {"text_to_item": 0.06, "next_query": 0.03, "item_to_text": 0.01}
     )
@@ -56,6 +56,8 @@ class TrainingConfig:
 
     # pooled events also hold a vector of their age: how many events came after them; None: where the form allows it
     event_age: bool | None = None
+    # weight of a second loss: the target among all items, told from the state that chooses the first code
+    item_loss: float = 0.5
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
     start_vectors: bool = True  # embeddings start from item vectors (`training.initialise`), not at random
@@ -67,7 +69,7 @@ class TrainingConfig:
 
     steps: int = 600
     epochs: int | None = None  # given, training lasts so many passes over the examples, with a validation after each
-    batch_size: int = 384
+    batch_size: int = 512
     learning_rate: float = 5e-3
     warmup: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)  # of AdamW
