@@ -26,7 +26,7 @@ from gensar_lite.training.loop import Objective, fit_generator, learning_rate
 from gensar_lite.training.settings import TrainingConfig
 
 CONFIG = TrainingConfig(
-    d_model=32, num_heads=2, d_ff=32, dropout=0.0, look_ahead=0.0, batch_size=48, steps=12, validate_every=4,
+    d_model=32, num_heads=2, d_ff=32, dropout=0.0, mix=0.6, pseudo_share=0.5, batch_size=48, steps=12, validate_every=4,
     learning_rate=5e-3,
 )  # fmt: skip
 
