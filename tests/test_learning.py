@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
-from builders import build_small, random_table
+import pytest
+import torch
+import torch.nn.functional as F
+from builders import build_small, random_table, tiny_encoder, tiny_store
 
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.evaluation.protocols import rank_cases
 from gensar_lite.model import GenSAR
+from gensar_lite.network import t5
+from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.signals import embed
+from gensar_lite.training import loop
+from gensar_lite.training.initialise import place_tokens
+from gensar_lite.training.loop import Objective
+from gensar_lite.training.settings import TrainingConfig
 
 NUM_ITEMS, NUM_USERS, LENGTH = 40, 120, 9
 SIZES = {
@@ -60,3 +71,42 @@ def test_a_pattern_is_learned_and_noise_is_not() -> None:
     chance = float(np.sum(1 / np.log2(np.arange(2, 12))) / NUM_ITEMS)
     assert quality(walks(shuffled=False)) > 4 * chance
     assert quality(walks(shuffled=True)) < 1.5 * chance
+
+
+def test_rare_words_start_with_more_attention() -> None:
+    data = tiny_store()
+    vocabulary = tiny_encoder().vocabulary
+    model = t5.new_backbone(vocabulary.size, 64, 1, 4, 64, 0.0, seed=0)
+    texts = vocabulary.encode(data.item_texts)
+    space = np.random.default_rng(0).normal(size=(data.num_items, 16)).astype(np.float32)
+    place_tokens(model, vocabulary, texts, [space, space], TrainingConfig(d_model=64), seed=0)
+    attention, table = model.decoder.block[0].layer[1].EncDecAttention, model.shared.weight
+    read = [
+        F.rms_norm(table[part], (64,)) for part in (torch.tensor([vocabulary.behaviour_of("semantic")]), slice(None))
+    ]
+    query, key = (
+        F.linear(x, part.weight).unflatten(-1, (4, -1))
+        for x, part in zip(read, (attention.q, attention.k), strict=True)
+    )
+    score = (query * key).sum(-1).mean(-1).detach().numpy()
+    items = [set(row) for row in (texts[n].tolist() for n in range(len(texts)))]
+    count = np.array([sum(word in row for row in items) for word in range(vocabulary.num_text)])
+    rare, common = np.flatnonzero(count == 1), np.flatnonzero(count > 30)
+    assert len(rare) > 10
+    assert len(common) > 3
+    assert score[rare].mean() > score[common].mean() + 1
+
+
+def test_the_item_loss_tells_the_target_from_all_items_or_from_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny_store()
+    table = random_table(data.items["item_id"].tolist())
+    vocabulary = Vocabulary(tiny_encoder().vocabulary.tokenizer, table, num_remembered=data.num_items)
+    model = t5.new_backbone(vocabulary.size, 16, 1, 2, 16, 0.0, seed=0)
+    objective = Objective(model, vocabulary, TrainingConfig(d_model=16))
+    states, items = torch.randn(7, 16), torch.tensor([3, 99, 0, 3, 41, 7, 8])
+    chunk = SimpleNamespace(item=items)
+    own = model.shared.weight[vocabulary.num_written :][: data.num_items]
+    everything = objective.item_loss(chunk, states)
+    torch.testing.assert_close(everything, F.cross_entropy(states @ own.T, items))
+    monkeypatch.setattr(loop, "MAX_RIVALS", 5)
+    assert objective.item_loss(chunk, states) < everything, "fewer rivals, and the target among them"
