@@ -35,7 +35,6 @@ from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.evaluation.protocols import PRIMARY, measure_shared, rank_cases
 from gensar_lite.evidence.evidence import Evidence
-from gensar_lite.identifiers.learning import assign_new
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network.inputs import InputEncoder
@@ -45,11 +44,6 @@ from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import NUM_AGES, TASK_VIEW, Vocabulary
 from gensar_lite.network.weights import read_weights, write_weights
 from gensar_lite.signals.signals import Signals
-from gensar_lite.training.calibration import fit_weights
-from gensar_lite.training.doc2query import pseudo_queries
-from gensar_lite.training.examples import Examples
-from gensar_lite.training.initialise import load_or_train_tokenizer, new_weights, place_tokens
-from gensar_lite.training.loop import fit_generator
 
 CASES_AT_ONCE = 64
 NUM_BEAMS = 30
@@ -94,6 +88,8 @@ class GenSAR:
         self.requests = RequestEncoder(data, self.encoder)
         self.tries = self.vocabulary.tries
         if backbone is None:
+            from gensar_lite.training.initialise import new_weights
+
             backbone = new_weights(self.vocabulary, training, config.seed)
             backbone.config.num_remembered = remembered
         self.backbone = backbone.eval()
@@ -128,6 +124,12 @@ class GenSAR:
         model of the same identifiers and sizes whose weights training starts from (a fine-tune). `watch` is called with
         the model at each validation, its weights as they are then.
         """
+        # what only making a model needs is loaded when one is made: an answer comes sooner
+        from gensar_lite.training.doc2query import pseudo_queries
+        from gensar_lite.training.examples import Examples
+        from gensar_lite.training.initialise import load_or_train_tokenizer, place_tokens
+        from gensar_lite.training.loop import fit_generator
+
         config = config or preset_config(preset, seed, **changes)
         log = data.log
         typed = sorted({log.queries[q] for q in np.unique(log.query[data.train_mask & log.searched])})
@@ -153,6 +155,8 @@ class GenSAR:
 
     def join_evidence(self, names: Sequence[str]) -> GenSAR:
         """This model with other sources of evidence, made from its store; how much each counts is fitted to validation cases."""
+        from gensar_lite.training.calibration import fit_weights
+
         config = replace(self.config, evidence=tuple(names))
         evidence = Evidence.make(self.data, self.signals.semantic, config.evidence)
         held = [self.data.cases(task, "valid") for task in self.tasks]
@@ -408,6 +412,8 @@ class GenSAR:
         once and recommendation where their expected place is; identifiers of the others stay (`identifiers_of` tells
         them). This model stays as it is. Raises DataError for ids that are there already and where no identifier is free.
         """
+        from gensar_lite.identifiers.learning import assign_new
+
         if missing := {"item_id", "title"} - set(items.columns):
             raise DataError(f"new items need the columns item_id and title; missing: {', '.join(sorted(missing))}")
         new = items.reindex(columns=list(ITEM_COLUMNS)).astype(object).fillna("").astype(str)

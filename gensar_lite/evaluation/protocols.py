@@ -16,9 +16,6 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-import torch
-from accelerate import PartialState
-from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from gensar_lite.data.dataset import Cases, Dataset
@@ -128,6 +125,10 @@ def count_places(scores: np.ndarray, items: np.ndarray | None, relevant: np.ndar
 
 def measure_shared(measure: Callable[[Cases], np.ndarray], cases: Cases) -> np.ndarray:
     """What `measure` gives for each of C cases, (C,); processes that run together share the work, and all get the whole."""
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
     state = PartialState(cpu=not torch.cuda.is_available())
     rank, world = state.process_index, state.num_processes
     if world == 1:
