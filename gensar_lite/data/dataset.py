@@ -326,7 +326,12 @@ def _content(values: pd.Series) -> Iterable[np.ndarray]:
     texts = pa.array(values, pa.large_string(), from_pandas=True)
     texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     sizes = pc.fill_null(pc.binary_length(texts), -1).to_numpy().astype("<i8")
-    return [sizes, np.frombuffer("".join(texts.drop_null().to_pylist()).encode(), np.uint8)]
+    texts = texts.drop_null()
+    _, places, letters = texts.buffers()
+    ends = np.frombuffer(places, np.int64)[texts.offset :][: len(texts) + 1]
+    if not len(texts) or letters is None:
+        return [sizes]
+    return [sizes, np.frombuffer(letters, np.uint8)[ends[0] : ends[-1]]]
 
 
 def _read_log(folder: Path) -> EventLog:

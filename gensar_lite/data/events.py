@@ -166,6 +166,8 @@ def _decisions(user: np.ndarray, table: pd.DataFrame, query: np.ndarray | None =
         return np.arange(len(table))
     code, names = pd.factorize(table["session_id"], use_na_sentinel=True)
     own = code < 0
+    if own.sum() + len(names) == len(code):
+        return np.arange(len(code))
     code = np.where(own, len(names) + np.arange(len(code)), code)
     parts = [user, code] if query is None else [user, code, query]
     return pd.DataFrame(dict(enumerate(parts))).groupby(list(range(len(parts))), sort=False).ngroup().to_numpy()
@@ -198,9 +200,14 @@ def pair_faces(user: np.ndarray, item: np.ndarray, time: np.ndarray, clicks: int
     partner = np.full(len(user) - clicks, -1, np.int64)
     rows = np.flatnonzero(item >= 0)
     searched = rows >= clicks
-    same = pd.DataFrame({"u": user[rows], "i": item[rows], "t": time[rows], "s": searched})
-    nth = same.groupby(["u", "i", "t", "s"], sort=False).cumcount().to_numpy()
-    rows = rows[np.lexsort((searched, nth, time[rows], item[rows], user[rows]))]
+    rows = rows[np.lexsort((searched, time[rows], item[rows], user[rows]))]
+    key = (user, item, time)
+    again = np.all([part[rows[1:]] == part[rows[:-1]] for part in key], axis=0)
+    again &= (rows[1:] >= clicks) == (rows[:-1] >= clicks)
+    if again.any():  # the n-th of equal searches stands beside the n-th of equal clicks
+        first = np.flatnonzero(np.concatenate([[True], ~again]))
+        nth = np.arange(len(rows)) - np.repeat(first, np.diff(np.append(first, len(rows))))
+        rows = rows[np.lexsort((rows >= clicks, nth, *(part[rows] for part in key[::-1])))]
     far = np.iinfo(np.int64).max
     while len(rows) > 1:
         a, b = rows[:-1], rows[1:]

@@ -190,10 +190,10 @@ def synthesise_searches(
     queries, fallen_back = make(items, asked, write, language)
     searches = pd.DataFrame(
         {
-            "user_id": searched["user_id"].to_numpy(object),
-            "session_id": [f"s{n}" for n in range(len(searched))],
-            "query": queries,
-            "item_id": searched["item_id"].to_numpy(object),
+            "user_id": searched["user_id"].reset_index(drop=True),
+            "session_id": pd.Series([f"s{n}" for n in range(len(searched))], dtype="str"),
+            "query": pd.Series(queries, dtype="str"),
+            "item_id": searched["item_id"].reset_index(drop=True),
             "timestamp": searched["timestamp"].to_numpy(np.int64),
         }
     )
