@@ -102,6 +102,7 @@ def merge_events(
     rank = np.empty(len(found), np.int32)
     rank[by_name] = np.arange(len(found), dtype=np.int32)
     user = rank[code]
+    del users, code
     number = pd.Index(items["item_id"])
     item = np.concatenate([_numbers(number, interactions["item_id"]), _numbers(number, searches["item_id"])])
     time = np.concatenate([interactions["timestamp"].to_numpy(np.int64), searches["timestamp"].to_numpy(np.int64)])
@@ -179,9 +180,10 @@ def _begin(decision: np.ndarray, start: np.ndarray, time: np.ndarray, first_of_u
     mine = np.flatnonzero(decision >= 0)
     if not len(mine):
         return every
-    _, first, group = np.unique(decision[mine], return_index=True, return_inverse=True)
-    begin = mine[first]
-    asked = np.full(len(first), np.iinfo(np.int64).max)
+    group = decision[mine]
+    begin = np.full(int(group.max()) + 1, len(decision) - 1)
+    begin[group[::-1]] = mine[::-1]  # the last assignment wins: the first event
+    asked = np.full(len(begin), np.iinfo(np.int64).max)
     np.minimum.at(asked, group, start[mine])
     earlier = np.flatnonzero(asked < time[begin])
     while len(earlier):  # a few events lie between the two clocks of one click
