@@ -26,8 +26,9 @@ SIZES = ("smoke", "laptop", "large")
 PACKAGES = ("gensar_lite", "torch", "transformers", "accelerate", "numpy")
 
 
-def parse(doc: str, **choices: list[str]) -> argparse.Namespace:
-    """The options of every benchmark and `choices` of this one, the first of each its default; sets the number of threads."""
+def parse(doc: str, **choices: list[str] | str) -> argparse.Namespace:
+    """The options of every benchmark and `choices` of this one, the first of each its default, or any text with a default; sets
+    the number of threads."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="laptop", help="laptop: some minutes; large: up to hours")
     parser.add_argument("--repeats", type=int, help="measurements per rival (default: as many as suit the case)")
@@ -35,7 +36,10 @@ def parse(doc: str, **choices: list[str]) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is a GPU")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="folder of the JSON files")
     for name, values in choices.items():
-        parser.add_argument(f"--{name}", choices=values, default=values[0])
+        if isinstance(values, str):
+            parser.add_argument(f"--{name}", default=values)
+        else:
+            parser.add_argument(f"--{name}", choices=values, default=values[0])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     return arguments

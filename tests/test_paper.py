@@ -17,6 +17,7 @@ import torch
 from builders import random_table, tiny_store
 from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
 
+from gensar_lite.cli import parser
 from gensar_lite.config import PRESETS, preset
 from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers import learn_identifiers
@@ -248,6 +249,10 @@ def test_the_presets_hold_the_recipe() -> None:
     assert preset("paper", steps=9).training.epochs is None
     with pytest.raises(ValueError, match="unknown settings of the RQ-VAE: colour"):
         preset("paper", rqvae={"colour": 1})
+
+
+def test_the_shell_offers_every_preset() -> None:
+    assert set(parser.PRESETS) == set(PRESETS)
 
 
 def test_no_stop_before_the_warm_up_is_over(model: GenSAR) -> None:

@@ -6,7 +6,7 @@ import argparse
 
 from gensar_lite.cli.import_words import IMPORT_EXAMPLES, add_import_arguments
 
-PRESETS = ("tiny", "small", "paper")
+PRESETS = ("tiny", "small", "paper", "paper-tiny")
 MAPS = ("umap", "pca", "none")
 KNOBS = (
     ("num-items", int, 2000, "items of the catalogue"),
