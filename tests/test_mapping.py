@@ -11,9 +11,11 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from gensar_lite.cli import main
 from gensar_lite.data.importing.assemble import Tables, read_tables
 from gensar_lite.data.importing.expressions import evaluate, parse_condition
 from gensar_lite.data.importing.mapping import Mapping, add_words
+from gensar_lite.data.importing.recipes import read_recipe, recipe_forms
 from gensar_lite.data.storage import DataError
 
 ITEMS = "sku,name,kind\n007,Red tent,A|B\n7,Blue tent,\nc,Cup,B\n"
@@ -148,6 +150,43 @@ def test_other_encodings_are_found_or_told(tmp_path: Path) -> None:
     assert tables.items["title"].tolist() == ["Café Münster", "Tür"]
     with pytest.raises(DataError, match="is not in the encoding ascii"):
         read(tmp_path, items, log, short={"encoding": "items=ascii"})
+
+
+def test_the_record_of_an_import_is_a_recipe(tmp_path: Path) -> None:
+    tables = read(tmp_path, clicks="what in 7,c")
+    (tmp_path / "dataset.json").write_text(json.dumps({"name": "x", "import": {"mapping": tables.mapping}}))
+    again = read_tables(recipe_forms(read_recipe(str(tmp_path / "dataset.json"))), tmp_path)
+    assert again.interactions.equals(tables.interactions)
+    assert again.mapping == tables.mapping
+
+
+def test_a_dry_run_tells_and_writes_nothing(tmp_path: Path, capsys) -> None:
+    read(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    words = ",".join(f"{word}={column}" for word, column in COLUMNS.items())
+    line = ["data", "import", str(tmp_path), "--items", "items.csv", "--interactions", "log.csv", "--columns", words]
+    assert main([*line, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "would give 3 items, 3 interactions; nothing was written" in told
+    assert "interactions from log.csv, 3 rows: " in told
+    assert "user_id = who" in told
+    assert main([*line, "--dry-run", "--json", "--k-core", "1", "--sample-users", "1"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"]["interactions"] in (1, 2)
+    assert told["mapping"]["interactions"]["timestamp"] == "when"
+    assert sorted(tmp_path.rglob("*")) == before
+    assert main([*line, "--clicks", "nothing", "--dry-run"]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_sample_of_users_keeps_all_that_they_did(tmp_path: Path) -> None:
+    log = "who,what,when\n" + "".join(f"{u},{i},{t}\n" for u in "abcdef" for t, i in enumerate(("7", "c", "7")))
+    tables = read(tmp_path, log=log, options={"sample_users": 2})
+    assert tables.interactions["user_id"].value_counts().tolist() == [3, 3]
+    assert any("a random sample of 2 of 6 users" in s for s in tables.report.sentences)
+    tables = read(tmp_path, log=log + "z,007,3\n", options={"k_core": 2})
+    assert tables.items["item_id"].tolist() == ["7", "c"]
+    assert "z" not in set(tables.interactions["user_id"])
 
 
 def test_a_line_that_does_not_fit_is_refused_or_dropped_and_counted(tmp_path: Path) -> None:

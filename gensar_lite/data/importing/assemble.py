@@ -19,7 +19,16 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from gensar_lite.data.importing.cleaning import Cleaner
-from gensar_lite.data.importing.columns import MISSING, Coded, Gather, _find, _is_missing, clean_ids, lacking, resolve
+from gensar_lite.data.importing.columns import (
+    MISSING,
+    Coded,
+    Gather,
+    clean_ids,
+    find_column,
+    is_missing,
+    lacking,
+    resolve,
+)
 from gensar_lite.data.importing.events import Events, Reader
 from gensar_lite.data.importing.interactions import InteractionCleaner
 from gensar_lite.data.importing.items import Catalogue, read_items
@@ -159,20 +168,23 @@ class _Import:
         for word, spec in self.mapping.anywhere.items():
             first = re.split(r" else | [+>] ", spec)[0].strip()
             if table not in WORDS[word].tables or (word == "item_id" and any(said.get(w) for w in _LISTS)):
-                unused.discard(word) if word == "item_id" and table in LOGS else None
+                if table in WORDS[word].tables:
+                    unused.discard(word)
                 continue
-            if word not in said and _find(first, source) is not None:
+            if word not in said and find_column(first, source) is not None:
                 said[word] = spec
             if word in said:
                 unused.discard(word)
         for word, spec in list(said.items()):
             names = str(spec).split(" else ")
             if names[-1].strip() == "nothing":
-                there = [n.strip() for n in names[:-1] if _find(n.strip(), source) is not None]
+                there = [n.strip() for n in names[:-1] if find_column(n.strip(), source) is not None]
                 said[word] = " else ".join(there) or None
-        taken = {_find(n, source) for v in said.values() if isinstance(v, str) for n in re.split(r" else | [+>] ", v)}
+        taken = {
+            find_column(n, source) for v in said.values() if isinstance(v, str) for n in re.split(r" else | [+>] ", v)
+        }
         for word in _DEFAULTS[table]:
-            column = _find(word, source)
+            column = find_column(word, source)
             if word not in said and column not in (None, *taken) and not (word == "item_id" and said.get("items")):
                 said[word] = word
         needed = [*_NEEDED[table], *(["timestamp"] if table in LOGS and not said.get("gaps") else [])]
@@ -266,10 +278,10 @@ class _Import:
             logs["searches"] = both_logs(asked, logs["searches"]) if "searches" in logs else asked
         self._one_unit(logs)
         if "searches" in logs:
-            cleaner = cleaners.get("searches") or Cleaner(
+            asking = cleaners.get("searches") or Cleaner(
                 "searches", self.sources["interactions"].name, {}, ids, self.report
             )
-            logs["searches"] = cleaner.copies(logs["searches"])
+            logs["searches"] = asking.copies(logs["searches"])
             if "query" in self.said.get("interactions", {}):
                 self.report.note(f"{len(logs['interactions'])} events have no query, {len(logs['searches'])} have one")
             if self.mapping.options.get("search_clicks"):
@@ -500,7 +512,7 @@ class _Import:
                 continue
             if source.size > 1 << 28:
                 continue
-            lost = sum(pc.sum(_is_missing(batch[column], MISSING)).as_py() or 0 for batch in source.batches([column]))
+            lost = sum(pc.sum(is_missing(batch[column], MISSING)).as_py() or 0 for batch in source.batches([column]))
             self.report.say(
                 f"{table}_other_users_missing",
                 lost,

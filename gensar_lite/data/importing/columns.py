@@ -35,12 +35,12 @@ def resolve(spec: str, source: Source, table: str, word: str) -> Columns:
             parts = [resolve(p.strip(), source, table, word) for p in spec.split(how)] if how != " else " else []
             if how == " else ":
                 # "nothing" at the end: the word is left out where no column is there
-                found = [p.strip() for p in spec.split(how) if _find(p.strip(), source) is not None]
+                found = [p.strip() for p in spec.split(how) if find_column(p.strip(), source) is not None]
                 if found:
-                    return Columns(tuple(str(_find(f, source)) for f in found), "else" if len(found) > 1 else "")
+                    return Columns(tuple(str(find_column(f, source)) for f in found), "else" if len(found) > 1 else "")
                 break
             return Columns(tuple(n for p in parts for n in p.names), how.strip())
-    name = _find(spec, source)
+    name = find_column(spec, source)
     if name is None:
         raise DataError(lacking(source, table, {word: spec}))
     return Columns((name,))
@@ -116,7 +116,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s\-.]+", "_", name.strip().lower())
 
 
-def _find(name: str, source: Source) -> str | None:
+def find_column(name: str, source: Source) -> str | None:
     """The column of that name or place, forgiving case, blanks and hyphens; "line" where no column is called so."""
     if name in source.columns:
         return name
@@ -134,12 +134,12 @@ def combined(columns: Columns, batch: dict[str, pa.ChunkedArray]) -> pa.ChunkedA
     if len(parts) == 1:
         return parts[0]
     if columns.how == "else":
-        known = [pc.if_else(_is_missing(p, MISSING), None, p) for p in parts]
+        known = [pc.if_else(is_missing(p, MISSING), None, p) for p in parts]
         return pc.coalesce(*known)
     return pc.binary_join_element_wise(*[pc.fill_null(p, "") for p in parts], " ")
 
 
-def _is_missing(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
+def is_missing(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
     empty = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(missing, pa.string()))
     return pc.or_(pc.is_null(column), empty)
 

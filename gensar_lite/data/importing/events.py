@@ -13,7 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gensar_lite.data.importing.columns import Coded, Columns, Gather, combined, resolve, split_lists
+from gensar_lite.data.importing.columns import (
+    MISSING,
+    Coded,
+    Columns,
+    Gather,
+    combined,
+    is_missing,
+    resolve,
+    split_lists,
+)
 from gensar_lite.data.importing.expressions import (
     Comparison,
     Condition,
@@ -350,9 +359,7 @@ def _impressions(entries: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 def _marked(columns: Columns, batch: dict[str, pa.ChunkedArray]) -> pa.ChunkedArray:
     """The first known of several ids of users; those of later columns are marked, so that user 4 and session 4 stay two."""
-    from gensar_lite.data.importing.columns import MISSING, _is_missing
-
-    known = [pc.if_else(_is_missing(batch[n], MISSING), None, batch[n]) for n in columns.names]
+    known = [pc.if_else(is_missing(batch[n], MISSING), None, batch[n]) for n in columns.names]
     marked = [known[0]] + [
         pc.binary_join_element_wise(pa.scalar(n), k, " ") for n, k in zip(columns.names[1:], known[1:], strict=True)
     ]

@@ -301,8 +301,9 @@ def add_words(
             if len(named) == 1 and "," in str(named[0]) and not Path(named[0]).exists():
                 named = str(named[0]).split(",")
             mapping.set(table, "files", [str(p).strip() for p in named])
-    for text in sets:  # tables that only --set names
-        mapping.tables.setdefault(text.split(".")[0].strip(), {}) if text.split(".")[0].strip() in TABLES else None
+    for table in (text.split(".")[0].strip() for text in sets):  # tables that only --set names
+        if table in TABLES:
+            mapping.tables.setdefault(table, {})
     for word, value in (short or {}).items():
         if value is not None:
             mapping.say_everywhere(word, str(value))
@@ -310,9 +311,9 @@ def add_words(
         columns = ",".join(f"{word}={spec}" for word, spec in columns.items())
     for text in [columns] if isinstance(columns, str) else columns or []:
         mapping.say_columns(text)
-        for word in mapping.anywhere:  # said now: a recipe's own column gives way
-            for table in mapping.tables:
-                mapping.tables[table].pop(word, None) if word in WORDS else None
+        for words in mapping.tables.values():  # said now: a recipe's own column gives way
+            for word in mapping.anywhere:
+                words.pop(word, None)
     if clicks is not None:
         mapping.set("interactions" if "interactions" in mapping.tables else "searches", "clicks", clicks)
     for text in sets:

@@ -148,6 +148,8 @@ class Place:
     def _plain(self, path: Path, encoding: str | None) -> Path:
         if suffix(path) in (".parquet", ".pq"):
             return path
+        if suffix(path) in (".xlsx", ".xls", ".ods"):
+            raise DataError(f"{path} is a workbook; save its sheet as CSV in UTF-8 and give that")
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty; it needs at least one row")
         look = _Look(path)

@@ -42,7 +42,8 @@ def recipe_forms(said: dict[str, Any], paths: dict[str, Any] | None = None) -> l
 
     `paths` are files that people name for its tables: then those forms count that would take a file of such a name.
     """
-    said = said.get("mapping", said)  # as it stands in dataset.json
+    said = said.get("import", said)  # as it stands in dataset.json
+    said = said.get("mapping", said)
     shared = {key: value for key, value in said.items() if key not in ("form", "download")}
     forms = said.get("form") or [{}]
     if not isinstance(forms, list) or not all(isinstance(form, dict) for form in forms):
