@@ -177,7 +177,7 @@ class _Import:
                 unused.discard(word)
         for word, spec in list(said.items()):
             names = str(spec).split(" else ")
-            if names[-1].strip() == "nothing":
+            if WORDS[word].kind == "columns" and names[1:] and names[-1].strip() == "nothing":
                 there = [n.strip() for n in names[:-1] if find_column(n.strip(), source) is not None]
                 said[word] = " else ".join(there) or None
         taken = {
