@@ -245,7 +245,8 @@ def test_files_of_a_run_are_damaged(finished: Path, sample: int | None, tmp_path
         model = GenSAR.load(out)
         results = [read_result(out, name) for name in SHAPES]
         folder = RunFolder(out)
-        assert folder.stages.keys() >= {"training", "evaluation"} or pytest.fail("no stages")
+        if not folder.stages:
+            raise DataError("nothing is recorded, so the next run makes everything again")
         for stage in folder.stages:
             folder.check(stage)
         return model.search("sleeping bag", k=5).to_json(), results
