@@ -169,8 +169,8 @@ def attend_to_rare_words(model: T5ForConditionalGeneration, vocabulary: Vocabula
     owner = np.repeat(np.arange(num_items), item_texts.lengths)
     token = np.unique(item_texts.tokens * num_items + owner) // num_items
     count = np.bincount(token, minlength=len(table))
-    rarity = np.where(count > 0, 1 - np.log(np.maximum(count, 1)) / np.log(max(num_items, 2)), 0)
-    rarity = torch.from_numpy(RARITY * rarity).to(table)
+    share = np.log(np.maximum(count, 1)) / np.log(max(num_items, 2))
+    rarity = torch.from_numpy(RARITY * np.where(count > 0, 1 - share, 0)).to(table)
     # what is written starts at 1 after its layer norm; behaviours, which no item has, start as small as their noise
     rarity[list(vocabulary.behaviours.values())] = table[list(vocabulary.behaviours.values())].square().mean().sqrt()
     rarity[vocabulary.num_words : vocabulary.num_written] = 1.0

@@ -280,8 +280,10 @@ def draw_figure(points: pd.DataFrame, specialists: pd.DataFrame, goals: Goals) -
 def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     """A table whose texts a spreadsheet reads as texts: an apostrophe stands before what would begin a formula."""
     texts = table.select_dtypes(["object", "string"])
-    safe = {
-        name: [f"'{v}" if isinstance(v, str) and v.startswith(("=", "+", "-", "@", "\t", "\r")) else v for v in column]
+    safe: dict[str, list] = {
+        str(name): [
+            f"'{v}" if isinstance(v, str) and v.startswith(("=", "+", "-", "@", "\t", "\r")) else v for v in column
+        ]
         for name, column in texts.items()
     }
     return table.assign(**safe)
