@@ -72,7 +72,7 @@ lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_ARGS)
 
 bench: $(READY) ## measure speed against what one would use instead (minutes each; BENCH_ARGS="--size large": hours)
-	@for name in decoding scoring trie agreement training rqvae line; do \
+	@for name in decoding scoring trie agreement training rqvae line scale; do \
 	  echo "== $$name" && OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || exit 1; \
 	done
 

@@ -12,7 +12,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.mark.parametrize("name", ["decoding", "gpu", "scoring", "trie"])
+@pytest.mark.parametrize("name", ["decoding", "gpu", "scale", "scoring", "trie"])
 def test_smallest_size(name: str, tmp_path: Path) -> None:
     command = [sys.executable, FOLDER / f"{name}.py", "--size", "smoke", "--repeats", "1", "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
