@@ -137,6 +137,14 @@ def test_intervals_cover_what_they_should():
     np.testing.assert_allclose(drawn.std(axis=0), values[0, 0].std(axis=1) / 20, rtol=0.08)
 
 
+def test_resamples_in_blocks_are_those_drawn_at_once(monkeypatch):
+    values = np.random.default_rng(0).random((2, 1, 2, 30))
+    values[..., 0, :7] = np.nan
+    at_once = resample_points(values, 100)
+    monkeypatch.setattr("gensar_lite.tradeoff.reading.DRAWS_AT_ONCE", 7 * 30)
+    np.testing.assert_allclose(resample_points(values, 100), at_once, rtol=1e-12)
+
+
 def test_users_without_a_case_of_a_task_count_in_the_other():
     values = np.full((1, 1, 2, 50), 0.5)
     values[0, 0, 1, :40] = np.nan

@@ -141,6 +141,12 @@ class LexicalIndex:
         """(B, N) float32 BM25 scores; a query without a known term scores zero everywhere."""
         return self.match(queries).toarray().astype(np.float32, copy=False)
 
+    def scores_of(self, queries: Sequence[str], items: np.ndarray) -> np.ndarray:
+        """(B, n) float32 BM25 scores of the item numbers `items` (B, n), each row for its own query."""
+        asked = self.terms(queries)[np.repeat(np.arange(len(items)), items.shape[1])]
+        scores = self.by_item[items.ravel()].multiply(asked).sum(axis=1)
+        return np.asarray(scores, np.float32).reshape(items.shape)
+
     def top(self, queries: Sequence[str], k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Item numbers (B, k) of the best hits, best first, and their scores (B, k) float32.
 

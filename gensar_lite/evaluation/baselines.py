@@ -40,8 +40,12 @@ def history_matrix(log: EventLog, cases: Cases, num_items: int, decay: float = 1
     return sparse.csr_matrix((weights, (row, clicks[row, place])), shape=(len(cases), num_items))
 
 
-def _pick(scores: np.ndarray, candidates: np.ndarray | None) -> np.ndarray:
-    return scores if candidates is None else np.take_along_axis(scores, candidates, axis=1)
+def _pick(scores: sparse.csr_matrix, candidates: np.ndarray | None) -> np.ndarray:
+    """(C, n) the candidates' entries of (C, N), or all of them; no dense (C, N) is made for a list."""
+    if candidates is None:
+        return scores.toarray()
+    scores.sum_duplicates()  # in order, so that entries are found by bisection
+    return scores[np.arange(len(candidates))[:, None], candidates].toarray()
 
 
 def _products(states: np.ndarray, items: np.ndarray, candidates: np.ndarray | None) -> np.ndarray:
@@ -96,7 +100,7 @@ class ItemKNN:
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
         """(C, n) or (C, N) sums of similarities."""
         history = history_matrix(self.log, cases, self.similarity.shape[0], self.decay)
-        return _pick((history @ self.similarity).toarray(), candidates)
+        return _pick(sparse.csr_matrix(history @ self.similarity), candidates)
 
 
 class ALS:
@@ -179,7 +183,8 @@ class BM25:
 
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
         """(C, n) or (C, N) BM25 scores."""
-        return _pick(self.index.scores(cases.query or []), candidates)
+        queries = cases.query or []
+        return self.index.scores(queries) if candidates is None else self.index.scores_of(queries, candidates)
 
 
 class Dense:

@@ -23,6 +23,7 @@ from gensar_lite.tradeoff.results import CURVE
 
 POINT = [*CURVE, "place"]
 NUM_RESAMPLES = 2000
+DRAWS_AT_ONCE = 2**21  # users times resamples in memory at a time: 32 MiB
 MIXED = ("fingerprint", "version")
 SEPARATE_WEIGHTS = "fusion"  # curves whose weight is chosen for each task by itself: no weight of a model is shared
 
@@ -175,12 +176,17 @@ def _rows_of(known: Any, values: pd.Series) -> np.ndarray:
 def resample_points(users: np.ndarray, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> np.ndarray:
     """(R, S, P, 2) mean values under R draws of the users, with replacement; all seeds, places and tasks meet the
     same draw, so that their differences are paired. `users` is (S, P, 2, U) with NaN where a user has no case."""
-    num_users = users.shape[-1]
-    draws = np.random.default_rng(seed).multinomial(num_users, np.full(num_users, 1 / num_users), num_resamples)
+    num_users, rng = users.shape[-1], np.random.default_rng(seed)
     there = np.isfinite(users)
-    total = np.einsum("ru,...u->r...", draws, np.where(there, users, 0), optimize=True)
-    count = np.einsum("ru,...u->r...", draws, there.astype(float), optimize=True)
-    return total / np.maximum(count, 1)
+    filled, counted = np.where(there, users, 0), there.astype(float)
+    means, step = np.empty((num_resamples, *users.shape[:-1])), max(1, DRAWS_AT_ONCE // num_users)
+    for begin in range(0, num_resamples, step):  # the same draws as all at once
+        part = means[begin : begin + step]
+        draws = rng.multinomial(num_users, np.full(num_users, 1 / num_users), len(part)).astype(float)
+        total = np.einsum("ru,...u->r...", draws, filled, optimize=True)
+        count = np.einsum("ru,...u->r...", draws, counted, optimize=True)
+        part[:] = total / np.maximum(count, 1)
+    return means
 
 
 def points_table(curves: list[Curve], num_resamples: int = NUM_RESAMPLES, confidence: float = 0.95) -> pd.DataFrame:
