@@ -40,7 +40,8 @@ html_css_files = ["site.css"]
 html_show_sphinx = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-suppress_warnings = ["mystnb.unknown_mime_type", "toc.not_included"]
+# ref.python: stages may each have a class of the same name
+suppress_warnings = ["mystnb.unknown_mime_type", "toc.not_included", "ref.python"]
 
 # Where the repository lives, for the buttons that open a notebook elsewhere: make docs REPOSITORY=owner/name
 repository = os.environ.get("REPOSITORY") or "OWNER/gensar_lite"
@@ -58,6 +59,8 @@ STAGES = {
     "data": "Data",
     "signals": "Signals",
     "identifiers": "Identifiers",
+    "evidence": "Evidence of the store",
+    "network": "The network",
     "training": "Training",
     "decoding": "Decoding",
     "evaluation": "Evaluation",

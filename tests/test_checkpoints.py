@@ -176,7 +176,7 @@ def test_siblings_compete_in_the_same_head_in_training_and_in_answers(
     examples.shares = {"next_search_item": 8 / config.batch_size}
     chunk = examples.chunks(0)[0]
     with torch.no_grad():
-        loss = Objective(model.backbone, model.vocabulary, replace(config, dropout=0.0))([chunk])
+        loss = Objective(model.backbone, model.vocabulary, replace(config, dropout=0.0, item_loss=0.0))([chunk])
     number = {tuple(row): item for item, row in enumerate(model.vocabulary.view_tokens["semantic"].tolist())}
     items = np.array([number[tuple(row)] for row in chunk.targets["semantic"].tolist()])
     scores = score_items(Scorer(model.backbone, model.vocabulary, "semantic", chunk.inputs), items[:, None])
