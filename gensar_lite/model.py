@@ -22,6 +22,7 @@ from gensar_lite.config import RunConfig
 from gensar_lite.config import preset as preset_config
 from gensar_lite.data.dataset import ITEM_COLUMNS, Cases, Dataset, extend_catalogue
 from gensar_lite.data.storage import (
+    AGAIN,
     DataError,
     check_whole,
     find_folder,
@@ -455,7 +456,8 @@ class GenSAR:
         with new_folder(folder / "model", "model") as temporary:
             self.write_weights(temporary)
         self.evidence.save(folder / "evidence")
-        write_sealed(folder / "config.json", self.config.to_json())
+        config = replace(self.config, evidence=tuple(self.evidence.sources))  # what a reader must find
+        write_sealed(folder / "config.json", config.to_json())
 
     def write_weights(self, folder: Path) -> None:
         """The weights in Hugging Face layout, the tokenizer, and the history of the training."""
@@ -470,13 +472,21 @@ class GenSAR:
                 f"{folder} is not a run folder (no config.json); make one with `gensar-lite run` or `GenSAR.save`"
             )
         check_whole(folder, "run")
-        config = RunConfig.from_json(read_sealed(folder / "config.json"))
+        return cls.read(folder, RunConfig.from_json(read_sealed(folder / "config.json")))
+
+    @classmethod
+    def read(cls, folder: Path, config: RunConfig) -> GenSAR:
+        """Read the parts that `write` wrote, for a configuration; the evidence is what it names."""
         data = Dataset.load(folder / "store")
         signals = Signals.load(folder / "signals")
         signals.check(data)
         table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
         backbone, tokenizer, history = read_weights(folder / "model")
-        evidence = Evidence.load(folder / "evidence", data) if (folder / "evidence").is_dir() else None
+        evidence = Evidence.load(folder / "evidence", data) if config.evidence else Evidence([], data.num_items)
+        if missing := set(config.evidence) - set(evidence.sources):
+            raise DataError(
+                f"{folder / 'evidence'} lacks {', '.join(sorted(missing))}, which the run's configuration names; {AGAIN}"
+            )
         model = cls(data, signals, table, tokenizer, backbone, config, evidence)
         if len(model.backbone.shared.weight) != model.vocabulary.size:
             raise DataError(

@@ -29,6 +29,7 @@ from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.marks import LEFT, MARK
 from gensar_lite.data.storage import DataError, RefusedError, locked
+from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline import run
 from gensar_lite.pipeline.folder import SHAPES, RunFolder, read_result
@@ -252,6 +253,24 @@ def test_files_of_a_run_are_damaged(finished: Path, sample: int | None, tmp_path
         return model.search("sleeping bag", k=5).to_json(), results
 
     damage(finished, ask, sample, tmp_path, "a run")
+
+
+@pytest.mark.parametrize("part", ["store", "signals", "identifiers", "model", "evidence"])
+def test_a_run_without_one_of_its_parts_answers_nothing(finished: Path, part: str, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "run"))
+    shutil.rmtree(out / part)
+    with pytest.raises(DataError, match=rf"run/{part} ") as told:
+        GenSAR.load(out)
+    assert "\n" not in str(told.value)
+
+
+def test_evidence_of_fewer_sources_than_the_configuration_names_is_refused(finished: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "run"))
+    model = GenSAR.load(out)
+    assert model.heard == model.config.evidence != ()
+    Evidence([model.evidence.sources["words"]], model.data.num_items).save(out / "evidence")
+    with pytest.raises(DataError, match="evidence lacks content, neighbours, which the run's configuration names"):
+        GenSAR.load(out)
 
 
 def test_files_of_a_data_set_are_damaged(data: Dataset, sample: int | None, tmp_path: Path) -> None:

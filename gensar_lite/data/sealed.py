@@ -34,6 +34,8 @@ def verifying() -> Iterator[None]:
 def check_whole(folder: Path, kind: str) -> None:
     """Raise DataError unless a folder is of a kind and holds what was written into it."""
     mark = read_mark(folder)
+    if mark is None and not folder.is_dir():
+        raise DataError(f"{folder} is missing; {AGAIN}")
     if mark is None:
         raise DataError(
             f"{folder} has no mark ({MARK}), so it was not written by this version; make it again, or take a complete copy"

@@ -37,6 +37,7 @@ from gensar_lite.data.marks import (
     write_mark,
 )
 from gensar_lite.data.marks import DataError as DataError
+from gensar_lite.data.sealed import AGAIN as AGAIN
 from gensar_lite.data.sealed import SEAL, seal_of
 from gensar_lite.data.sealed import check_files as check_files
 from gensar_lite.data.sealed import check_whole as check_whole

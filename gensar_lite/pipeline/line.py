@@ -240,8 +240,7 @@ class _Line:
     def make_evidence(self) -> None:
         """Ask the store, and fit how much each source counts beside the trained generator."""
         if self.model is None:
-            write_sealed(self.out / "config.json", self.config.to_json())
-            self.model = GenSAR.load(self.out)
+            self.model = GenSAR.read(self.out, replace(self.config, evidence=()))
         self.model = self.model.join_evidence(self.config.evidence)
         self.model.evidence.save(self.out / "evidence")
 
