@@ -25,7 +25,7 @@ from gensar_lite.data.importing.assemble import read_tables
 from gensar_lite.data.importing.mapping import add_words
 from gensar_lite.data.importing.recipes import read_recipe, recipe_forms
 from gensar_lite.data.importing.selection import core_mask
-from gensar_lite.data.storage import DataError
+from gensar_lite.data.storage import DataError, RefusedError, write_sealed
 
 USERS = [f"A{n}XYZ" for n in range(5)]
 ASINS = [f"B00000000{n}" for n in range(6)]
@@ -459,14 +459,60 @@ def test_a_server_without_ranges_or_with_a_new_file_starts_over(server, tmp_path
         assert download_file(RemoteFile(f"{url}/{name}"), tmp_path / name, attempts=1).read_bytes() == expected
 
 
+def leave_part(url: str, part: Path, content: bytes) -> None:
+    """What a killed download leaves."""
+    part.write_bytes(content)
+    told = {"url": url, "mark": None, "size": len(content), "sha256": sha(content)}
+    write_sealed(part.with_name(part.name + ".json"), told)
+
+
 def test_a_part_that_is_complete_only_needs_its_checks(server, tmp_path: Path) -> None:
     url, handler = server
     handler.files["/a.bin"] = BODY
-    (tmp_path / "a.bin.part").write_bytes(BODY)
+    leave_part(f"{url}/a.bin", tmp_path / "a.bin.part", BODY)
     assert download_file(RemoteFile(f"{url}/a.bin", sha256=sha(BODY)), tmp_path / "a.bin").read_bytes() == BODY
-    (tmp_path / "b.bin.part").write_bytes(BODY * 2)
+    leave_part(f"{url}/b.bin", tmp_path / "b.bin.part", BODY * 2)
     handler.files["/b.bin"] = BODY
     assert download_file(RemoteFile(f"{url}/b.bin", sha256=sha(BODY)), tmp_path / "b.bin", wait=0).read_bytes() == BODY
+
+
+def test_what_was_written_after_the_last_note_is_asked_for_again(server, tmp_path: Path) -> None:
+    url, handler = server
+    handler.files["/a.bin"] = BODY
+    leave_part(f"{url}/a.bin", tmp_path / "a.bin.part", BODY[:1000])
+    with open(tmp_path / "a.bin.part", "ab") as part:
+        part.write(b"half a block that a kill left")
+    assert download_file(RemoteFile(f"{url}/a.bin"), tmp_path / "a.bin").read_bytes() == BODY
+    assert handler.asked == ["bytes=1000-"]
+
+
+def test_the_part_of_another_file_of_that_name_is_not_gone_on_with(server, tmp_path: Path) -> None:
+    url, handler = server
+    handler.files["/a.bin"] = BODY
+    leave_part(f"{url}/other/a.bin", tmp_path / "a.bin.part", b"other")
+    assert download_file(RemoteFile(f"{url}/a.bin"), tmp_path / "a.bin").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("what", ["no state", "another state", "changed", "state alone"])
+def test_a_part_that_is_not_ours_is_left_alone(server, tmp_path: Path, what: str) -> None:
+    url, handler = server
+    handler.files["/a.bin"] = BODY
+    part, state = tmp_path / "a.bin.part", tmp_path / "a.bin.part.json"
+    leave_part(f"{url}/a.bin", part, BODY[:1000])
+    if what == "no state":
+        state.unlink()
+    elif what == "changed":
+        part.write_bytes(b"years of work")
+    else:
+        state.write_text('{"url": "mine"}')
+    if what == "state alone":
+        part.unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(RefusedError, match="nothing was touched, move it and") as told:
+        download_file(RemoteFile(f"{url}/a.bin"), tmp_path / "a.bin")
+    assert "\n" not in str(told.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert handler.asked == []
 
 
 @pytest.mark.parametrize("wrong", [{"size": 5}, {"sha256": "0" * 64}, {"md5": "0" * 32}])
@@ -499,7 +545,7 @@ def test_a_full_disk_keeps_the_part(server, tmp_path: Path, monkeypatch) -> None
     def full(path: Path, content: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(download, "write_json", full)
+    monkeypatch.setattr(download, "write_sealed", full)
     with pytest.raises(DataError, match=r"disk of .* is full.*free some room"):
         download_file(RemoteFile(f"{url}/a.bin"), tmp_path / "a.bin")
     assert not (tmp_path / "a.bin").exists()

@@ -1,18 +1,19 @@
 """Download public data sets: progress, resume after a break, size and hash checks, whole files or none.
 
-A download grows in `NAME.part`; only when it is complete and its checks pass does it become `NAME`.
-Run again after a break, it goes on where it stopped, provided that the server still has the same file.
+A download grows in `NAME.part`; only when it is complete and its checks pass does it become `NAME`. `NAME.part.json`
+holds the hash of what has arrived: run again after a break, it goes on where it stopped, provided that the server still
+has the same file; a `NAME.part` of somebody else is left alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import errno
 import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -23,9 +24,10 @@ from gensar_lite.data.importing.finish import import_mapping
 from gensar_lite.data.importing.mapping import add_words
 from gensar_lite.data.importing.recipes import read_recipe, recipe_forms, recipe_names
 from gensar_lite.data.importing.report import ImportReport
-from gensar_lite.data.storage import DataError, read_json, write_json
+from gensar_lite.data.storage import DataError, RefusedError, read_sealed, write_sealed
 
 _BLOCK = 1 << 16  # bytes; a broken connection loses at most one block
+_NOTE = 1 << 26  # bytes between two notes of the hash; a kill loses at most these
 
 
 @dataclass(frozen=True)
@@ -158,13 +160,10 @@ def _state(part: Path) -> Path:
 
 def _transfer(file: RemoteFile, part: Path, timeout: float) -> int | None:
     """Append what is missing to `part`; returns the size that the whole file should have, where the server says it."""
-    have = part.stat().st_size if part.exists() else 0
+    have, digest, mark = _kept(file, part)
     # identity: the bytes of the file itself are counted, never a compressed transfer of them
     headers = {"Accept-Encoding": "identity"}
-    mark = None
     if have:
-        with contextlib.suppress(DataError):
-            mark = read_json(_state(part)).get("mark")
         headers["Range"] = f"bytes={have}-"
         if mark:
             headers["If-Range"] = mark  # another version of the file is sent from its beginning
@@ -176,22 +175,64 @@ def _transfer(file: RemoteFile, part: Path, timeout: float) -> int | None:
             part.unlink()
             raise requests.ConnectionError("the partial download does not fit the file on the server and was removed")
         answer.raise_for_status()
-        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        if not resumed:
-            have = 0
+        if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            have, digest = 0, hashlib.sha256()
         length = answer.headers.get("Content-Length")
         expected = have + int(length) if length and length.isdigit() else None
         etag = answer.headers.get("ETag", "")
         mark = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
-        write_json(_state(part), {"url": file.url, "mark": mark})
+
+        def note(size: int) -> None:
+            told = {"url": file.url, "mark": mark, "size": size, "sha256": digest.hexdigest()}
+            write_sealed(_state(part), told)
+
+        note(have)
         with (
-            open(part, "ab" if resumed else "wb") as out,
+            open(part, "r+b" if have else "wb") as out,
             tqdm(total=expected, initial=have, unit="B", unit_scale=True, desc=file.name, disable=None) as bar,
         ):
-            for block in answer.iter_content(_BLOCK):
-                out.write(block)
-                bar.update(len(block))
+            out.truncate(have)
+            out.seek(have)
+            noted = have
+            try:
+                for block in answer.iter_content(_BLOCK):
+                    out.write(block)
+                    digest.update(block)
+                    have += len(block)
+                    bar.update(len(block))
+                    if have - noted >= _NOTE:
+                        out.flush()
+                        note(noted := have)
+            finally:
+                out.flush()
+                note(have)
     return expected
+
+
+def _kept(file: RemoteFile, part: Path) -> tuple[int, Any, str | None]:
+    """Of an earlier download of the file: how many bytes of `part` are as they arrived, their hash so far, and the
+    server's mark of the file. Raises RefusedError where `part` is not what the kit left."""
+    state, digest = _state(part), hashlib.sha256()
+    if not state.exists() and not part.exists():
+        return 0, digest, None
+    try:
+        told = read_sealed(state, url=str, mark=(str, type(None)), size=int, sha256=str)
+        with open(part, "rb") as handle:
+            left = told["size"]
+            while block := handle.read(min(left, 1 << 20)):
+                digest.update(block)
+                left -= len(block)
+        if digest.hexdigest() != told["sha256"]:
+            raise DataError("changed")
+    except FileNotFoundError:
+        return 0, hashlib.sha256(), None  # its state was noted, nothing more
+    except DataError as error:
+        raise RefusedError(
+            f"{part} is not a download that gensar_lite began, or was changed since; nothing was touched, move it and {state.name} away, then try again"
+        ) from error
+    if told["url"] != file.url:
+        return 0, hashlib.sha256(), None
+    return told["size"], digest, told["mark"]
 
 
 def _check(file: RemoteFile, found: Path, path: Path) -> None:
