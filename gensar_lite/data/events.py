@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 NO_ITEM = -1
 NO_QUERY = -1
@@ -103,10 +105,10 @@ def merge_events(
     rank[by_name] = np.arange(len(found), dtype=np.int32)
     user = rank[code]
     del users, code
-    number = pd.Index(items["item_id"])
-    item = np.concatenate([_numbers(number, interactions["item_id"]), _numbers(number, searches["item_id"])])
+    item = np.concatenate([numbers_of(items["item_id"], table["item_id"]) for table in (interactions, searches)])
     time = np.concatenate([interactions["timestamp"].to_numpy(np.int64), searches["timestamp"].to_numpy(np.int64)])
     query, queries = pd.factorize(searches["query"], use_na_sentinel=True)
+    query = query.astype(np.int32)
     clicks, asked = len(interactions), len(searches)
 
     partner = np.full(asked, -1, np.int64)  # of each search row, an interaction row
@@ -124,59 +126,67 @@ def merge_events(
     joined = np.flatnonzero(partner >= 0)
     with_click = partner[joined]
     row = np.concatenate([np.arange(clicks), clicks + np.flatnonzero(partner < 0)])
+    del partner
     start = time.copy()  # when the decision was before the user: the earlier of two faces
     start[with_click] = np.minimum(time[with_click], time[clicks + joined])
     time[with_click] = np.maximum(time[with_click], time[clicks + joined])
-    asks = np.concatenate([np.full(clicks, NO_QUERY), query])
+    asks = np.concatenate([np.full(clicks, NO_QUERY, np.int32), query])
     asks[with_click] = query[joined]
-    session = np.concatenate([np.full(clicks, NO_DECISION), _decisions(user[clicks:], searches, query)])
+    session = np.concatenate([np.full(clicks, NO_DECISION, np.int32), _decisions(user[clicks:], searches, query)])
     session[with_click] = session[clicks + joined]
-    shown = np.concatenate([_decisions(user[:clicks], interactions), np.full(asked, NO_DECISION)])
+    shown = np.concatenate([_decisions(user[:clicks], interactions), np.full(asked, NO_DECISION, np.int32)])
+    del joined, with_click, query
 
+    # each array is put into the log's order at once, so that only one is there twice
     row = row[np.lexsort((time[row], user[row]))]
-    user, time, session, shown = user[row], time[row], session[row], shown[row]
-    user_ptr = np.searchsorted(user, np.arange(len(found) + 1)).astype(np.int64)
-    before = np.minimum(
-        _begin(session, start[row], time, user_ptr[user]), _begin(shown, start[row], time, user_ptr[user])
-    )
+    user, item, asks, recommended = user[row], item[row], asks[row], row < clicks
+    time, start, session, shown = time[row], start[row], session[row], shown[row]
+    del row
+    user_ptr = np.searchsorted(user, np.arange(len(found) + 1, dtype=np.int32)).astype(np.int64)
+    before = _begin(session, start, time, user_ptr[user])
+    np.minimum(before, _begin(shown, start, time, user_ptr[user]), out=before)
+    del start
     log = EventLog(
         user_ids=[str(u) for u in np.asarray(found, dtype=object)[by_name]],
         queries=[str(q) for q in queries],
         user_ptr=user_ptr,
         user=user,
-        item=item[row].astype(np.int32),
-        query=asks[row].astype(np.int32),
+        item=item,
+        query=asks,
         timestamp=time,
-        recommended=row < clicks,
+        recommended=recommended,
         searched=session >= 0,
-        before=before.astype(np.int32),
-        shown=shown.astype(np.int32),
-        session=session.astype(np.int32),
+        before=before,
+        shown=shown,
+        session=session,
     )
     return log, faces
 
 
-def _numbers(index: pd.Index, ids: pd.Series) -> np.ndarray:
-    """Item numbers of ids, -1 where there is none."""
-    return index.get_indexer(pd.Index(ids)) if len(ids) else np.zeros(0, np.int64)
+def numbers_of(item_ids: pd.Series, ids: pd.Series) -> np.ndarray:
+    """(n,) int32: the place in `item_ids` of each of n ids, -1 where there is none or it is missing."""
+    known, asked = (pa.array(values, pa.large_string(), from_pandas=True) for values in (item_ids, ids))
+    return pc.fill_null(pc.index_in(asked, value_set=known), -1).to_numpy()
 
 
 def _decisions(user: np.ndarray, table: pd.DataFrame, query: np.ndarray | None = None) -> np.ndarray:
     """Number the decisions of a table's rows: one per (user, session_id, query); a row without a session is its own."""
+    every = np.arange(len(table), dtype=np.int32)
     if "session_id" not in table or not len(table):
-        return np.arange(len(table))
+        return every
     code, names = pd.factorize(table["session_id"], use_na_sentinel=True)
     own = code < 0
     if own.sum() + len(names) == len(code):
-        return np.arange(len(code))
-    code = np.where(own, len(names) + np.arange(len(code)), code)
+        return every
+    code = np.where(own, len(names) + every, code)
     parts = [user, code] if query is None else [user, code, query]
-    return pd.DataFrame(dict(enumerate(parts))).groupby(list(range(len(parts))), sort=False).ngroup().to_numpy()
+    groups = pd.DataFrame(dict(enumerate(parts))).groupby(list(range(len(parts))), sort=False)
+    return groups.ngroup().to_numpy(np.int32)
 
 
 def _begin(decision: np.ndarray, start: np.ndarray, time: np.ndarray, first_of_user: np.ndarray) -> np.ndarray:
     """(E,) row before which the decision of each event began: its first event, or earlier where it was asked earlier."""
-    every = np.arange(len(decision))
+    every = np.arange(len(decision), dtype=np.int32)
     mine = np.flatnonzero(decision >= 0)
     if not len(mine):
         return every

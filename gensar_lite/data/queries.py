@@ -19,12 +19,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from bm25s.stopwords import STOPWORDS_EN_PLUS
+from tqdm import tqdm
 
+from gensar_lite.data.events import numbers_of
 from gensar_lite.data.languages import Pieces, fold_accents, get_language
 from gensar_lite.data.lexical import typed_words, words
 from gensar_lite.data.storage import DataError
@@ -93,16 +97,18 @@ def count_words(items: pd.DataFrame, language: str = "english") -> ItemWords:
 
 def known_item_queries(
     items: pd.DataFrame, asked: np.ndarray, rng: np.random.Generator, language: str = "english"
-) -> tuple[list[str], int]:
+) -> tuple[pd.Series, int]:
     """One query for each item number in `asked` (Q,).
 
     An item without a usable word (no text, or stop words only) is asked for by its title as it stands,
-    or by its id where it has none. Returns the queries and how many fell back on that.
+    or by its id where it has none. Returns the queries and how many fell back on that. Shows progress.
     """
     model = count_words(items, language)
     cumulative = np.cumsum(model.frequency)
-    queries: list[str] = []
-    for begin in range(0, len(asked), _CHUNK):
+    vocabulary = pa.array(model.vocabulary, pa.string())
+    joined: list[pa.Array] = []
+    starts = range(0, len(asked), _CHUNK)
+    for begin in tqdm(starts, desc="made queries", disable=None, leave=False, unit_scale=_CHUNK, unit=" queries"):
         item = asked[begin : begin + _CHUNK]
         length = np.minimum(1 + rng.poisson(MEAN_EXTRA_WORDS, len(item)), MAX_WORDS)
         count = model.ptr[item + 1] - model.ptr[item]
@@ -125,18 +131,21 @@ def known_item_queries(
         first.sort()
         row, term = row[first], term[first]
         ends = np.searchsorted(row, np.arange(len(item) + 1))
-        typed = model.vocabulary[term]
-        queries += [" ".join(typed[a:b]) for a, b in pairwise(ends)]
-    empty = [q for q, query in enumerate(queries) if not query]
-    for q in empty:
-        title = " ".join(words(items["title"].iloc[asked[q]]))
-        queries[q] = title or str(items["item_id"].iloc[asked[q]])
+        typed = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), vocabulary.take(pa.array(term)))
+        joined.append(pc.binary_join(typed, " "))  # in Arrow's memory: millions of Python strings would be gigabytes
+    queries = pd.Series(pa.chunked_array(joined, pa.string()), dtype="str")
+    empty = np.flatnonzero(queries == "")
+    if len(empty):
+        which, again = np.unique(asked[empty], return_inverse=True)
+        typed_titles = [" ".join(words(title)) for title in items["title"].iloc[which]]
+        named = zip(typed_titles, items["item_id"].iloc[which], strict=True)
+        queries.iloc[empty] = np.array([title or str(item_id) for title, item_id in named], dtype=object)[again]
     return queries, len(empty)
 
 
 def category_queries(
     items: pd.DataFrame, asked: np.ndarray, rng: np.random.Generator, language: str = "english"
-) -> tuple[list[str], int]:
+) -> tuple[pd.Series, int]:
     """One query for each item number in `asked` (Q,): the words of one of its category paths.
 
     An item without a usable category is asked for as in `known-item`. Returns the queries and how many
@@ -153,12 +162,12 @@ def category_queries(
             "No item has categories, so there are no category paths to make queries from; use the query protocol 'known-item'"
         )
     pick = (rng.random(len(asked)) * count[asked]).astype(np.int64)
-    queries = [paths[i][p] if paths[i] else "" for i, p in zip(asked, pick, strict=True)]
     empty = np.flatnonzero(count[asked] == 0)
+    place = (np.cumsum(count) - count)[asked] + pick
+    place[empty] = 0  # any path, replaced below
+    queries = pd.Series([*chain.from_iterable(paths)], dtype="str").take(place).reset_index(drop=True)
     if len(empty):
-        instead, _ = known_item_queries(items, asked[empty], rng, language)
-        for q, query in zip(empty, instead, strict=True):
-            queries[q] = query
+        queries.iloc[empty] = known_item_queries(items, asked[empty], rng, language)[0].array
     return queries, len(empty)
 
 
@@ -181,20 +190,24 @@ def synthesise_searches(
     if not 0 <= search_share <= 1:
         raise DataError(f"search_share must lie between 0 and 1, not {search_share}")
     choose, write = np.random.default_rng([data_seed, 2007]).spawn(2)
-    ordered = interactions.sort_values(["user_id", "timestamp"], kind="stable")
-    held_out = ordered.groupby("user_id", sort=False).cumcount(ascending=False).to_numpy() < 2
-    searched = ordered[held_out | (choose.random(len(ordered)) < search_share)]
-    number = pd.Series(np.arange(len(items)), index=items["item_id"].to_numpy())
-    asked = searched["item_id"].map(number).to_numpy(np.int64)
+    user = pd.factorize(interactions["user_id"], sort=True)[0].astype(np.int32)
+    order = np.lexsort((interactions["timestamp"].to_numpy(), user))
+    user = user[order]
+    last = np.searchsorted(user, np.arange(user.max(initial=-1) + 1), side="right")  # where each user's part ends
+    held_out = np.arange(len(user)) >= last[user] - 2
+    rows = order[held_out | (choose.random(len(order)) < search_share)]
+    del user, order, last, held_out
+    item_id = interactions["item_id"].take(rows).reset_index(drop=True)
     make = known_item_queries if protocol == "known-item" else category_queries
-    queries, fallen_back = make(items, asked, write, language)
+    queries, fallen_back = make(items, numbers_of(items["item_id"], item_id), write, language)
+    sessions = pc.binary_join_element_wise("s", pa.array(np.arange(len(rows))).cast(pa.string()), "")
     searches = pd.DataFrame(
         {
-            "user_id": searched["user_id"].reset_index(drop=True),
-            "session_id": pd.Series([f"s{n}" for n in range(len(searched))], dtype="str"),
-            "query": pd.Series(queries, dtype="str"),
-            "item_id": searched["item_id"].reset_index(drop=True),
-            "timestamp": searched["timestamp"].to_numpy(np.int64),
+            "user_id": interactions["user_id"].take(rows).reset_index(drop=True),
+            "session_id": pd.Series(sessions, dtype="str"),
+            "query": queries,
+            "item_id": item_id,
+            "timestamp": interactions["timestamp"].to_numpy(np.int64)[rows],
         }
     )
     return searches, fallen_back

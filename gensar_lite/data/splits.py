@@ -50,6 +50,9 @@ def decisions(log: EventLog, task: str) -> Decisions:
     """The decisions of a task, in the order of their first events."""
     number = log.shown if task == "recommendation" else log.session
     events = np.flatnonzero((np.asarray(number) >= 0) & (np.asarray(log.item) >= 0))
+    if (np.bincount(number[events]) <= 1).all():  # a decision each, as in most logs: nothing to gather
+        item, begin = log.item[events].astype(np.int64), log.before[events].astype(np.int64)
+        return Decisions(log.user[events], begin, events, events, np.arange(len(events) + 1), item)
     _, first, group = np.unique(number[events], return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     rank = np.empty_like(order)

@@ -135,16 +135,9 @@ def finish_import(
     """
     report, interactions, searches = tables.report, tables.interactions, tables.searches
     files = f"{origin}: {', '.join(dict.fromkeys(tables.files))}"
-    logs = [interactions, *([] if searches is None else [searches])]
-    users = pd.concat([log["user_id"] for log in logs], ignore_index=True)
-    code = pd.factorize(users)[0]
-    kind = tables.timestamps if timestamps == "auto" else timestamps
-    if kind == "auto":
-        times = np.concatenate([log["timestamp"].to_numpy(np.int64) for log in logs])
-        kind = "steps" if count_steps(code, times) else "clock"
+    kind, events = _look_at_log(tables, timestamps)
     extras: dict[str, Any] = {}
-    if len(users):
-        events = np.bincount(code)
+    if len(events):
         few = int((events < MIN_EVENTS).sum())
         report.say(
             "users_with_few_events",
@@ -199,7 +192,7 @@ def finish_import(
     )
     report.sentences += data.info["notes"]
     report.counts |= {
-        "users": int(code.max(initial=-1)) + 1,
+        "users": len(events),
         "interactions": len(interactions),
         "searches": len(searches),
         "cases": len(data.candidates),
@@ -207,6 +200,17 @@ def finish_import(
     if not len(data.candidates):
         raise DataError(f"{files}: no event can be held out for testing; give longer histories")
     return data
+
+
+def _look_at_log(tables: Tables, timestamps: str) -> tuple[str, np.ndarray]:
+    """The kind of the timestamps, "clock" or "steps", and (U,) how many events each user has."""
+    logs = [tables.interactions, *([] if tables.searches is None else [tables.searches])]
+    code = pd.factorize(pd.concat([log["user_id"] for log in logs], ignore_index=True))[0]
+    kind = tables.timestamps if timestamps == "auto" else timestamps
+    if kind == "auto":
+        times = np.concatenate([log["timestamp"].to_numpy(np.int64) for log in logs])
+        kind = "steps" if count_steps(code, times) else "clock"
+    return kind, np.bincount(code)
 
 
 def read_new_items(path: str | Path, report: ImportReport) -> pd.DataFrame:
