@@ -9,7 +9,7 @@ and reads a table only when it is asked for; nothing is computed again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -273,8 +273,13 @@ class Dataset:
 
 def texts_of(items: pd.DataFrame) -> list[str]:
     """One text per item: title, brand, categories, description."""
+    return list(each_text(items))
+
+
+def each_text(items: pd.DataFrame) -> Iterator[str]:
+    """As `texts_of`, one after the other: all texts of a large catalogue are gigabytes."""
     columns = ("title", "brand", "categories", "description")
-    return [" ".join(part for part in row if part) for row in zip(*(items[c] for c in columns), strict=True)]
+    return (" ".join(part for part in row if part) for row in zip(*(items[c] for c in columns), strict=True))
 
 
 def extend_catalogue(data: Dataset, new: pd.DataFrame) -> Dataset:

@@ -16,6 +16,7 @@ import bm25s
 import numpy as np
 from bm25s.stopwords import STOPWORDS_EN
 from scipy import sparse
+from tqdm import tqdm
 
 from gensar_lite.data.languages import (
     COMPOUNDING,
@@ -79,15 +80,16 @@ class LexicalIndex:
     """BM25 scores of N item texts for any query.
 
     `matrix` is (V, N): the score that one occurrence of a term in a query adds to an item. In languages that write
-    compounds as one word, their parts are terms, too, where the catalogue knows them.
+    compounds as one word, their parts are terms, too, where the catalogue knows them. Texts are read once, one after the
+    other; long catalogues show progress.
     """
 
-    def __init__(self, texts: Sequence[str], language: str = "english") -> None:
+    def __init__(self, texts: Iterable[str], language: str = "english") -> None:
         self.language = language
         self.vocabulary: dict[str, int] = {}
         ids = [
             [self.vocabulary.setdefault(term, len(self.vocabulary)) for term in index_terms(text, language)]
-            for text in texts
+            for text in tqdm(texts, desc="lexical index", disable=None, leave=False, delay=2, unit=" texts")
         ]
         if language in COMPOUNDING:
             stem = get_language(language).stem

@@ -79,7 +79,8 @@ def count_words(items: pd.DataFrame, language: str = "english") -> ItemWords:
     term = array("i")
     size = np.zeros((len(FIELD_WEIGHTS), len(items)), np.int64)
     for f, name in enumerate(FIELD_WEIGHTS):
-        for i, text in enumerate(items[name]):
+        texts = tqdm(items[name], desc=f"words of {name}", disable=None, leave=False, delay=2, unit=" texts")
+        for i, text in enumerate(texts):
             found = [number.setdefault(w, len(number)) for w in read(text)]
             term.extend(found)
             size[f, i] = len(found)
