@@ -13,9 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from harness import alternate, clock_of, finish, matrix_rate, parse
+from transformers import PreTrainedModel
 from worlds import LEVELS, SHAPES, VOCABULARY, World, make_world
 
 from gensar_lite.decoding.beam import beam_search
+from gensar_lite.network.weights import as_transformers
 
 BEAMS, LENGTH = 30, 64
 # (shape, items, queries)
@@ -38,7 +40,7 @@ def dictionary_trie(world: World) -> dict:
     return root
 
 
-def generate(world: World, root: dict) -> np.ndarray:
+def generate(peer: PreTrainedModel, world: World, root: dict) -> np.ndarray:
     """(B, M) scores of transformers' own beam search."""
     end = [world.vocabulary.eos]
 
@@ -48,7 +50,7 @@ def generate(world: World, root: dict) -> np.ndarray:
             node = node.get(token, {})
         return list(node) or end
 
-    found = world.model.generate(
+    found = peer.generate(
         input_ids=world.tokens,
         attention_mask=world.mask.long(),
         num_beams=BEAMS,
@@ -79,16 +81,18 @@ def main() -> None:
     rows = []
     for shape, items, queries in CASES[arguments.size]:
         world = make_world(shape, items, queries, LENGTH, dtype).to(arguments.device)
-        root = dictionary_trie(world)
+        root, peer = dictionary_trie(world), as_transformers(world.model)
         scores: dict[str, np.ndarray] = {}
 
         def ours(world: World = world, scores: dict = scores) -> None:
             found = beam_search(world.scorer(), BEAMS)
             scores["ours"] = found.scores
 
-        def theirs(world: World = world, root: dict = root, scores: dict = scores) -> None:
+        def theirs(
+            peer: PreTrainedModel = peer, world: World = world, root: dict = root, scores: dict = scores
+        ) -> None:
             with torch.inference_mode():
-                scores["generate"] = generate(world, root)
+                scores["generate"] = generate(peer, world, root)
 
         repeats = arguments.repeats or (3 if queries > 1 else 7)
         seconds = alternate({"generate": theirs, "ours": ours}, repeats, clock_of(arguments))

@@ -18,13 +18,20 @@ import numpy as np
 import torch
 from harness import clock_of, finish, parse
 from torch.utils.data import IterableDataset
-from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
+from transformers import (
+    DataCollatorForSeq2Seq,
+    PreTrainedTokenizerFast,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    TrainerCallback,
+)
 
 import gensar_lite as gl
 from gensar_lite.config import preset
 from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.model import GenSAR
+from gensar_lite.network.weights import as_transformers
 from gensar_lite.training.doc2query import Doc2Query
 from gensar_lite.training.examples import CodeChunk, Examples
 from gensar_lite.training.initialise import load_or_train_tokenizer
@@ -118,6 +125,10 @@ def train_peer(data: Dataset, signals: gl.Signals, table: Any, steps: int, every
     written = Doc2Query.fit(data).sample(items, num, 0)
     pseudo = written, np.repeat(items, num)
     examples = Examples(data, model.encoder, pseudo, config.training, 0)
+    model.backbone = as_transformers(model.backbone)
+    words = PreTrainedTokenizerFast(
+        tokenizer_object=model.vocabulary.tokenizer.backend_tokenizer, pad_token="<pad>", eos_token="</s>"
+    )
     with tempfile.TemporaryDirectory() as folder:
         settings = Seq2SeqTrainingArguments(
             folder, max_steps=steps, per_device_train_batch_size=BATCH, learning_rate=1e-3, lr_scheduler_type="cosine",
@@ -127,7 +138,7 @@ def train_peer(data: Dataset, signals: gl.Signals, table: Any, steps: int, every
             model.backbone,
             settings,
             train_dataset=Prompts(examples, model.vocabulary.eos),
-            data_collator=DataCollatorForSeq2Seq(model.vocabulary.tokenizer),
+            data_collator=DataCollatorForSeq2Seq(words),
             callbacks=[Validate(model.validator(data), every)],
         )
         trainer.train()

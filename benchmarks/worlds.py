@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from transformers import T5ForConditionalGeneration
 
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network import t5
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.inputs import Inputs
 from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import Vocabulary
@@ -35,7 +35,7 @@ class TextTokens:
 class World(NamedTuple):
     """A model, the vocabulary of a catalogue of N items, its identifiers (N, L), and B queries of S tokens."""
 
-    model: T5ForConditionalGeneration
+    model: T5
     vocabulary: Vocabulary
     codes: np.ndarray
     tokens: torch.Tensor

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
 from gensar_lite.config import RunConfig
 from gensar_lite.config import preset as preset_config
@@ -38,10 +37,12 @@ from gensar_lite.evaluation.protocols import PRIMARY, measure_shared, rank_cases
 from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 from gensar_lite.identifiers.trie import IdentifierTrie
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.inputs import InputEncoder
 from gensar_lite.network.prompts import TASK_PROMPT
 from gensar_lite.network.requests import Request, RequestEncoder
 from gensar_lite.network.scorer import Scorer
+from gensar_lite.network.tokenizer import AnyTokenizer
 from gensar_lite.network.vocabulary import NUM_AGES, TASK_VIEW, Vocabulary
 from gensar_lite.network.weights import read_weights, write_weights
 from gensar_lite.signals.signals import Signals
@@ -64,8 +65,8 @@ class GenSAR:
         data: Dataset,
         signals: Signals,
         table: IdentifierTable,
-        tokenizer: PreTrainedTokenizerBase,
-        backbone: T5ForConditionalGeneration | None,
+        tokenizer: AnyTokenizer,
+        backbone: T5 | None,
         config: RunConfig,
         evidence: Evidence | None = None,
     ) -> None:
@@ -204,7 +205,7 @@ class GenSAR:
 
     def validator(
         self, data: Dataset, watch: Callable[[GenSAR], object] | None = None, num_cases: int = 500
-    ) -> Callable[[T5ForConditionalGeneration], dict[str, float]]:
+    ) -> Callable[[T5], dict[str, float]]:
         """A function that measures both tasks on some validation cases; "primary" is the mean of their primary metrics."""
         asked = {task: data.cases(task, "valid") for task in self.tasks}
         rng = np.random.default_rng(0)
@@ -214,7 +215,7 @@ class GenSAR:
             if len(cases)
         }
 
-        def validate(backbone: T5ForConditionalGeneration) -> dict[str, float]:
+        def validate(backbone: T5) -> dict[str, float]:
             backbone.eval()
             if watch is not None:
                 watch(self)

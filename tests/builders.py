@@ -18,8 +18,10 @@ from gensar_lite.identifiers.assignment import Layout
 from gensar_lite.identifiers.table import IdentifierTable
 from gensar_lite.model import GenSAR
 from gensar_lite.network import t5
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.inputs import InputEncoder, Inputs
-from gensar_lite.network.vocabulary import Vocabulary, train_tokenizer
+from gensar_lite.network.tokenizer import train_tokenizer
+from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.signals import embed
 
 
@@ -107,7 +109,7 @@ def random_prompts(num: int, length: int, num_text: int, seed: int) -> tuple[tor
     return ids, mask, inputs
 
 
-def random_model(vocab_size: int, num_layers: int = 2, seed: int = 0, sharpness: float = 1.0):
+def random_model(vocab_size: int, num_layers: int = 2, seed: int = 0, sharpness: float = 1.0) -> T5:
     """A small T5 with random weights; a larger `sharpness` makes its distributions peaked."""
     model = t5.new_backbone(vocab_size, 32, num_layers, 4, 64, 0.0, seed).eval()
     with torch.no_grad():

@@ -12,6 +12,7 @@ from gensar_lite.decoding.scoring import score_items
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network.inputs import Inputs
 from gensar_lite.network.scorer import Scorer
+from gensar_lite.network.weights import as_transformers
 
 V_TEXT, B, S = 50, 5, 9
 
@@ -54,7 +55,7 @@ class World:
                 path = [behaviour, *row, self.vocabulary.eos]
                 for i, token in enumerate(path):
                     follow[b].setdefault((0, *path[:i]), set()).add(token)
-        out = self.model.generate(
+        out = as_transformers(self.model).generate(
             input_ids=self.ids, attention_mask=self.mask.long(), num_beams=num_beams, num_return_sequences=num_beams,
             max_new_tokens=self.vocabulary.num_levels + 2, do_sample=False, return_dict_in_generate=True, output_scores=True,
             prefix_allowed_tokens_fn=lambda b, s: sorted(follow[b].get(tuple(s.tolist()), {self.vocabulary.eos})),

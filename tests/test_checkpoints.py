@@ -31,7 +31,7 @@ from gensar_lite.model import NUM_BEAMS, GenSAR
 from gensar_lite.network import t5
 from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import TASK_VIEW
-from gensar_lite.network.weights import read_checkpoint, resize_vocabulary
+from gensar_lite.network.weights import as_transformers, read_checkpoint
 from gensar_lite.signals import Signals, embed
 from gensar_lite.training.examples import Examples
 from gensar_lite.training.loop import Objective
@@ -105,7 +105,7 @@ def generate(model: GenSAR, task: str, num_beams: int) -> tuple[np.ndarray, np.n
     for path in paths:
         for n in range(1, len(path)):
             follow.setdefault(path[:n], set()).add(path[n])
-    out = model.backbone.generate(
+    out = as_transformers(model.backbone).generate(
         input_ids=ids.view_as(inputs.mask), attention_mask=inputs.mask.long(), do_sample=False, num_beams=num_beams,
         num_return_sequences=num_beams, max_new_tokens=vocabulary.num_levels + 2, return_dict_in_generate=True, output_scores=True,
         prefix_allowed_tokens_fn=lambda _, path: sorted(follow.get(tuple(path.tolist()), {vocabulary.eos})),
@@ -190,7 +190,7 @@ def test_siblings_compete_in_the_same_head_in_training_and_in_answers(
 def test_resizing_an_untied_head_keeps_it(tmp_path: Path) -> None:
     _, model = read_checkpoint(str(make_checkpoint(tmp_path, "t5 1.1")))
     head, words = t5.head(model).detach().clone(), model.shared.weight.detach().clone()
-    resize_vocabulary(model, len(words) + 40)
+    model.resize(len(words) + 40)
     assert not t5.is_tied(model)
     assert torch.equal(t5.head(model)[: len(head)], head)
     assert torch.equal(model.shared.weight[: len(words)], words)

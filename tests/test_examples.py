@@ -14,7 +14,8 @@ from builders import random_table, tiny_encoder, tiny_store
 from gensar_lite.data.build import build_dataset
 from gensar_lite.network.inputs import InputEncoder
 from gensar_lite.network.prompts import CODE_TASKS, TEXT_TASKS
-from gensar_lite.network.vocabulary import Vocabulary, train_tokenizer
+from gensar_lite.network.tokenizer import train_tokenizer
+from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.settings import TrainingConfig
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 from builders import tiny_encoder, tiny_store
-from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError
 from gensar_lite.network import t5
+from gensar_lite.network.backbone import T5
 from gensar_lite.training import loop
 from gensar_lite.training.batches import batches
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
@@ -31,7 +31,7 @@ CONFIG = TrainingConfig(
 )  # fmt: skip
 
 
-def world(config: TrainingConfig = CONFIG) -> tuple[T5ForConditionalGeneration, Examples]:
+def world(config: TrainingConfig = CONFIG) -> tuple[T5, Examples]:
     """A fresh model and the examples of the tiny store."""
     encoder = tiny_encoder(config.history)
     pseudo = [text.split(",")[0] for text in tiny_store().items["title"]]
@@ -41,17 +41,17 @@ def world(config: TrainingConfig = CONFIG) -> tuple[T5ForConditionalGeneration, 
     ), examples
 
 
-def train(config: TrainingConfig = CONFIG, **options) -> tuple[T5ForConditionalGeneration, list[dict]]:
+def train(config: TrainingConfig = CONFIG, **options) -> tuple[T5, list[dict]]:
     model, examples = world(config)
     history = fit_generator(model, examples.vocabulary, examples, config, progress=False, **options)
     return model, history
 
 
-def weights(model: T5ForConditionalGeneration) -> dict[str, torch.Tensor]:
+def weights(model: T5) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-def assert_same_weights(first: T5ForConditionalGeneration, second: T5ForConditionalGeneration) -> None:
+def assert_same_weights(first: T5, second: T5) -> None:
     theirs = weights(second)
     for name, value in weights(first).items():
         assert torch.equal(value, theirs[name]), name
@@ -193,7 +193,7 @@ def metric_of(values: list[float], killed_at: int | None = None):
     left = iter(values)
     count = iter(range(len(values)))
 
-    def validate(model: T5ForConditionalGeneration) -> dict[str, float]:
+    def validate(model: T5) -> dict[str, float]:
         if next(count) == killed_at:
             raise Killed
         model.eval()
@@ -257,7 +257,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     seen: list[dict[str, torch.Tensor]] = []
     scores = iter([0.1, 0.5, 0.2, 0.3, 0.4, 0.9])
 
-    def validate(model: T5ForConditionalGeneration) -> dict[str, float]:
+    def validate(model: T5) -> dict[str, float]:
         seen.append(weights(model))
         return {"primary": next(scores)}
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from gensar_lite.network.vocabulary import BEHAVIOURS, Sequences, Vocabulary, train_tokenizer
+from gensar_lite.network.tokenizer import train_tokenizer
+from gensar_lite.network.vocabulary import BEHAVIOURS, Sequences, Vocabulary
 
 ROWS = st.lists(st.lists(st.integers(0, 9), max_size=4), max_size=6)
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
 
 from gensar_lite.decoding.tree import TreeDecoder
 from gensar_lite.identifiers.trie import IdentifierTrie
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.scorer import Scorer, log_normaliser, token_logprobs
 from gensar_lite.network.vocabulary import Vocabulary
 
@@ -116,9 +116,7 @@ def _follow(
     return np.stack([*tokens, np.full(nodes.shape, vocabulary.eos)], axis=-1), nodes
 
 
-def _spell(
-    model: T5ForConditionalGeneration, decoder: TreeDecoder, level: tuple[Tensor, Tensor], tokens: np.ndarray
-) -> Tensor:
+def _spell(model: T5, decoder: TreeDecoder, level: tuple[Tensor, Tensor], tokens: np.ndarray) -> Tensor:
     """(R,) log-probabilities of the tokens (R, T) that must follow the rows of a level, all levels in one pass."""
     following = torch.from_numpy(tokens).to(level[0].device)
     every = torch.arange(len(following), device=following.device)

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError
 from gensar_lite.decoding.tree import TreeDecoder
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network import t5
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.inputs import InputEncoder, Inputs
 
 MIN_BEAMS = 5
@@ -38,7 +38,7 @@ class QueryWriter:
         self.trie = IdentifierTrie.build(tokens) if len(tokens) else None
 
     @torch.inference_mode()
-    def suggest(self, model: T5ForConditionalGeneration, inputs: Inputs, k: int) -> list[tuple[str, float]]:
+    def suggest(self, model: T5, inputs: Inputs, k: int) -> list[tuple[str, float]]:
         """The `k` most probable queries for one input and their log-probabilities, best first."""
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")

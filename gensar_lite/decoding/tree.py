@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
 
 from gensar_lite.network import t5
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.linear import linear
 
 
@@ -23,7 +23,7 @@ class TreeDecoder:
     at the first. `query` (R,) numbers the query of each row of the lowest level.
     """
 
-    def __init__(self, model: T5ForConditionalGeneration, encoded: Tensor, mask: Tensor, max_depth: int) -> None:
+    def __init__(self, model: T5, encoded: Tensor, mask: Tensor, max_depth: int) -> None:
         self.model = model
         self.num_queries = len(encoded)
         self.cross_bias = t5.mask_bias(mask, encoded.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
 
 EXACT_UP_TO = 20_000  # rows; above, a row meets the members of the cells around its own
 NUM_PROBES = 16  # cells that are looked into
@@ -27,6 +26,8 @@ def nearest(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
             rows = every[start : start + max(VALUES_AT_ONCE // size, 1)]
             _fill(vectors, rows, every, index, product)
         return index, product
+    from sklearn.cluster import MiniBatchKMeans
+
     kmeans = MiniBatchKMeans(round(size**0.5), random_state=0, batch_size=4096, n_init=1, max_iter=10).fit(vectors)
     members = np.split(np.argsort(kmeans.labels_, kind="stable"), np.cumsum(np.bincount(kmeans.labels_))[:-1])
     centres = kmeans.cluster_centers_

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from gensar_lite.data.storage import DataError
 
@@ -127,6 +126,8 @@ def _match(
     Args as in `_make_room`; `taken` (G, K) is 1 where an identifier is given away already; `keep`: as many items as
     possible keep their codes, however far.
     """
+    from scipy.optimize import linear_sum_assignment
+
     num_codes = len(codebook)
     codes = codes.copy()
     held = np.bincount(group * num_codes + codes, minlength=taken.size).reshape(taken.shape) + taken

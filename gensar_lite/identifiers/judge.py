@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
-from implicit.nearest_neighbours import all_pairs_knn, normalize, tfidf_weight
 from scipy import sparse
 
 from gensar_lite.data.dataset import Dataset
@@ -56,6 +54,9 @@ def co_click_communities(data: Dataset, seed: int = 0) -> list[str]:
     labels = [""] * data.num_items
     if not len(asked):
         return labels
+    import networkx as nx
+    from implicit.nearest_neighbours import all_pairs_knn, normalize, tfidf_weight
+
     clicks = sparse.csr_matrix(normalize(tfidf_weight(click_matrix(data)[:, asked].T)).T)
     near = all_pairs_knn(clicks, min(NUM_NEIGHBOURS + 1, len(asked)), show_progress=False, num_threads=1)
     graph = sparse.csr_matrix(near - sparse.diags(near.diagonal()))

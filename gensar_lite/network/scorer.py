@@ -11,11 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
 
 from gensar_lite.evidence.evidence import ItemProbs, NodeLogprobs
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network import t5
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.branches import Branches, branch, child_logits, code_logits
 from gensar_lite.network.inputs import Inputs
 from gensar_lite.network.linear import linear
@@ -37,7 +37,7 @@ class Scorer:
 
     def __init__(
         self,
-        model: T5ForConditionalGeneration,
+        model: T5,
         vocabulary: Vocabulary,
         view: str,
         inputs: Inputs,
@@ -119,7 +119,7 @@ class Scorer:
             )
 
 
-def log_normaliser(model: T5ForConditionalGeneration, states: Tensor) -> Tensor:
+def log_normaliser(model: T5, states: Tensor) -> Tensor:
     """(..., 1) log of the softmax's denominator over the whole vocabulary."""
     weight, sums = t5.head(model), []
     for part in states.reshape(-1, states.shape[-1]).split(ROWS_AT_ONCE):
@@ -130,6 +130,6 @@ def log_normaliser(model: T5ForConditionalGeneration, states: Tensor) -> Tensor:
     return torch.cat(sums).view(*states.shape[:-1], 1)
 
 
-def token_logprobs(model: T5ForConditionalGeneration, states: Tensor, tokens: Tensor, normaliser: Tensor) -> Tensor:
+def token_logprobs(model: T5, states: Tensor, tokens: Tensor, normaliser: Tensor) -> Tensor:
     """(R,) log-probability, in the whole vocabulary, of one token (R,) after each state (R, D), given `normaliser` (R, 1)."""
     return (states * t5.head(model)[tokens]).sum(-1).float() - normaliser[:, 0]

@@ -1,8 +1,7 @@
-"""The arithmetic of T5 on the weights of a `transformers` T5, in the order that is cheap here.
+"""The arithmetic of T5 on the weights of `network.backbone`, in the order that is cheap here.
 
-Explained in notebooks 05 and 06. `transformers` owns the weights and their files; this module computes with them.
-What it saves: one matrix product for queries, keys and values, inputs given as weighted sums of
-embeddings, relative biases once per pass, no cache objects. It equals the original (tested).
+Explained in notebooks 05 and 06. What it saves: one matrix product for queries, keys and values, inputs given as weighted sums of
+embeddings, relative biases once per pass, no cache objects. It equals that of `transformers` (tested).
 
 T5 (Raffel et al. 2020): attention is not scaled; a relative bias, stored in the first block, is added in
 every self-attention layer; a tied output head is scaled by d_model^-0.5.
@@ -10,36 +9,50 @@ every self-attention layer; a tied output head is scaled by d_model^-0.5.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import T5Config, T5ForConditionalGeneration
 
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.inputs import Inputs
 from gensar_lite.network.linear import linear
 
 
 def new_backbone(
     vocab_size: int, d_model: int, num_layers: int, num_heads: int, d_ff: int, dropout: float, seed: int
-) -> T5ForConditionalGeneration:
+) -> T5:
     """A T5 with random weights. Token 0 is padding and starts the decoder, token 1 ends a text."""
-    config = T5Config(
+    config = SimpleNamespace(
+        architectures=["T5ForConditionalGeneration"],
+        model_type="t5",
         vocab_size=vocab_size,
         d_model=d_model,
         d_kv=d_model // num_heads,
         d_ff=d_ff,
         num_layers=num_layers,
+        num_decoder_layers=num_layers,
         num_heads=num_heads,
         dropout_rate=dropout,
+        dtype="float32",
+        feed_forward_proj="relu",
+        dense_act_fn="relu",
+        is_gated_act=False,
+        layer_norm_epsilon=1e-6,
+        relative_attention_num_buckets=32,
+        relative_attention_max_distance=128,
+        scale_decoder_outputs=True,
+        tie_word_embeddings=True,
+        is_encoder_decoder=True,
         decoder_start_token_id=0,
         pad_token_id=0,
         eos_token_id=1,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return T5ForConditionalGeneration(config)
+        return T5(config).initialise()
 
 
 def norm(x: Tensor, layer_norm: Any) -> Tensor:
@@ -98,7 +111,7 @@ def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def encode(
-    model: T5ForConditionalGeneration,
+    model: T5,
     inputs: Inputs,
     dropout: float = 0.0,
     vectors: Tensor | None = None,
@@ -117,7 +130,7 @@ def encode(
 
 
 def decode(
-    model: T5ForConditionalGeneration,
+    model: T5,
     vectors: Tensor,
     encoded: Tensor,
     mask: Tensor,
@@ -142,21 +155,21 @@ def decode(
     return head_scale(model) * F.dropout(norm(x, model.decoder.final_layer_norm), dropout, dropout > 0)
 
 
-def head_scale(model: T5ForConditionalGeneration) -> float:
+def head_scale(model: T5) -> float:
     """What decoder states are multiplied by before the output head: in T5 alone, where it was trained as a tied one."""
     return model.model_dim**-0.5 if getattr(model.config, "scale_decoder_outputs", False) else 1.0
 
 
-def head(model: T5ForConditionalGeneration) -> Tensor:
+def head(model: T5) -> Tensor:
     """(V, D) the vectors that decoder states are compared with: the embeddings themselves where the head is tied."""
     return model.lm_head.weight
 
 
-def is_tied(model: T5ForConditionalGeneration) -> bool:
+def is_tied(model: T5) -> bool:
     """Whether the output head is the embedding table."""
     return model.lm_head.weight is model.shared.weight
 
 
-def logits(model: T5ForConditionalGeneration, states: Tensor, tokens: slice = slice(None)) -> Tensor:
+def logits(model: T5, states: Tensor, tokens: slice = slice(None)) -> Tensor:
     """(..., V) logits of a slice of the vocabulary."""
     return linear(states, head(model)[tokens])

@@ -8,44 +8,19 @@ the data (nothing is ever unknown), or from the tokenizer of a T5 checkpoint.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from gensar_lite.identifiers.table import IdentifierTable
 from gensar_lite.identifiers.trie import IdentifierTrie
+from gensar_lite.network.tokenizer import AnyTokenizer
 
 BEHAVIOURS = ("<R_I>", "<S_Q>", "<S_I>")
 VIEW_BEHAVIOUR = {"collaborative": "<R_I>", "semantic": "<S_I>"}
 NUM_AGES = 64  # events that are older than this all count as that old
 TASK_VIEW = {"recommendation": "collaborative", "search": "semantic"}
-
-
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 20_000) -> PreTrainedTokenizerFast:
-    """Train a lower-casing byte-pair encoding with byte fallback on the texts of a data set."""
-    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Punctuation("isolated"), pre_tokenizers.Metaspace()]
-    )
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    special = ["<pad>", "</s>", "<unk>"]
-    byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=[*special, *byte_tokens], min_frequency=1, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    # the trainer can give bytes a place only as special tokens, which decoding would leave out
-    content = json.loads(tokenizer.to_str())
-    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] in special]
-    tokenizer = Tokenizer.from_str(json.dumps(content))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
 @dataclass(frozen=True)
@@ -110,7 +85,7 @@ class Vocabulary:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: AnyTokenizer,
         table: IdentifierTable,
         num_remembered: int = 0,
         num_mixes: int = 0,

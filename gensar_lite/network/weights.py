@@ -6,53 +6,72 @@ embeddings or has weights of its own. The tokenizer is the checkpoint's, whateve
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    MT5ForConditionalGeneration,
-    PreTrainedTokenizerBase,
-    T5ForConditionalGeneration,
-)
+from safetensors.torch import load_file, save_file
 
 from gensar_lite.data.storage import DataError, check_whole, read_json, write_json
 from gensar_lite.network import t5
+from gensar_lite.network.backbone import ACTIVATIONS, T5
+from gensar_lite.network.tokenizer import AnyTokenizer, read_tokenizer
 
-FAMILY = {"t5": T5ForConditionalGeneration, "mt5": MT5ForConditionalGeneration}
-UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FAMILY = {"t5": "T5ForConditionalGeneration", "mt5": "MT5ForConditionalGeneration"}
+UNREADABLE = (OSError, ValueError, TypeError, RuntimeError, KeyError, AttributeError, SafetensorError)
 
 
-def write_weights(
-    folder: Path, backbone: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, history: list[dict]
-) -> None:
+def write_weights(folder: Path, backbone: T5, tokenizer: AnyTokenizer, history: list[dict]) -> None:
     """Weights, tokenizer, and the history of their training."""
-    backbone.save_pretrained(folder)
+    weights = {name: weight.detach().contiguous() for name, weight in backbone.named_parameters()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_json(folder / "config.json", vars(backbone.config))
     tokenizer.save_pretrained(folder)
     write_json(folder / "history.json", {"history": history})
 
 
-def read_weights(folder: Path) -> tuple[T5ForConditionalGeneration, PreTrainedTokenizerBase, list[dict]]:
+def read_weights(folder: Path) -> tuple[T5, AnyTokenizer, list[dict]]:
     """What `write_weights` wrote; raises DataError where that can't be read, or is not all there."""
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} holds no model; train again with `gensar-lite run`, or take a complete copy")
     check_whole(folder, "model")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model_type = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        backbone, info = FAMILY[model_type].from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        tokenizer = read_tokenizer(folder)
+        weights = load_file(folder / "model.safetensors")
+        config = SimpleNamespace(**read_json(folder / "config.json"))
+        backbone = T5(config, tied="lm_head.weight" not in weights)
+        if missing := sorted(name for name, _ in backbone.named_parameters() if name not in weights):
+            raise DataError(f"{folder} lacks weights ({', '.join(missing[:3])}); train again with `gensar-lite run`")
+        backbone.assign(weights)
     except UNREADABLE as error:
-        raise DataError(f"{folder} cannot be read ({error}); train again with `gensar-lite run`") from error
-    if missing := sorted(map(str, set(info["missing_keys"]) | set(info["mismatched_keys"]))):
-        raise DataError(f"{folder} lacks weights ({', '.join(missing[:3])}); train again with `gensar-lite run`")
+        why = " ".join(str(error).split())
+        raise DataError(f"{folder} cannot be read ({why}); train again with `gensar-lite run`") from error
     written = folder / "history.json"
     return backbone, tokenizer, read_json(written, history=list)["history"] if written.is_file() else []
 
 
+def as_transformers(backbone: T5) -> PreTrainedModel:
+    """The same weights, copied, as a model of `transformers`: to hand over, or to compare with."""
+    import transformers
+
+    kind = getattr(transformers, FAMILY[backbone.config.model_type])
+    model = kind(kind.config_class.from_dict(vars(backbone.config)))
+    if not backbone.tied:
+        model.lm_head = torch.nn.Linear(*reversed(backbone.lm_head.weight.shape), bias=False)
+    model.load_state_dict(backbone.state_dict(), strict=False)  # it lists the embeddings under two more names
+    return model.to(backbone.shared.weight).train(backbone.training)
+
+
 def check_checkpoint(name: str) -> None:
     """Raise DataError unless `name` is a checkpoint of the T5 family, on the Hugging Face hub or in a folder."""
+    from transformers import AutoConfig
+
     try:
         config = AutoConfig.from_pretrained(name)
     except UNREADABLE as error:
@@ -62,18 +81,24 @@ def check_checkpoint(name: str) -> None:
         raise DataError(
             f"the checkpoint {name} is a {config.model_type} model, which {why}; T5, T5 1.1, FLAN-T5 and mT5 fit"
         )
+    if config.dense_act_fn not in ACTIVATIONS:
+        raise DataError(
+            f"the checkpoint {name} has feed-forward layers of the kind {config.feed_forward_proj}; {', '.join(ACTIVATIONS)} are known"
+        )
 
 
-def read_checkpoint(name: str) -> tuple[PreTrainedTokenizerBase, T5ForConditionalGeneration]:
+def read_checkpoint(name: str) -> tuple[AnyTokenizer, T5]:
     """Tokenizer and weights of a pretrained checkpoint, by its name on the Hugging Face hub or its folder.
 
     An untied output head stays untied. Raises DataError where the checkpoint is not of the T5 family, cannot be read,
     or its tokenizer does not fit.
     """
+    import transformers
+
     check_checkpoint(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model_class = FAMILY[AutoConfig.from_pretrained(name).model_type]
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+        model_class = getattr(transformers, FAMILY[transformers.AutoConfig.from_pretrained(name).model_type])
         backbone, info = model_class.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
     except UNREADABLE as error:
         raise _unreadable(name, error) from error
@@ -91,7 +116,15 @@ def read_checkpoint(name: str) -> tuple[PreTrainedTokenizerBase, T5ForConditiona
         raise DataError(
             f"the tokenizer of {name} has {len(tokenizer)} words, its weights {len(backbone.shared.weight)}: they are not of one checkpoint"
         )
-    return tokenizer, backbone
+    tied = t5.is_tied(backbone)
+    weights = {
+        n: w
+        for n, w in backbone.state_dict().items()
+        if "embed_tokens" not in n and not (tied and n == "lm_head.weight")
+    }
+    return tokenizer, T5(SimpleNamespace(**json.loads(backbone.config.to_json_string(use_diff=False))), tied).assign(
+        weights
+    )
 
 
 def _unreadable(name: str, error: Exception) -> DataError:
@@ -99,15 +132,3 @@ def _unreadable(name: str, error: Exception) -> DataError:
     return DataError(
         f"the checkpoint {name} cannot be read ({first}); give the name of a T5-family checkpoint on the Hugging Face hub, or its folder"
     )
-
-
-def resize_vocabulary(backbone: T5ForConditionalGeneration, size: int) -> None:
-    """Give a model `size` tokens, new ones at random; `transformers` alone would tie an untied head to the embeddings."""
-    head = None if t5.is_tied(backbone) else backbone.lm_head.weight.detach().clone()
-    backbone.resize_token_embeddings(size, mean_resizing=False)
-    if head is not None:
-        backbone.lm_head = torch.nn.Linear(head.shape[1], size, bias=False)
-        with torch.no_grad():
-            backbone.lm_head.weight.normal_(std=float(head.std()))
-            kept = min(size, len(head))
-            backbone.lm_head.weight[:kept] = head[:kept]

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import sys
 import warnings
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy import sparse
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from gensar_lite.data.lexical import index_terms
 from gensar_lite.data.storage import DataError, read_json, write_json
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 
 class TextEncoder(Protocol):
@@ -66,13 +67,19 @@ class TfidfEncoder:
         self.language = language
         self.idf = np.asarray(idf, np.float32)
         self.components = np.asarray(components, np.float32)
-        self._vectoriser = TfidfVectorizer(
-            vocabulary={word: column for column, word in enumerate(vocabulary)},
-            analyzer=partial(index_terms, language=language),
+
+    @cached_property
+    def _vectoriser(self) -> TfidfVectorizer:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        vectoriser = TfidfVectorizer(
+            vocabulary={word: column for column, word in enumerate(self.vocabulary)},
+            analyzer=partial(index_terms, language=self.language),
             sublinear_tf=True,
             dtype=np.float32,
         )
-        self._vectoriser.idf_ = self.idf
+        vectoriser.idf_ = self.idf
+        return vectoriser
 
     @classmethod
     def fit(
@@ -83,6 +90,9 @@ class TfidfEncoder:
         Every word counts, also one of a single text (a model number, most often); above `max_words` words the
         rarest are left out. Raises `DataError` where no text has a word at all.
         """
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         vectoriser = TfidfVectorizer(
             analyzer=partial(index_terms, language=language),
             sublinear_tf=True,

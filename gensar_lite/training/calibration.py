@@ -14,11 +14,11 @@ from itertools import combinations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.dataset import Cases
 from gensar_lite.evidence.evidence import Evidence, Weights
 from gensar_lite.network import t5
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.branches import path_choices
 from gensar_lite.network.requests import RequestEncoder
 from gensar_lite.network.scorer import Scorer
@@ -32,7 +32,7 @@ Level = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 @torch.no_grad()
 def fit_weights(
-    model: T5ForConditionalGeneration,
+    model: T5,
     vocabulary: Vocabulary,
     requests: RequestEncoder,
     evidence: Evidence,
@@ -57,7 +57,7 @@ def fit_weights(
 
 
 def _levels(
-    model: T5ForConditionalGeneration,
+    model: T5,
     vocabulary: Vocabulary,
     requests: RequestEncoder,
     evidence: Evidence,

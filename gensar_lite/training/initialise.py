@@ -10,24 +10,25 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy import sparse
-from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
 from gensar_lite.network import t5
-from gensar_lite.network.vocabulary import Sequences, Vocabulary, train_tokenizer
-from gensar_lite.network.weights import read_checkpoint, resize_vocabulary
+from gensar_lite.network.backbone import T5
+from gensar_lite.network.tokenizer import AnyTokenizer, train_tokenizer
+from gensar_lite.network.vocabulary import Sequences, Vocabulary
+from gensar_lite.network.weights import read_checkpoint
 from gensar_lite.training.settings import TrainingConfig
 
 RARITY = 3.0  # among thousands of items, attention to a word of n items falls like n^-0.4
 
 
-def load_or_train_tokenizer(texts: list[str], config: TrainingConfig) -> PreTrainedTokenizerBase:
+def load_or_train_tokenizer(texts: list[str], config: TrainingConfig) -> AnyTokenizer:
     """The checkpoint's tokenizer, or one trained on the data."""
     if config.backbone is None:
         return train_tokenizer(texts, config.vocab_size)
     return read_checkpoint(config.backbone)[0]
 
 
-def new_weights(vocabulary: Vocabulary, config: TrainingConfig, seed: int) -> T5ForConditionalGeneration:
+def new_weights(vocabulary: Vocabulary, config: TrainingConfig, seed: int) -> T5:
     """A T5 from scratch, or a checkpoint with rows added for behaviours and codes (`join_pretrained` gives them a start)."""
     if config.backbone is None:
         sizes = (config.d_model, config.num_layers, config.num_heads, config.d_ff)
@@ -35,12 +36,12 @@ def new_weights(vocabulary: Vocabulary, config: TrainingConfig, seed: int) -> T5
     backbone = read_checkpoint(config.backbone)[1]
     with torch.random.fork_rng(devices=[]):  # new rows are drawn at random
         torch.manual_seed(seed)
-        resize_vocabulary(backbone, vocabulary.size)
+        backbone.resize(vocabulary.size)
     return backbone
 
 
 def place_tokens(
-    backbone: T5ForConditionalGeneration,
+    backbone: T5,
     vocabulary: Vocabulary,
     item_texts: Sequences,
     spaces: list[np.ndarray],
@@ -112,7 +113,7 @@ def _principal(vectors: np.ndarray, width: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def initialise_embeddings(model: T5ForConditionalGeneration, start: np.ndarray, noise: float) -> None:
+def initialise_embeddings(model: T5, start: np.ndarray, noise: float) -> None:
     """Put starting vectors (V, D) of length 1 into the embedding table at mean square 1, plus normal noise of
     deviation `noise`; rows without a starting vector keep their random start, shrunk to `noise`."""
     table = model.shared.weight
@@ -121,7 +122,7 @@ def initialise_embeddings(model: T5ForConditionalGeneration, start: np.ndarray, 
 
 @torch.no_grad()
 def join_pretrained(
-    model: T5ForConditionalGeneration,
+    model: T5,
     vocabulary: Vocabulary,
     item_texts: Sequences,
     start: np.ndarray,
@@ -158,7 +159,7 @@ def join_pretrained(
 
 
 @torch.no_grad()
-def attend_to_rare_words(model: T5ForConditionalGeneration, vocabulary: Vocabulary, item_texts: Sequences) -> None:
+def attend_to_rare_words(model: T5, vocabulary: Vocabulary, item_texts: Sequences) -> None:
     """Let the decoder look at words the more, the fewer items have them: from one item to all, e^RARITY times.
 
     Layer norms take a token's length away, so one coordinate of the table holds rarity, and one of each head's queries and
@@ -185,7 +186,7 @@ def attend_to_rare_words(model: T5ForConditionalGeneration, vocabulary: Vocabula
 
 
 @torch.no_grad()
-def open_channels(model: T5ForConditionalGeneration, cross: float = 2.0, within: float = 0.3) -> None:
+def open_channels(model: T5, cross: float = 2.0, within: float = 0.3) -> None:
     """Let the meanings pass: values and outputs of attention start as the identity, other sublayers start small.
 
     With T5's random start the decoder sees a random rotation of what the encoder read; like this its first state is

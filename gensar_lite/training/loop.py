@@ -20,10 +20,10 @@ from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
-from transformers import T5ForConditionalGeneration
 
 from gensar_lite.data.storage import DataError, check_folder, check_whole, new_folder, read_json, write_json
 from gensar_lite.network import t5
+from gensar_lite.network.backbone import T5
 from gensar_lite.network.branches import child_logits, code_logits
 from gensar_lite.network.linear import linear
 from gensar_lite.network.vocabulary import Vocabulary
@@ -32,7 +32,7 @@ from gensar_lite.training.batches import batches
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.settings import TrainingConfig
 
-Validate = Callable[[T5ForConditionalGeneration], dict[str, float]]
+Validate = Callable[[T5], dict[str, float]]
 CHECKPOINT_SECONDS = 60
 WAITING = 20  # steps whose losses a GPU may owe
 MAX_RIVALS = 8_192  # items that a target is told from at once
@@ -41,7 +41,7 @@ MAX_RIVALS = 8_192  # items that a target is told from at once
 class Objective(torch.nn.Module):
     """The mean loss per target token of a list of chunks; a module, so that several processes can share its gradients."""
 
-    def __init__(self, backbone: T5ForConditionalGeneration, vocabulary: Vocabulary, config: TrainingConfig) -> None:
+    def __init__(self, backbone: T5, vocabulary: Vocabulary, config: TrainingConfig) -> None:
         super().__init__()
         self.backbone = backbone
         self.vocabulary = vocabulary
@@ -148,7 +148,7 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 
 
 def fit_generator(
-    backbone: T5ForConditionalGeneration,
+    backbone: T5,
     vocabulary: Vocabulary,
     examples: Examples,
     config: TrainingConfig,
@@ -224,7 +224,7 @@ def fit_generator(
 class _Run:
     """Where a training stands: step, losses, best weights; and its checkpoint folder."""
 
-    def __init__(self, backbone: T5ForConditionalGeneration, optimiser: torch.optim.AdamW, folder: Path | None) -> None:
+    def __init__(self, backbone: T5, optimiser: torch.optim.AdamW, folder: Path | None) -> None:
         self.backbone, self.optimiser, self.folder = backbone, optimiser, folder
         self.parameters = dict(backbone.named_parameters())
         self.step = 0
