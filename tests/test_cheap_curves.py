@@ -167,6 +167,8 @@ def test_levels_are_drawn_so_that_each_has_its_mix():
         assert recommendation + search == pytest.approx((1 - sum(config.aux_shares.values())) / 3)
     with pytest.raises(ValueError, match="mix_levels"):
         TrainingConfig(mix_levels=(0.5,))
+    with pytest.raises(ValueError, match="exclude each other"):
+        preset("tiny", mix=0.3, mix_levels=(0.0, 1.0))
 
 
 def test_a_conditioned_model_answers_by_the_mix_it_is_asked_for(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -371,6 +373,17 @@ def test_the_folder_holds_open_formats_only(saved: Path) -> None:
 
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_answering_loads_no_library_for_making_models(saved: Path) -> None:
+    code = (
+        "import sys; from gensar_lite.model import GenSAR; model = GenSAR.load(sys.argv[1]); "
+        "model.search('steel pan'); model.recommend(); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, saved], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "torch" in loaded
+    assert not loaded & {"transformers", "sklearn", "accelerate", "implicit", "scipy.stats", "scipy.optimize"}
 
 
 @pytest.mark.parametrize(

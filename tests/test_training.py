@@ -405,7 +405,7 @@ def test_no_process_waits_for_one_that_failed(tmp_path: Path, rank: int) -> None
 def test_batches_laid_out_ahead_are_the_same() -> None:
     _, examples = world()
     order = examples, range(1, 4), range(2), 2, torch.device("cpu")
-    plain, ahead = list(batches(*order)), list(batches(*order, ahead=2))
+    plain, ahead = list(batches(*order, ahead=0)), list(batches(*order))
     assert len(plain) == len(ahead) == 6
     for one, other in zip(plain, ahead, strict=True):
         assert all(

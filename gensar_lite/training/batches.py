@@ -1,4 +1,4 @@
-"""Batches on their way to the device: laid out ahead of time where a device computes by itself."""
+"""Batches on their way to the device, laid out ahead of time."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 
 
 def batches(
-    examples: Examples, steps: range, share: range, parts: int, device: torch.device, ahead: int | None = None
+    examples: Examples, steps: range, share: range, parts: int, device: torch.device, ahead: int = 2
 ) -> Iterator[list[CodeChunk | TextChunk]]:
-    """The chunks of a process's `share` of the parts of each step. On a GPU the next ones (`ahead`, 2 by default) are laid out by a
-    thread while these are computed."""
+    """The chunks of a process's `share` of the parts of each step. The next ones (`ahead`) are laid out by a
+    thread while these are computed: what is in them depends on step and part alone."""
     wanted = ((step, part) for step in steps for part in share)
 
     def lay_out(step: int, part: int) -> list[CodeChunk | TextChunk]:
         return [_move(chunk, device) for chunk in examples.chunks(step, part, parts)]
 
-    ahead = (0 if device.type == "cpu" else 2) if ahead is None else ahead
     if not ahead:
         yield from itertools.starmap(lay_out, wanted)
         return
