@@ -32,7 +32,7 @@ class Attention(nn.Module):
     def __init__(self, config: SimpleNamespace, is_decoder: bool, has_bias: bool = False) -> None:
         super().__init__()
         inner = config.num_heads * config.d_kv
-        self.n_heads, self.is_decoder = config.num_heads, is_decoder
+        self.n_heads, self.key_value_proj_dim, self.is_decoder = config.num_heads, config.d_kv, is_decoder
         self.max_distance = config.relative_attention_max_distance
         self.q, self.k, self.v = (_linear(config.d_model, inner) for _ in range(3))
         self.o = _linear(inner, config.d_model)
