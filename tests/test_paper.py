@@ -26,6 +26,7 @@ from gensar_lite.network import t5
 from gensar_lite.network.prompts import CODE_TASKS, PROMPTS
 from gensar_lite.network.templates import TEMPLATES, pieces_of
 from gensar_lite.network.vocabulary import TASK_VIEW
+from gensar_lite.network.weights import as_transformers
 from gensar_lite.signals import Signals, embed
 from gensar_lite.training.doc2query import read_pseudo_queries
 from gensar_lite.training.examples import CodeChunk, Examples
@@ -143,7 +144,7 @@ def test_both_forms_have_the_same_loss(model: GenSAR, both: tuple, page: ModuleT
     with torch.no_grad():
         ours = Objective(model.backbone, model.vocabulary, config)(every_example(examples, tasks))
         rows = [row for task in tasks for row in plain[task]]
-        theirs = page.loss_of(model.backbone, page.tokenizer, *map(list, zip(*rows, strict=True)))
+        theirs = page.loss_of(as_transformers(model.backbone), page.tokenizer, *map(list, zip(*rows, strict=True)))
     assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
 
 
@@ -165,7 +166,11 @@ def test_both_forms_give_the_same_answers(model: GenSAR, page: ModuleType, task:
     ]
     # among the candidates of evaluation
     found = page.answer(
-        model.backbone, page.tokenizer, questions, page.names[task], [case.candidates for case in asked]
+        as_transformers(model.backbone),
+        page.tokenizer,
+        questions,
+        page.names[task],
+        [case.candidates for case in asked],
     )
     exact = model.score(theirs, np.array([case.candidates for case in asked]))
     for case, answers, scores in zip(asked, found, exact, strict=True):
@@ -174,7 +179,7 @@ def test_both_forms_give_the_same_answers(model: GenSAR, page: ModuleType, task:
         assert answers[0][1] == pytest.approx(max(scores), rel=1e-4)
     # in the whole catalogue, by beam search
     every = [list(range(model.data.num_items))] * len(asked)
-    found = page.answer(model.backbone, page.tokenizer, questions, page.names[task], every)
+    found = page.answer(as_transformers(model.backbone), page.tokenizer, questions, page.names[task], every)
     scores = np.take_along_axis(model.score(theirs, None), model.top_items(theirs, page.NUM_BEAMS), 1)
     np.testing.assert_allclose(scores, [[score for _, score in answers] for answers in found], rtol=1e-4)
 
