@@ -78,7 +78,7 @@ def token_groups(model: GenSAR) -> dict[str, np.ndarray]:
     vocabulary = model.vocabulary
     groups = {
         "words": np.arange(vocabulary.num_text),
-        "behaviours and gates": np.arange(vocabulary.num_text, vocabulary.num_words),
+        "behaviours and ages": np.arange(vocabulary.num_text, vocabulary.num_words),
     }
     names = model.table.layout.names
     for view in VIEWS:
