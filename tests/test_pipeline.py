@@ -264,8 +264,8 @@ def test_new_items_join_and_can_be_found(copy, data):
     replace_catalogue(copy, grown)
     model = GenSAR.load(copy)
     assert all((model.table.codes[view][:-1] == before[view]).all() for view in before)
-    found = model.search("xylophone stand", k=model.data.num_items, num_beams=model.data.num_items)
-    assert "new1" in set(found["item_id"])
+    assert model.search("zebra striped xylophone", k=5)["item_id"].iloc[0] == "new1"
+    assert "new1" not in set(model.search("coffee", k=5)["item_id"])
     assert len(model.search("xylophone stand", items=["new1"])) == 1
     with pytest.raises(DataError, match="already in the catalogue"):
         model.add_items(new)
