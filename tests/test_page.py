@@ -14,9 +14,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from builders import quick_tiny_model
+from test_faults import HARMS, harm
 
 from gensar_lite.cli import main
-from gensar_lite.data.storage import DataError
+from gensar_lite.data.storage import DataError, new_folder
 from gensar_lite.explore import kit as kits
 from gensar_lite.explore.answers import Shop
 from gensar_lite.explore.kit import find_kit, prepare_kit
@@ -94,6 +95,19 @@ def test_exports_hold_the_chosen_points(kit):
     assert "no fine-tunes are here" in explorer.answers.value
 
 
+def test_a_damaged_kit_is_refused_in_a_sentence(runs, tmp_path):
+    run, kit = runs
+    for name, kind in [
+        (n, k) for n in ("kit.json", "curve/results.parquet") for k in HARMS if (n, k) != ("kit.json", "deleted")
+    ]:
+        shutil.rmtree(tmp_path / "kit", ignore_errors=True)
+        copy = Path(shutil.copytree(kit, tmp_path / "kit"))
+        if harm(copy / name, kind):
+            with pytest.raises(DataError, match=Path(name).name) as told:
+                find_kit(run, copy)
+            assert "\n" not in str(told.value)
+
+
 def test_intervals_can_be_taken_off(kit, tmp_path):
     """Two seeds give intervals: the kit's line once more, under another seed."""
     from gensar_lite.tradeoff.results import read_ranks, read_results, write_results
@@ -101,9 +115,10 @@ def test_intervals_can_be_taken_off(kit, tmp_path):
     results = read_results(kit.curve)
     ranks = pd.read_parquet(kit.curve / "runs" / "line" / "ranks.parquet")
     assert len(read_ranks(kit.curve, results))
+    (tmp_path / "runs").mkdir()
     for run in ("line", "again"):
-        (tmp_path / "runs" / run).mkdir(parents=True)
-        ranks.to_parquet(tmp_path / "runs" / run / "ranks.parquet")
+        with new_folder(tmp_path / "runs" / run, "sweep's run") as folder:
+            ranks.to_parquet(folder / "ranks.parquet")
     write_results(tmp_path, pd.concat([results, results.assign(seed=1, run="again")], ignore_index=True))
     explorer = TradeoffExplorer({"two seeds": tmp_path})
 

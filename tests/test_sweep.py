@@ -13,17 +13,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import tiny_store
+from test_faults import HARMS, harm
 
 import gensar_lite.tradeoff.runs as units
 from gensar_lite.cli import main
 from gensar_lite.data.storage import DataError
 from gensar_lite.signals import Signals
 from gensar_lite.tradeoff import sweep as sweep_module
-from gensar_lite.tradeoff.design import Design, leave_out, name_source
+from gensar_lite.tradeoff.agreement import measure_signals, signals_table
+from gensar_lite.tradeoff.design import Design, leave_out, name_source, read_asked
 from gensar_lite.tradeoff.results import TIDY, read_ranks, read_results
 from gensar_lite.tradeoff.study import TrialState, Work, code_version
 from gensar_lite.tradeoff.summary import read_tradeoff
 from gensar_lite.tradeoff.sweep import run_sweep
+from gensar_lite.tradeoff.workshop import Workshop
 from gensar_lite.training.examples import Examples
 from gensar_lite.training.settings import TrainingConfig
 
@@ -82,6 +85,38 @@ def test_the_table_is_tidy_and_its_ranks_are_there(finished, store):
     )
     assert (finished / "signals").is_dir()
     assert len(list((finished / "identifiers").iterdir())) == 1, "identifiers are made once"
+
+
+def test_damaged_files_of_a_sweep_are_refused_in_a_sentence(finished, store, tmp_path):
+    out = Path(shutil.copytree(finished, tmp_path / "whole"))
+    about, results = read_asked(out), read_results(out)
+    measure_signals(out, {"shop": str(store)}, about["fingerprints"])
+    plan = design(store)
+    readers = {
+        "design.json": read_asked,
+        "results.parquet": read_results,
+        "runs/*/ranks.parquet": lambda folder: read_ranks(folder, results),
+        "signals/*/measures.json": lambda folder: signals_table(folder, about["fingerprints"]),
+        "signals/*/made_from.json": lambda folder: signals_table(folder, about["fingerprints"]),
+        "signals/*/cost.json": lambda folder: Workshop(plan, folder, about["version"], False).signals(
+            "shop", plan.config(plan.units()[0])
+        ),
+    }
+    for pattern, read in readers.items():
+        expected = read(out)
+        made_again = pattern in ("signals/*/measures.json", "signals/*/cost.json")
+        for kind in [kind for kind in HARMS if not (made_again and kind == "deleted")]:
+            shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+            copy = Path(shutil.copytree(out, tmp_path / "copy"))
+            if harm(next(copy.glob(pattern)), kind):
+                try:
+                    found, told = read(copy), ""
+                except DataError as error:
+                    found, told = None, str(error)
+                assert "\n" not in told, (pattern, kind)
+                if not told:  # a bit of Parquet that says nothing of the table
+                    assert (pattern, kind) == ("results.parquet", "flipped"), (pattern, kind)
+                    assert found.equals(expected)
 
 
 def test_what_is_done_is_not_done_again(finished, store, monkeypatch):

@@ -10,11 +10,11 @@ from typing import Any
 from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import print_json, show, tell
 from gensar_lite.cli.parser import build_parser
-from gensar_lite.data.storage import DataError, check_folder, read_json
+from gensar_lite.data.storage import DataError, check_folder, read_sealed
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
 from gensar_lite.identifiers import list_strategies
-from gensar_lite.tradeoff.design import CURVES, TASK_SETTING, Design, Source, name_source
+from gensar_lite.tradeoff.design import ASKED, CURVES, TASK_SETTING, Design, Source, name_source, read_asked
 from gensar_lite.tradeoff.reading import Goals
 
 # what a design file says instead
@@ -44,13 +44,11 @@ def tradeoff(chosen: Namespace) -> None:
             say=tell,
         )
         failures, still_open = done.failures, done.open
-    if not (out / "design.json").is_file():
-        raise DataError(
-            f"{out} is no sweep (no design.json); make one with `gensar-lite tradeoff --data … --out {out}`"
-        )
-    about = read_json(out / "design.json")
+    if not (out / ASKED).is_file():
+        raise DataError(f"{out} is no sweep (no {ASKED}); make one with `gensar-lite tradeoff --data … --out {out}`")
+    about = read_asked(out)
     if chosen.read_only and (out / "summary.json").is_file():
-        earlier = read_json(out / "summary.json")
+        earlier = read_sealed(out / "summary.json", failures=dict, open=int)
         failures, still_open = earlier["failures"], earlier["open"]
     if not chosen.read_only:
         measure_signals(out, _sources(about), about["fingerprints"])

@@ -38,12 +38,13 @@ from gensar_lite.data.marks import (
 )
 from gensar_lite.data.marks import DataError as DataError
 from gensar_lite.data.sealed import AGAIN as AGAIN
-from gensar_lite.data.sealed import SEAL, seal_of
+from gensar_lite.data.sealed import SEAL as SEAL
 from gensar_lite.data.sealed import check_files as check_files
 from gensar_lite.data.sealed import check_whole as check_whole
 from gensar_lite.data.sealed import hash_files as hash_files
 from gensar_lite.data.sealed import read_json as read_json
 from gensar_lite.data.sealed import read_sealed as read_sealed
+from gensar_lite.data.sealed import seal_of
 
 WAIT_SECONDS = 60.0
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
@@ -75,8 +76,8 @@ def new_folder(path: str | Path, kind: str) -> Iterator[Path]:
         _tidy(path)
         path = check_folder(path, kind)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.gensar-part")
-        temporary.mkdir()
         try:
+            temporary.mkdir()
             write_mark(temporary, kind, "begun")
             yield temporary
             write_mark(temporary, kind, "growing" if kind in GROWS else "whole")
@@ -84,7 +85,8 @@ def new_folder(path: str | Path, kind: str) -> Iterator[Path]:
                 shutil.copymode(path, temporary)
                 _carry(path, temporary)
         except BaseException:
-            _remove(temporary)
+            if temporary.exists():
+                _remove(temporary)
             raise
         _put(temporary, path)
 

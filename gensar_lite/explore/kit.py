@@ -18,7 +18,15 @@ import transformers
 
 import gensar_lite
 from gensar_lite.data.splits import SPLITS
-from gensar_lite.data.storage import DataError, hash_files, new_folder, own_folder, read_json, write_json
+from gensar_lite.data.storage import (
+    DataError,
+    check_whole,
+    hash_files,
+    new_folder,
+    own_folder,
+    read_sealed,
+    write_sealed,
+)
 from gensar_lite.evaluation.protocols import evaluate_ranker
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.folder import digest_of
@@ -96,8 +104,11 @@ def prepare_kit(
     """Make what is missing, and give the run's folder. `steps` are those of the quick model."""
     started = time.perf_counter()
     found, kit = prepare_run(run, kit, steps, say, progress), Path(kit)
-    if _is_current(kit, found):
-        return found
+    try:
+        if _is_current(kit, found):
+            return found
+    except DataError as error:
+        say(f"{error} It is made again.")
     model = _load(found)
     (kit / "kit.json").unlink(missing_ok=True)
     for number, (name, mix) in enumerate(ENDS.items(), start=1):
@@ -105,7 +116,7 @@ def prepare_kit(
         fine_tune(model, mix, progress).save(kit / "ends" / name)
     say("Measuring the line between them …")
     measure_line(model, WeightLine(*(GenSAR.load(kit / "ends" / name) for name in ENDS)), kit / "curve")
-    write_json(kit / "kit.json", {"made_from": _digest(found)})
+    write_sealed(kit / "kit.json", {"made_from": _digest(found)})
     say(f"Ready after {time.perf_counter() - started:.0f} s; the next time needs none of this.")
     return found
 
@@ -161,8 +172,9 @@ def measure_line(parent: GenSAR, line: WeightLine, out: Path) -> None:
         "metrics": metrics_table(ranks).to_dict("list"),
     }
     with new_folder(out, "curve") as folder:
-        (folder / "runs" / "line").mkdir(parents=True)
-        ranks.to_parquet(folder / "runs" / "line" / "ranks.parquet", index=False, compression="zstd")
+        (folder / "runs").mkdir()
+        with new_folder(folder / "runs" / "line", "sweep's run") as line:
+            ranks.to_parquet(line / "ranks.parquet", index=False, compression="zstd")
         write_results(folder, tidy([finished]))
 
 
@@ -196,4 +208,9 @@ def _digest(run: Path) -> str:
 
 
 def _is_current(kit: Path, run: Path) -> bool:
-    return (kit / "kit.json").is_file() and read_json(kit / "kit.json").get("made_from") == _digest(run)
+    """Whether a kit was made from a run. Raises DataError where it is damaged."""
+    path = kit / "kit.json"
+    if not path.is_file() or read_sealed(path, made_from=str)["made_from"] != _digest(run):
+        return False
+    check_whole(kit / "curve", "curve")
+    return True

@@ -104,7 +104,7 @@ def _gains_picture(out: Path, reading: Reading, goals: Goals, label: str, source
 def _signals_of(out: Path, data: Dataset) -> Signals | None:
     """The first signals of a data set that the sweep made, if it has any here."""
     for path in sorted((out / "signals").glob("*/made_from.json")):
-        if read_json(path)["data"] == data.info["fingerprint"]:
+        if read_json(path, data=str)["data"] == data.info["fingerprint"]:
             return Signals.load(path.parent / "content")
     return None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.data.storage import read_json, write_json
+from gensar_lite.data.storage import check_whole, read_json, read_sealed, write_sealed
 from gensar_lite.identifiers.strategies import recommendation_quality
 from gensar_lite.identifiers.table import VIEWS
 from gensar_lite.signals import Signals
@@ -29,7 +29,7 @@ def measure_signals(out: Path, sources: Mapping[str, Source], fingerprints: Mapp
     label_of = {fingerprint: label for label, fingerprint in fingerprints.items()}
     loaded: dict[str, Dataset] = {}
     for path in sorted((out / "signals").glob("*/made_from.json")):
-        label = label_of.get(read_json(path)["data"])
+        label = label_of.get(read_json(path, data=str)["data"])
         if label is None or (path.parent / MEASURES).is_file():
             continue
         if label not in loaded:
@@ -38,7 +38,7 @@ def measure_signals(out: Path, sources: Mapping[str, Source], fingerprints: Mapp
         measures = {"agreement": float(signal_agreement(signals).mean())}
         measures["by_chance"] = min(1.0, NUM_NEIGHBOURS / (data.num_items - 1))
         measures |= {view: recommendation_quality(data, getattr(signals, view)) for view in VIEWS}
-        write_json(path.parent / MEASURES, measures)
+        write_sealed(path.parent / MEASURES, measures)
 
 
 def signals_table(out: Path, fingerprints: Mapping[str, str]) -> pd.DataFrame:
@@ -48,8 +48,9 @@ def signals_table(out: Path, fingerprints: Mapping[str, str]) -> pd.DataFrame:
     label_of = {fingerprint: label for label, fingerprint in fingerprints.items()}
     rows = []
     for path in sorted((out / "signals").glob(f"*/{MEASURES}")):
-        about = read_json(path.parent / "made_from.json")
+        check_whole(path.parent, "part of a sweep")
+        about = read_json(path.parent / "made_from.json", data=str, signals=dict, seed=int)
         if (label := label_of.get(about["data"])) is not None:
             kind = ", ".join(map(str, about["signals"].values()))
-            rows.append({"data": label, "signals": kind, "seed": about["seed"], **read_json(path)})
+            rows.append({"data": label, "signals": kind, "seed": about["seed"], **read_sealed(path)})
     return pd.DataFrame(rows).sort_values(["data", "signals", "seed"], ignore_index=True) if rows else pd.DataFrame()

@@ -17,7 +17,7 @@ from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.load import load_dataset
 from gensar_lite.data.splits import SPLITS, TASKS
-from gensar_lite.data.storage import DataError, read_json
+from gensar_lite.data.storage import DataError, read_json, read_sealed
 from gensar_lite.evaluation.baselines import NAMES
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, PRIMARY
 from gensar_lite.pipeline.line import check_config
@@ -58,6 +58,8 @@ class Unit:
         return ", ".join(part for part in parts if part)
 
 
+ASKED = "design.json"
+"""What a sweep's folder was asked to do last."""
 AXES = {"strategy": "strategies", "mix": "mixes", "seed": "seeds"}
 
 
@@ -229,6 +231,11 @@ def leave_out(training: Any, tasks: Sequence[str]) -> Any:
     shares = {name: share for name, share in training.aux_shares.items() if name not in tasks}
     pseudo = [searches[name] for name in tasks if name in searches]
     return replace(training, aux_shares=shares, **({"pseudo_share": pseudo[0]} if pseudo else {}))
+
+
+def read_asked(out: Path) -> dict[str, Any]:
+    """What a sweep's folder was asked to do last, of what data and code. Raises DataError where that was changed."""
+    return read_sealed(out / ASKED, blocks=list, fingerprints=dict, version=str, runs=list)
 
 
 def name_source(source: Source) -> str:

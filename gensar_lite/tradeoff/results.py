@@ -6,14 +6,17 @@ variant of the settings: rows that differ in one of these are never points of on
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
-from gensar_lite.data.storage import DataError, new_file
+from gensar_lite.data.marks import MARK
+from gensar_lite.data.storage import AGAIN, SEAL, DataError, check_whole, new_file
 
 RESULTS = "results.parquet"
 TIDY = [
@@ -73,17 +76,22 @@ def tidy(finished: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_results(out: Path, table: pd.DataFrame) -> None:
-    """Write the table, whole or not at all."""
+    """Write the table with its seal, whole or not at all."""
+    sealed = table.copy()
+    sealed.attrs = {SEAL: _seal_of(table)}
     with new_file(out / RESULTS) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+        sealed.to_parquet(temporary, index=False, compression="zstd")
 
 
 def read_results(folder: str | Path) -> pd.DataFrame:
-    """The tidy table of a sweep's folder."""
+    """The tidy table of a sweep's folder. Raises DataError where there is none, or it was changed."""
     path = Path(folder) / RESULTS
     if not path.is_file():
         raise DataError(f"{folder} has no {RESULTS}; make one with `gensar-lite tradeoff --out {folder}`")
-    table = pd.read_parquet(path)
+    table = _read_table(path)
+    seal = table.attrs.pop(SEAL, None)
+    if (seal is not None or (path.parent / MARK).is_file()) and seal != _seal_of(table):  # records have no mark
+        raise DataError(f"{path} was changed since it was written; run the sweep again, what is done is kept")
     if missing := [column for column in TIDY if column not in table]:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}; it was written by another version, run again")
     return table
@@ -100,7 +108,8 @@ def read_ranks(folder: str | Path, results: pd.DataFrame) -> pd.DataFrame:
         path = Path(folder) / "runs" / row["run"] / "ranks.parquet"
         if not path.is_file():
             raise DataError(f"{path} is missing; copy the runs of the other machines into {Path(folder) / 'runs'}")
-        ranks = pd.read_parquet(path)
+        check_whole(path.parent, "sweep's run")
+        ranks = _read_table(path)
         same = {str(name): value for name, value in row.items() if name not in ("curve", "run")}
         parts.append(ranks.assign(**same, run=row["run"]))
     if not parts:
@@ -108,3 +117,15 @@ def read_ranks(folder: str | Path, results: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True)
     chosen = results[["run", "curve"]].drop_duplicates()
     return table.merge(chosen, on=["run", "curve"])
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as Parquet; {AGAIN}") from error
+
+
+def _seal_of(table: pd.DataFrame) -> str:
+    """The SHA-256 of what a table says."""
+    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
-from gensar_lite.data.storage import write_json
+from gensar_lite.data.storage import write_sealed
 from gensar_lite.tradeoff.agreement import signals_table
 from gensar_lite.tradeoff.comparing import (
     compare_strategies,
@@ -108,7 +108,7 @@ def write_reading(folder: str | Path, reading: Reading, goals: Goals, about: Map
     tables = {name: records(getattr(reading, name)) for name in TABLES}
     path = Path(folder) / f"{named('summary', goals)}.json"
     said = {"goals": vars(goals), "reference_point": REFERENCE, "tables": TABLES}
-    write_json(path, {**about, **said, **tables})
+    write_sealed(path, {**about, **said, **tables})
     return path
 
 

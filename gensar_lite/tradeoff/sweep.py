@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
-from gensar_lite.data.storage import DataError, new_folder, own_folder, read_json, write_json
+from gensar_lite.data.storage import DataError, new_folder, own_folder, write_json, write_sealed
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
 from gensar_lite.pipeline.folder import digest_of
-from gensar_lite.tradeoff.design import Design, Unit
+from gensar_lite.tradeoff.design import ASKED, Design, Unit, read_asked
 from gensar_lite.tradeoff.results import tidy, write_results
 from gensar_lite.tradeoff.runs import Outcome, do_unit, metrics_table
 from gensar_lite.tradeoff.study import FrozenTrial, TrialState, Work, code_version
@@ -68,8 +68,8 @@ def run_sweep(
     if not keep_others:
         _refuse_others(work, fingerprints, version, out)
     _refuse_other_settings(work, design, version, out)
-    write_json(
-        out / "design.json", {**design.to_json(), "fingerprints": fingerprints, "version": version, "runs": list(units)}
+    write_sealed(
+        out / ASKED, {**design.to_json(), "fingerprints": fingerprints, "version": version, "runs": list(units)}
     )
     work.add(units)
     if retry_failed:
@@ -134,10 +134,9 @@ def _refuse_others(work: Work, fingerprints: dict[str, str], version: str, out: 
 
 def _refuse_other_settings(work: Work, design: Design, version: str, out: Path) -> None:
     """Runs of one folder and version are compared, so what they share must be the same."""
-    path = out / "design.json"
-    if not (path.is_file() and work.trials(TrialState.COMPLETE)):
+    if not ((out / ASKED).is_file() and work.trials(TrialState.COMPLETE)):
         return
-    before, now = read_json(path), json.loads(json.dumps(design.to_json()))
+    before, now = read_asked(out), json.loads(json.dumps(design.to_json()))
     changed = [name for name in SHARED if before[name] != now[name]]
     if changed and before["version"] == version:
         told = "; ".join(f"{name} was {before[name]}, now {now[name]}" for name in changed)

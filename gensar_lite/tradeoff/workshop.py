@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from gensar_lite.config import RunConfig
 from gensar_lite.data.dataset import Dataset
-from gensar_lite.data.storage import new_folder, read_json, write_json
+from gensar_lite.data.storage import check_whole, new_folder, read_json, write_json
 from gensar_lite.evaluation.baselines import build_baselines
 from gensar_lite.evaluation.protocols import Ranker
 from gensar_lite.identifiers import IdentifierTable, learn_identifiers
@@ -47,6 +47,11 @@ class Cost(NamedTuple):
         return Cost(self.wall + sum(o.wall for o in others), self.cpu + sum(o.cpu for o in others))
 
 
+def _read_cost(path: Path) -> Cost:
+    told = read_json(path, wall=(int, float), cpu=(int, float))
+    return Cost(told["wall"], told["cpu"])
+
+
 class Clock:
     """Started when made; `cost` is what has passed since, and what was spent before."""
 
@@ -63,7 +68,7 @@ class Clock:
 def _noted(path: Path) -> Iterator[Clock]:
     """A clock whose reading is noted in a file now and then, and goes on from there after a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    clock, done = Clock(Cost(**read_json(path)) if path.is_file() else None), threading.Event()
+    clock, done = Clock(_read_cost(path) if path.is_file() else None), threading.Event()
 
     def note() -> None:
         while not done.wait(NOTE_SECONDS):
@@ -168,7 +173,7 @@ class Workshop:
                 if keep:
                     self._write(folder, cost, model.save, made_from)
                 return Made(model, key, cost)
-        return Made(GenSAR.load(folder / "content"), key, Cost(**read_json(folder / "cost.json")))
+        return self._read(folder, GenSAR.load)
 
     def forget_checkpoints(self) -> None:
         """Remove the checkpoints of finished trainings, once what they were made for is measured and recorded."""
@@ -203,7 +208,7 @@ class Workshop:
         folder = self.out / kind / key
         with self._lock(key):
             if (folder / "cost.json").is_file():
-                made = Made(load(folder / "content"), key, Cost(**read_json(folder / "cost.json")))
+                made = self._read(folder, load)
             else:
                 clock = Clock()
                 thing = make()
@@ -218,6 +223,11 @@ class Workshop:
     def _lock(self, key: str) -> FileLock:
         (self.out / "locks").mkdir(parents=True, exist_ok=True)
         return FileLock(self.out / "locks" / f"{key}.lock")
+
+    @staticmethod
+    def _read(folder: Path, load: Callable[[Path], Thing]) -> Made[Thing]:
+        check_whole(folder, "part of a sweep")
+        return Made(load(folder / "content"), folder.name, _read_cost(folder / "cost.json"))
 
     @staticmethod
     def _write(folder: Path, cost: Cost, save: Callable[[Path], None], made_from: dict[str, Any]) -> None:
