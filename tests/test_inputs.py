@@ -67,6 +67,10 @@ def test_events_are_described_as_the_paper_says() -> None:
     assert kinds == {(False, True), (True, True), (True, False)}, "the store has every kind of event"
     for e in range(len(log)):
         assert encoder.event_segments[e].tolist() == describe(encoder, e)
+    for rows in (np.arange(len(log))[::-1], np.array([3, 3, 0]), np.zeros(0, np.int64)):
+        some, every = encoder.events(rows), encoder.event_segments.take(rows)
+        assert some.ptr.tolist() == every.ptr.tolist()
+        assert some.tokens.tolist() == every.tokens.tolist()
 
 
 def test_an_item_of_minus_one_is_an_empty_segment() -> None:

@@ -162,7 +162,7 @@ def _language(data: Dataset) -> dict:
 def _shape(model: GenSAR) -> dict:
     vocabulary, training, config = model.vocabulary, model.config.training, model.backbone.config
     encoder = model.encoder
-    prompts = {task: encoder.store[encoder.prompt_row[prompt]].tolist() for task, prompt in TASK_PROMPT.items()}
+    prompts = {task: encoder.prompts[encoder.prompt_row[prompt]].tolist() for task, prompt in TASK_PROMPT.items()}
     return {
         "tasks": {task: {"view": view, "prompt": prompts[task]} for task, view in TASK_VIEW.items()},
         "sources": list(model.evidence.sources),

@@ -10,6 +10,7 @@ position, so training, decoding and evaluation share one code path.
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -56,8 +57,8 @@ def _with_marks(example: np.ndarray, segment: np.ndarray, mark: int) -> tuple[np
 class InputEncoder:
     """Turns events, queries and texts into encoder inputs.
 
-    Every segment that can occur is tokenised once and kept in one flat store; an input is then a list of
-    segment numbers, and a batch is assembled by array arithmetic alone.
+    An input is a list of segment numbers, so a batch is assembled by array arithmetic alone. Training keeps every segment
+    that can occur in one flat store, made when it is first read; a question is put together from the few that it needs.
     """
 
     def __init__(
@@ -73,25 +74,61 @@ class InputEncoder:
         if history not in HISTORY_FORMS:
             raise ValueError(f"history must be one of {HISTORY_FORMS}, not {history!r}")
         self.vocabulary = vocabulary
+        self.log, self.item_texts = log, item_texts
         self.history = history
         self.max_events = max_events
         self.max_text = max_text
         self.max_query = max_text if max_query is None else max_query
-        prompts = self._encode_prompts()
-        self.queries = vocabulary.encode(log.queries, self.max_query)
+        self.prompts = self._encode_prompts()
         self.marks = vocabulary.encode([",", ";"]) if history == "template" else None
-        self.texts = vocabulary.encode(item_texts, max_text)
-        self.event_segments = self.describe_events(log.item, log.query, log.searched, self.queries)
-        wishes = Sequences(vocabulary.mixes, np.arange(len(vocabulary.mixes) + 1))
-        marks = Sequences.of([]) if self.marks is None else self.marks
-        stored = [prompts, self.event_segments, self.with_behaviour("<S_Q>", self.queries), self.texts, wishes, marks]
-        kinds = ("prompt", "event", "query", "text", "wish", "mark")
-        self.base = dict(zip(kinds, np.cumsum([0, *map(len, stored)]), strict=False))
-        self.store = Sequences.stack(stored)
         self.wished = 0  # which of its mixes a conditioned model is asked for
         if history == "template":
             searches = np.flatnonzero(log.searched)
             self.kinds = np.flatnonzero(~log.searched), searches
+
+    @cached_property
+    def queries(self) -> Sequences:
+        """The words of all queries of the log."""
+        return self.vocabulary.encode(self.log.queries, self.max_query)
+
+    @cached_property
+    def texts(self) -> Sequences:
+        """The words of all items' texts."""
+        return self.vocabulary.encode(self.item_texts, self.max_text)
+
+    @cached_property
+    def event_segments(self) -> Sequences:
+        """All events of the log."""
+        return self.describe_events(self.log.item, self.log.query, self.log.searched, self.queries)
+
+    def events(self, rows: np.ndarray) -> Sequences:
+        """Some events (E,) of the log, as in `event_segments`, of which no other is described."""
+        asked, query = np.unique(self.log.query[rows], return_inverse=True)
+        typed = [self.log.queries[number] if number >= 0 else "" for number in asked]
+        words = self.vocabulary.encode(typed, self.max_query)
+        return self.describe_events(self.log.item[rows], query, self.log.searched[rows], words)
+
+    @cached_property
+    def _stored(self) -> dict[str, Sequences]:
+        mixes = self.vocabulary.mixes
+        return {
+            "prompt": self.prompts,
+            "event": self.event_segments,
+            "query": self.with_behaviour("<S_Q>", self.queries),
+            "text": self.texts,
+            "wish": Sequences(mixes, np.arange(len(mixes) + 1)),
+            "mark": Sequences.of([]) if self.marks is None else self.marks,
+        }
+
+    @cached_property
+    def store(self) -> Sequences:
+        """All segments, kind by kind."""
+        return Sequences.stack(list(self._stored.values()))
+
+    @cached_property
+    def base(self) -> dict[str, np.int64]:
+        """The first row of each kind in the store."""
+        return dict(zip(self._stored, np.cumsum([0, *map(len, self._stored.values())]), strict=False))
 
     def _encode_prompts(self) -> Sequences:
         """What is put to the model, task by task; templates as three pieces each: all first ones, all second ones, all third ones."""
@@ -237,7 +274,7 @@ class InputEncoder:
         """
         num = len(count)
         first = self.prompt_row[task]
-        parts = [Sequences.of([self.store[first]]), events]
+        parts = [Sequences.of([self.prompts[first]]), events]
         if queries is not None:
             parts.append(self.with_behaviour("<S_Q>", self.vocabulary.encode(queries, self.max_query)))
         history = np.repeat(np.arange(num), count), 1 + np.arange(len(events))
@@ -245,12 +282,12 @@ class InputEncoder:
         wish = None
         if len(self.vocabulary.mixes):
             wish = np.full(num, sum(map(len, parts)))
-            parts.append(Sequences.of([self.store[self.base["wish"] + self.wished]]))
+            parts.append(Sequences.of([self.vocabulary.mixes[self.wished : self.wished + 1]]))
         frame = None
         if self.marks is not None:
             between = sum(map(len, parts))
             behind, mark = between + 1, between + 2
-            parts.append(Sequences.of([*(self.store[first + n * self.num_prompts] for n in (1, 2)), self.marks[1]]))
+            parts.append(Sequences.of([*(self.prompts[first + n * self.num_prompts] for n in (1, 2)), self.marks[1]]))
             frame = Frame(np.full(num, between), np.full(num, behind), mark)
         return self.compose(np.zeros(num, np.int64), history, tail, Sequences.stack(parts), wish, frame)
 

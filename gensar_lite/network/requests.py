@@ -37,7 +37,7 @@ class RequestEncoder:
         """Held-out cases: their histories, and in search their queries."""
         example, event = self.encoder.history_rows(cases.start, cases.stop)
         clicks = example, self.data.log.item[event]
-        events = self.encoder.event_segments.take(event)
+        events = self.encoder.events(event)
         return self._ask(TASK_PROMPT[cases.task], events, clicks, cases.query, cases.user)
 
     def users(
@@ -65,7 +65,7 @@ class RequestEncoder:
         stop = np.where(number >= 0, log.user_ptr[number + 1], 0)
         example, event = self.encoder.history_rows(start, stop)
         seen = [log.item[a:b] for a, b in zip(start, stop, strict=True)]
-        events = self.encoder.event_segments.take(event)
+        events = self.encoder.events(event)
         return self._ask(prompt, events, (example, log.item[event]), queries, number), seen
 
     def _strangers(
