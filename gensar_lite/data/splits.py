@@ -51,8 +51,8 @@ def decisions(log: EventLog, task: str) -> Decisions:
     number = log.shown if task == "recommendation" else log.session
     events = np.flatnonzero((np.asarray(number) >= 0) & (np.asarray(log.item) >= 0))
     if (np.bincount(number[events]) <= 1).all():  # a decision each, as in most logs: nothing to gather
-        item, begin = log.item[events].astype(np.int64), log.before[events].astype(np.int64)
-        return Decisions(log.user[events], begin, events, events, np.arange(len(events) + 1), item)
+        events, ptr = events.astype(np.int32), np.arange(len(events) + 1, dtype=np.int32)
+        return Decisions(log.user[events], log.before[events], events, events, ptr, log.item[events])
     _, first, group = np.unique(number[events], return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     rank = np.empty_like(order)
@@ -113,7 +113,7 @@ def hold_out(
                     "task": task,
                     "user": d.user[rows].astype(np.int64),
                     "start": log.user_ptr[d.user[rows]],
-                    "stop": d.begin[rows],
+                    "stop": d.begin[rows].astype(np.int64),
                     "query": pd.Series(text[query], dtype=object),
                     "items": pd.Series([d.item[d.ptr[r] : d.ptr[r + 1]] for r in rows], dtype=object),
                 }
