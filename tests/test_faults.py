@@ -298,6 +298,100 @@ def test_files_of_a_checkpoint_are_damaged(
     damage(tmp_path / "checkpoint", fit, sample, tmp_path, "a checkpoint")
 
 
+def command(prepare: Callable[[], object], *arguments: object) -> tuple[int, str]:
+    """A command in a forked process in which something was prepared: its exit code and what it said."""
+    reads, writes = os.pipe()
+    if (child := os.fork()) == 0:
+        code = 99
+        try:
+            with os.fdopen(writes, "w") as pipe, redirect_stdout(pipe), redirect_stderr(pipe):
+                prepare()
+                code = main([str(argument) for argument in arguments])
+        finally:
+            os._exit(code)
+    os.close(writes)
+    with os.fdopen(reads) as pipe:
+        told = pipe.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), told
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("limit", [0, 3000, 20_000])
+def test_no_room_for_a_file_leaves_all_as_it_was(finished: Path, limit: int, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    out, items = Path(shutil.copytree(finished, tmp_path / "run")), new_items(tmp_path)
+    before = contents(out)
+
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    code, told = command(no_room, "add-items", out, "--items", items)
+    assert code == 1, told
+    last = told.splitlines()[-1]  # bars of loading stand above it
+    assert last.startswith(
+        "gensar-lite: a file grew over the limit that is set for files (ulimit -f); nothing half-written"
+    )
+    assert contents(out) == before
+    assert litter(tmp_path) == []
+
+
+def test_no_memory_between_stages_ends_in_a_sentence_and_is_gone_on_from(
+    finished: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    data.save(tmp_path / "store")
+    out = Path(shutil.copytree(finished, tmp_path / "run"))
+    (out / "evidence" / "words.safetensors").unlink()  # so this stage is made again
+    sizes = [part for name, value in SIZES.items() for part in ("--set", f"{name}={value}")]
+    more = ("--set", "validate_every=1", "--set", "quantiser=kmeans", "--collaborative", "als", "--no-baselines")
+    asked = ["run", "--data", str(tmp_path / "store"), "--out", str(out), "--steps", "2", *sizes, *more]
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GenSAR, "join_evidence", no_memory)
+        assert main(asked) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("gensar-lite: the memory is full; nothing half-written is left")
+    assert litter(tmp_path) == []
+    with pytest.raises(DataError, match="not a run folder"):
+        GenSAR.load(out)
+    assert main(asked) == 0
+    assert "training: unchanged" in capsys.readouterr().err
+    assert GenSAR.load(out).heard
+
+
+def test_sigterm_ends_with_143_and_nothing_is_half_written(finished: Path, tmp_path: Path) -> None:
+    items, place = new_items(tmp_path), tmp_path / "runs"
+    out, before = place / "run", GenSAR.load(finished).data.num_items
+    shutil.copytree(finished, out)
+    as_it_was = contents(out)
+
+    def told_to_end(at: int) -> None:
+        seen = 0
+
+        def hook(event: str, arguments: tuple) -> None:
+            nonlocal seen
+            if is_change(event, arguments, str(place)):
+                if seen == at:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                seen += 1
+
+        sys.addaudithook(hook)
+
+    for at in (0, 5, 20, 40):
+        code, told = command(lambda at=at: told_to_end(at), "add-items", out, "--items", items)
+        assert code == 143, told
+        assert told.endswith("\ngensar-lite: ended by SIGTERM\n"), told
+        assert contents(out) == as_it_was
+    assert command(lambda: None, "add-items", out, "--items", items)[0] == 0
+    assert litter(place) == []
+    assert GenSAR.load(out).data.num_items == before + 1
+
+
 def test_two_who_add_at_once_lose_nothing(finished: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(finished, tmp_path / "run"))
     children = []
