@@ -51,8 +51,8 @@ def decisions(log: EventLog, task: str) -> Decisions:
     number = log.shown if task == "recommendation" else log.session
     events = np.flatnonzero((np.asarray(number) >= 0) & (np.asarray(log.item) >= 0))
     if (np.bincount(number[events]) <= 1).all():  # a decision each, as in most logs: nothing to gather
-        events, ptr = events.astype(np.int32), np.arange(len(events) + 1, dtype=np.int32)
-        return Decisions(log.user[events], log.before[events], events, events, ptr, log.item[events])
+        rows, ptr = events.astype(np.int32), np.arange(len(events) + 1, dtype=np.int32)
+        return Decisions(log.user[rows], log.before[rows], rows, rows, ptr, log.item[rows])
     _, first, group = np.unique(number[events], return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     rank = np.empty_like(order)

@@ -210,7 +210,7 @@ class _Import:
         rows = sum(s.estimate() for t, s in self.sources.items() if t in LOGS)
         if tell is None or rows < LARGE:
             return
-        minutes, memory = rows / 4e6, 0.7 + rows * 2.5e-7
+        minutes, memory = rows / 4e6, 0.5 + rows * 4.5e-7
         tell(
             f"About {rows / 1e6:.0f} million rows of a log: expect {minutes:.0f} to {minutes * 3:.0f} minutes and up to {memory:.1f} GB of memory"
             + (
