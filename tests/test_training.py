@@ -295,12 +295,12 @@ import torch
 torch.set_num_threads(1)
 from accelerate import Accelerator
 from test_training import CONFIG, Objective, replace, train, world
-config = replace(CONFIG, steps=40, validate_every=20, batch_size=96)
+state = Accelerator(cpu=True)
+config = replace(CONFIG, steps=40, validate_every=20, batch_size=96, accumulate=2 // state.num_processes)  # the same draws
 model, rows = train(config)
 with torch.no_grad():
     examples = world(config)[1]
     loss = Objective(model, examples.vocabulary, config)(examples.chunks(0)).item()
-state = Accelerator(cpu=True)
 sums = state.gather(model.shared.weight.detach().double().sum().reshape(1)).tolist()
 if state.is_main_process:
     print("RESULT", json.dumps({{"world": state.num_processes, "loss": loss, "sums": sums}}))
@@ -329,7 +329,7 @@ def test_two_processes_train_a_model_of_the_same_quality(tmp_path: Path) -> None
     two = launch(script, *TOGETHER)
     assert (one["world"], two["world"]) == (1, 2)
     assert two["sums"][0] == two["sums"][1], "both processes hold the same weights"
-    assert two["loss"] == pytest.approx(one["loss"], rel=0.02)
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)
 
 
 SHARED = """
