@@ -173,8 +173,8 @@ def measure_line(parent: GenSAR, line: WeightLine, out: Path) -> None:
     }
     with new_folder(out, "curve") as folder:
         (folder / "runs").mkdir()
-        with new_folder(folder / "runs" / "line", "sweep's run") as line:
-            ranks.to_parquet(line / "ranks.parquet", index=False, compression="zstd")
+        with new_folder(folder / "runs" / "line", "sweep's run") as run:
+            ranks.to_parquet(run / "ranks.parquet", index=False, compression="zstd")
         write_results(folder, tidy([finished]))
 
 

@@ -295,7 +295,7 @@ class InputEncoder:
         """The rest of some templates, given the rows (B,) of their first pieces; None in the other forms."""
         if self.marks is None:
             return None
-        return Frame(prompt + self.num_prompts, prompt + 2 * self.num_prompts, self.base["mark"] + 1)
+        return Frame(prompt + self.num_prompts, prompt + 2 * self.num_prompts, int(self.base["mark"]) + 1)
 
     def _latest(self, events: np.ndarray, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The last `max_events` of some events of the log, ascending, in `start:stop` of each example (B,)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -28,7 +28,9 @@ class BytePairTokenizer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         tokenizer.encode_special_tokens = True
         self.backend_tokenizer = tokenizer
-        self.pad_token_id, self.eos_token_id, self.unk_token_id = map(tokenizer.token_to_id, SPECIAL.values())
+        self.pad_token_id, self.eos_token_id, self.unk_token_id = (
+            cast(int, tokenizer.token_to_id(token)) for token in SPECIAL.values()
+        )
 
     def __len__(self) -> int:
         return int(self.backend_tokenizer.get_vocab_size())
@@ -44,8 +46,8 @@ class BytePairTokenizer:
         return list(self.backend_tokenizer.encode(text).tokens)
 
     def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
-        """How tokens are written."""
-        return [self.backend_tokenizer.id_to_token(int(number)) for number in ids]
+        """How tokens are written; "" for a number that names none."""
+        return [self.backend_tokenizer.id_to_token(int(number)) or "" for number in ids]
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """The text of some tokens."""

@@ -63,7 +63,8 @@ def as_transformers(backbone: T5) -> PreTrainedModel:
     kind = getattr(transformers, FAMILY[backbone.config.model_type])
     model = kind(kind.config_class.from_dict(vars(backbone.config)))
     if not backbone.tied:
-        model.lm_head = torch.nn.Linear(*reversed(backbone.lm_head.weight.shape), bias=False)
+        num_out, num_in = backbone.lm_head.weight.shape
+        model.lm_head = torch.nn.Linear(num_in, num_out, bias=False)
     model.load_state_dict(backbone.state_dict(), strict=False)  # it lists the embeddings under two more names
     return model.to(backbone.shared.weight).train(backbone.training)
 

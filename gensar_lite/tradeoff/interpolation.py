@@ -13,6 +13,7 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.evidence.evidence import Evidence, Weights
 from gensar_lite.identifiers.table import VIEWS
 from gensar_lite.model import GenSAR
+from gensar_lite.network.backbone import T5
 
 
 class WeightLine:
@@ -73,7 +74,7 @@ class WeightLine:
         }
 
 
-def _copy(model: GenSAR) -> torch.nn.Module:
+def _copy(model: GenSAR) -> T5:
     import copy
 
     return copy.deepcopy(model.backbone)
