@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from decoding import BEAMS, LENGTH, dictionary_trie, generate
 from harness import alternate, clock_of, finish, parse
+from transformers import PreTrainedModel
 from worlds import SHAPES, World, make_vocabulary, make_world
 
 from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.scoring import score_items
+from gensar_lite.network.weights import as_transformers
 
 CANDIDATES = 100
 CASES = {
@@ -33,7 +35,7 @@ def main() -> None:
         chosen = np.random.default_rng(0).choice(items, CANDIDATES, replace=False)
         part = world.trie.restrict(chosen)
         small = world._replace(vocabulary=make_vocabulary(world.codes[np.sort(chosen)]))
-        root = dictionary_trie(small)
+        root, peer = dictionary_trie(small), as_transformers(small.model)
         answers: dict = {}
 
         def exact(world: World = world, chosen: np.ndarray = chosen, answers: dict = answers) -> None:
@@ -46,9 +48,9 @@ def main() -> None:
         def beams(world: World = world, part: object = part, answers: dict = answers) -> None:
             answers["beams"] = beam_search(world.scorer(part), BEAMS).items
 
-        def theirs(small: World = small, root: dict = root) -> None:
+        def theirs(peer: PreTrainedModel = peer, small: World = small, root: dict = root) -> None:
             with torch.inference_mode():
-                generate(small, root)
+                generate(peer, small, root)
 
         rivals = {"exact": exact, "own lists": own_lists, "30 beams": beams, "generate": theirs}
         seconds = alternate(rivals, arguments.repeats or 5, clock_of(arguments))

@@ -11,6 +11,7 @@ from gensar_lite.decoding.beam import beam_search
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.network import t5
 from gensar_lite.network.scorer import Scorer
+from gensar_lite.network.weights import as_transformers
 
 B, N, SIZES = 4, 60, (4, 7, 5)
 
@@ -33,13 +34,13 @@ class World:
         behaviour = self.vocabulary.behaviour_of(view)
         path = torch.cat([torch.full((N, 1), behaviour), tokens, torch.full((N, 1), self.vocabulary.eos)], dim=1)
         decoder = torch.cat([torch.zeros(N, 1, dtype=torch.long), path[:, :-1]], dim=1)
-        scores = np.empty((B, N))
+        scores, peer = np.empty((B, N)), as_transformers(self.model)
         for b in range(B):
             inputs = {
                 "input_ids": self.ids[b : b + 1].expand(N, -1),
                 "attention_mask": self.mask[b : b + 1].expand(N, -1).long(),
             }
-            logits = self.model(**inputs, decoder_input_ids=decoder).logits.double()
+            logits = peer(**inputs, decoder_input_ids=decoder).logits.double()
             if softmax == "full":
                 scores[b] = logits.log_softmax(-1).gather(2, path[..., None]).sum((1, 2)).numpy()
                 continue
