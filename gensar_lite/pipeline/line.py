@@ -213,10 +213,12 @@ class _Line:
         """Train in all processes; the checkpoint is tied to what this training is made from."""
         current = self.is_current("training", made_from)
         self.processes.wait_for_everyone()
+        checkpoints = self.out / "checkpoint"
         if current:
             self.say("training: unchanged")
+            if self.first:  # of a run that was killed between its last step and this
+                shutil.rmtree(checkpoints, ignore_errors=True)
             return
-        checkpoints = self.out / "checkpoint"
         checkpoint = checkpoints / digest_of(made_from)
         spent = checkpoint / "progress.json"
         self.say("training: going on from the checkpoint" if spent.is_file() else "training …")
