@@ -16,9 +16,7 @@ import pytest
 from gensar_lite.cli.import_words import add_import_arguments, mappings_of
 from gensar_lite.data.importing.assemble import Tables, read_tables
 
-FORMATS = Path(__file__).parents[1].parent / "shared" / "data" / "formats"
-if not FORMATS.is_dir():
-    FORMATS = Path("/work/shared/data/formats")
+FORMATS = Path(__file__).parents[2] / "shared" / "data" / "formats"
 
 # what a person types, in the folder of the case
 WORDS = {

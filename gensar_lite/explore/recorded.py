@@ -56,6 +56,7 @@ def record(model: GenSAR, num: int = 300, seed: int = 0) -> list[dict]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description="write the page of a run, and what Python answers on its weights")
     parser.add_argument("run", help="run folder")
     parser.add_argument("page", type=Path, help="the HTML file")

@@ -140,6 +140,7 @@ def combined(columns: Columns, batch: dict[str, pa.ChunkedArray]) -> pa.ChunkedA
 
 
 def is_missing(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
+    """Which cells are null, blank, or one of the words that mean "missing"."""
     empty = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(missing, pa.string()))
     return pc.or_(pc.is_null(column), empty)
 

@@ -124,6 +124,7 @@ def coarsest(log: Log) -> int:
 
 
 def in_unit(time: np.ndarray | None, exponent: int | None, target: int) -> np.ndarray:
+    """Times in units of 10^-target seconds, from units of 10^-exponent; a coarser unit is rounded down."""
     assert time is not None
     assert exponent is not None
     return time * 10 ** (target - exponent) if target >= exponent else time // 10 ** (exponent - target)
