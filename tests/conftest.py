@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,31 @@ def kit(runs: tuple[Path, Path]):
     from gensar_lite.explore.kit import find_kit
 
     return find_kit(*runs)
+
+
+@pytest.fixture(scope="session")
+def live_model():
+    """A model of the tiny store that was trained for a moment."""
+    from builders import quick_tiny_model
+
+    return quick_tiny_model()
+
+
+@pytest.fixture(scope="session")
+def live_page(live_model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its page."""
+    from gensar_lite.explore.export import write_page
+
+    return write_page(live_model, tmp_path_factory.mktemp("page") / "page.html", method="pca")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Chromium, where there is one."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
+    from browsing import CHROMIUM, FLAGS
+
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()

@@ -12,15 +12,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import changed, check, needs_chromium, open_page
 from builders import quick_tiny_model, tiny_store
 
-from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.storage import DataError
 from gensar_lite.evidence.evidence import Evidence
@@ -30,58 +29,19 @@ from gensar_lite.explore.packing import rounded
 from gensar_lite.explore.recorded import ODD, record
 from gensar_lite.model import GenSAR
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 CLOSE = 1e-4
 NUM_CASES = 300
 COMMITTED = Path(__file__).parents[1] / "docs" / "_static" / "bazaar.html"
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+
+@pytest.fixture
+def model(live_model) -> GenSAR:
+    return live_model
 
 
-@pytest.fixture(scope="module")
-def model() -> GenSAR:
-    return quick_tiny_model()
-
-
-@pytest.fixture(scope="module")
-def path(model, tmp_path_factory) -> Path:
-    return write_page(model, tmp_path_factory.mktemp("page") / "page.html", method="pca")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-def open_page(browser, path: Path, settings: str = "", size: tuple[int, int] = (1366, 768)):
-    """The page, opened from its file; an error of its scripts or a request to anywhere fails the test at `check`."""
-    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-    page.troubles = []
-    page.on("pageerror", lambda error: page.troubles.append(str(error)))
-    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else page.troubles.append(r.url))
-    page.goto(f"{path.resolve().as_uri()}#store?{settings}")
-    page.wait_for_selector("text=Recommended")
-    return page
-
-
-def changed(data: Dataset, items=None, info=None) -> Dataset:
-    """The store with other items or another description, and the same log."""
-    tables = (data.interactions, data.searches, data.candidates)
-    return Dataset(
-        data.items if items is None else items, *tables, data.info if info is None else info, data.log, data.train_mask
-    )
-
-
-def check(page) -> None:
-    assert not page.troubles
-    page.close()
+@pytest.fixture
+def path(live_page) -> Path:
+    return live_page
 
 
 def compare(cases: list[dict], answers: list[list[dict]]) -> None:

@@ -2,15 +2,17 @@
 
 import { Gensar } from "./engine/gensar.js";
 import { Store, unpack } from "./engine/store.js";
+import { Asking } from "./parts/asking.js";
 import { BeamView } from "./parts/beam_view.js";
 import { CodesView } from "./parts/codes_view.js";
 import { Meanings } from "./parts/codes.js";
 import { h, readAddress, writeAddress } from "./parts/dom.js";
 import { StoreView } from "./parts/store_view.js";
 import { Tour, stops } from "./parts/tour.js";
+import { WorkView } from "./parts/work_view.js";
 
 const root = document.getElementById("page");
-const PAGES = { store: "Store", codes: "Codes", beam: "Beam search" };
+const PAGES = { store: "Store", codes: "Codes", work: "At work", beam: "Beam search" };
 
 class Page {
   constructor(gensar) {
@@ -23,7 +25,9 @@ class Page {
       this.write();
     };
     const store = new StoreView(gensar, meanings, this.address, told);
-    this.views = { store, codes: new CodesView(gensar, meanings, this.address, told), beam: new BeamView(gensar, meanings, this.address, () => ({ user: store.user, history: store.history, query: store.query }), told) };
+    const asking = new Asking(gensar, store);
+    const asked = [gensar, meanings, this.address, asking, told];
+    this.views = { store, codes: new CodesView(gensar, meanings, this.address, told), work: new WorkView(...asked), beam: new BeamView(...asked) };
     this.tour = new Tour(stops(gensar.store.about, gensar), (address) => this.go(address));
     this.tabs = Object.entries(PAGES).map(([page, label]) => h("button", { "data-page": page, onclick: () => this.open(page) }, label));
     this.room = h("div");

@@ -42,7 +42,10 @@ export class Evidence {
     return scores;
   }
 
-  /** For each source, the log-probability of a trie node as a function of its first and last leaf; 0 where it knows nothing. */
+  /**
+   * For each source, the log-probability of a trie node as a function of its first and last leaf; 0 where it knows nothing. What
+   * names no item (no leaf) counts as one item of which the source knows nothing.
+   */
   ask(sources, question, trie) {
     return sources.map((source) => {
       const scores = this.scores(source, question);
@@ -50,7 +53,7 @@ export class Evidence {
       if (!(total > 0)) return () => 0;
       const upTo = new Float64Array(this.numItems + 1);
       trie.items.forEach((item, leaf) => (upTo[leaf + 1] = upTo[leaf] + (scores[item] > LEAST * total ? scores[item] / total : 0)));
-      return (first, last) => Math.log((1 - SPREAD) * Math.max(upTo[last] - upTo[first], 0) + (SPREAD * (last - first)) / this.numItems);
+      return (first, last) => Math.log((1 - SPREAD) * Math.max(upTo[last] - upTo[first], 0) + (SPREAD * Math.max(last - first, 1)) / this.numItems);
     });
   }
 }

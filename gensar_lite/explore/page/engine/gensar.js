@@ -61,8 +61,33 @@ export class Gensar {
     const view = this.viewOf(asked.task);
     const width = Math.min(Math.max(numBeams, k), this.items.id.length);
     const step = (parents, codes, level) => this.step(asked, view, level, parents, codes);
-    const siblings = (level, node, decoded) => logSoftmax(this.siblings(asked, view, level, node, decoded).map(sum));
-    return beamSearch(view.trie, width, asked.start, step, siblings, hideClicked ? asked.clicked : [], watch).slice(0, k);
+    const choices = (level, { node, decoded }) => this.choices(asked, view, level, node, decoded);
+    const excluded = hideClicked ? asked.clicked : [];
+    return beamSearch({ trie: view.trie, numBeams: width, start: asked.start, step, choices, excluded, watch }).slice(0, k);
+  }
+
+  /** Beam search without the trie: every code may follow every other, all else stays; names of no item come out, too. */
+  free(asked, numBeams, watch = null) {
+    const view = this.viewOf(asked.task);
+    const step = (parents, codes, level) => this.step(asked, view, level, parents, codes);
+    const choices = (level, { node, decoded }) => this.everyCode(asked, view, level, node, decoded);
+    return beamSearch({ trie: view.trie, numBeams, start: asked.start, step, choices, free: true, watch });
+  }
+
+  /** What may follow a trie node: [{node, code, logprob}]; a child competes with its siblings alone. */
+  choices(asked, view, level, node, decoded) {
+    const children = view.trie.childrenOf(level, node);
+    const logprobs = children.length > 1 ? logSoftmax(this.siblings(asked, view, level, node, decoded).map(sum)) : [0];
+    return children.map((child, i) => ({ node: child, code: view.trie.codes[level][child], logprob: logprobs[i] }));
+  }
+
+  /** All codes of a level after a beginning (`node` is null where no item has it), with or without an item: as `choices`. */
+  everyCode(asked, view, level, node, decoded) {
+    const children = node === null ? [] : view.trie.childrenOf(level, node);
+    const nodes = new Map(children.map((child) => [view.trie.codes[level][child], child]));
+    const codes = Array.from({ length: view.levels[level][1] - view.levels[level][0] }, (_, code) => code);
+    const logprobs = logSoftmax(codes.map((code) => sum(this.parts(asked, view, level, code, nodes.get(code) ?? null, decoded))));
+    return codes.map((code) => ({ node: nodes.get(code) ?? null, code, logprob: logprobs[code] }));
   }
 
   viewOf(task) {
@@ -88,25 +113,30 @@ export class Gensar {
     }));
   }
 
-  /** Put a question: read it by the encoder, ask the store, and make the decoder ready to write an identifier. */
-  ask(task, query, { user = null, history = null, until, evidence = this.about.heard } = {}) {
+  /**
+   * Put a question: read it by the encoder, ask the store, and make the decoder ready to write an identifier. `watch` is told where
+   * the decoder looks (see `T5.extend`).
+   */
+  ask(task, query, { user = null, history = null, until, evidence = this.about.heard } = {}, watch = undefined) {
     const { prompt } = this.about.tasks[task];
     const view = this.viewOf(task);
     const events = this.events(user, history, until);
     const latest = events.slice(-this.about.max_events);
     const wish = this.about.wish === null ? [] : [[this.about.wish]];
     const words = query === null ? [] : [this.about.behaviours["<S_Q>"], ...this.words(query)];
-    const told = [prompt, ...wish].map((tokens) => this.pool(tokens));
-    const seen = latest.map((event, place) => this.withAge(this.pool(this.segment(event)), latest.length - 1 - place));
-    const typed = words.map((token) => this.pool([token]));
-    const memory = this.t5.remember(this.t5.encode([...told, ...seen, ...typed]));
+    const positions = [
+      ...[prompt, ...wish].map((tokens) => ({ tokens })),
+      ...latest.map((event, place) => ({ event, tokens: this.segment(event), age: latest.length - 1 - place })),
+      ...words.map((token) => ({ tokens: [token] })),
+    ];
+    const memory = this.t5.remember(this.t5.encode(positions.map(({ tokens, age }) => this.withAge(this.pool(tokens), age))));
     let [start] = this.t5.extend([null], [this.about.pad], memory);
-    [start] = this.t5.extend([start], [this.about.behaviours[view.behaviour]], memory);
+    [start] = this.t5.extend([start], [this.about.behaviours[view.behaviour]], memory, watch);
     const heard = this.about.sources.filter((source) => evidence.includes(source));
     const person = !history && this.users.has(user) ? this.users.get(user) : null;
     const sources = this.evidence.ask(heard, { query, clicked: clicks(latest), user: person }, view.trie);
     const weights = this.about.weights[heard.join(" + ")]?.[this.about.tasks[task].view];
-    return { task, query, events, clicked: clicks(events), memory, start, heard, sources, weights };
+    return { task, query, events, clicked: clicks(events), positions, memory, start, heard, sources, weights };
   }
 
   words(text) {
@@ -129,10 +159,10 @@ export class Gensar {
     return row;
   }
 
-  /** Add the vector of an event's age: how many events came after it. */
+  /** Add the vector of an event's age: how many events came after it. Other positions have none. */
   withAge(row, age) {
     const { ages } = this.about;
-    return ages.length ? add(row, this.t5.table[ages[Math.min(age, ages.length - 1)]]) : row;
+    return ages.length && age !== undefined ? add(row, this.t5.table[ages[Math.min(age, ages.length - 1)]]) : row;
   }
 
   codes(view, item) {
@@ -180,14 +210,17 @@ export class Gensar {
    * which it has in common with every place where the code occurs, and by a vector of its own.
    */
   siblings(asked, view, level, node, decoded) {
+    return view.trie.childrenOf(level, node).map((child) => this.parts(asked, view, level, view.trie.codes[level][child], child, decoded));
+  }
+
+  /** [network, ...sources] for one code; `child` is its trie node, null where it leads to no item. */
+  parts(asked, view, level, code, child, decoded) {
     const leaves = view.trie.leaves[level + 1];
-    return view.trie.childrenOf(level, node).map((child) => {
-      const own = view.nodes[level][child];
-      let logit = dot(decoded.state, this.t5.table[view.levels[level][0] + view.trie.codes[level][child]]);
-      if (own >= 0) logit += dot(decoded.state, this.t5.table[own]);
-      const parts = [logit, ...asked.sources.map((source) => source(leaves[child], leaves[child + 1]))];
-      return asked.sources.length && asked.weights ? parts.map((part, i) => part * asked.weights[level][i]) : parts;
-    });
+    const [first, last, own] = child === null ? [0, 0, -1] : [leaves[child], leaves[child + 1], view.nodes[level][child]];
+    let logit = dot(decoded.state, this.t5.table[view.levels[level][0] + code]);
+    if (own >= 0) logit += dot(decoded.state, this.t5.table[own]);
+    const parts = [logit, ...asked.sources.map((source) => source(first, last))];
+    return asked.sources.length && asked.weights ? parts.map((part, i) => part * asked.weights[level][i]) : parts;
   }
 }
 

@@ -19,6 +19,12 @@ export class Tokenizer {
     });
   }
 
+  /** The text of some tokens; those that are no words are left out. */
+  decode(tokens) {
+    this.written ??= new Map([...this.vocab].map(([symbol, token]) => [token, symbol]));
+    return tokens.map((token) => this.written.get(token) ?? "").join("").replaceAll("▁", " ").trim();
+  }
+
   /** Characters of a word; the UTF-8 bytes of those that the vocabulary does not have. */
   symbols(word) {
     return [...word].flatMap((char) => {

@@ -1,17 +1,19 @@
 // Beam search in slow motion: an identifier is written code by code, and the best few beginnings are kept.
 
-import { RECOMMENDATION, SEARCH, logSoftmax, sum } from "../engine/gensar.js";
+import { RECOMMENDATION, SEARCH, sum } from "../engine/gensar.js";
+import { trieSwitch } from "./asking.js";
 import { codeChip, roleOf } from "./codes.js";
-import { fill, h, percent, pressable, svg } from "./dom.js";
+import { cut, fill, h, percent, pressable, svg } from "./dom.js";
 
 const NUM_BEAMS = 8;
 const [WIDTH, ROW, BOX, TOP] = [1300, 56, 44, 34];
 const CHILDREN = 12;
+const NOWHERE = "names no item";
 
 export class BeamView {
-  /** `question` gives who asks and what: {user, history, query}. */
-  constructor(gensar, meanings, settings, question, told) {
-    Object.assign(this, { gensar, meanings, question, told });
+  /** `asking` puts the store's question (see `Asking`). */
+  constructor(gensar, meanings, settings, asking, told) {
+    Object.assign(this, { gensar, meanings, asking, told });
     this.read(settings);
     this.chosen = { level: 0, place: 0 };
     this.controls = h("div", { class: "asking" });
@@ -20,25 +22,26 @@ export class BeamView {
     this.element = h("div", {}, this.controls, this.drawing, this.next);
   }
 
-  read({ task, step }) {
+  read({ task, step, trie }) {
     this.task = task === RECOMMENDATION ? RECOMMENDATION : SEARCH;
     this.step = Number(step ?? 1);
+    this.trie = trie !== "0";
   }
 
   settings() {
-    return { task: this.task, step: this.step };
+    return { task: this.task, step: this.step, trie: this.trie ? null : "0" };
   }
 
   /** Ask anew: the question may have changed in another explorer. */
   show() {
-    const { user, history, query } = this.question();
-    const asking = this.task === SEARCH && query.trim() ? SEARCH : RECOMMENDATION;
-    this.task = asking;
-    this.view = this.gensar.viewOf(asking);
-    this.viewName = this.gensar.about.tasks[asking].view;
-    this.asked = this.gensar.ask(asking, asking === SEARCH ? query : null, { user: user || null, history });
+    this.task = this.asking.task(this.task);
+    this.view = this.gensar.viewOf(this.task);
+    this.viewName = this.gensar.about.tasks[this.task].view;
+    this.asked = this.asking.ask(this.task);
     this.levels = [];
-    this.gensar.best(this.asked, NUM_BEAMS, false, NUM_BEAMS, (level) => this.levels.push(level));
+    const watch = (level) => this.levels.push(level);
+    if (this.trie) this.gensar.best(this.asked, NUM_BEAMS, false, NUM_BEAMS, watch);
+    else this.gensar.free(this.asked, NUM_BEAMS, watch);
     this.step = Math.min(Math.max(this.step, 0), this.levels.length);
     this.choose({ level: this.step, place: 0 });
   }
@@ -48,7 +51,7 @@ export class BeamView {
     this.showControls();
     this.draw();
     this.showNext();
-    this.told({ ...this.settings(), ...this.question(), history: this.question().history?.join(",") ?? null });
+    this.told({ ...this.asking.settings(), ...this.settings() });
   }
 
   go(step) {
@@ -57,16 +60,15 @@ export class BeamView {
   }
 
   showControls() {
-    const { user, query } = this.question();
     const last = this.levels.length;
     const button = (key, label, act, disabled) => h("button", { "data-key": key, disabled, onclick: act }, label);
-    const pick = (task, label) => h("button", { "data-key": task, "aria-pressed": String(this.task === task), disabled: task === SEARCH && !query.trim(), onclick: () => { this.task = task; this.show(); } }, label);
     fill(this.controls,
-      h("p", { class: "chips" }, pick(SEARCH, `search “${query.slice(0, 40)}”`), pick(RECOMMENDATION, "recommend"), h("span", { class: "note" }, `for ${user || "somebody new"}; the store's page chooses both`)),
+      h("p", { class: "chips" }, this.asking.controls(this.task, (task) => { this.task = task; this.show(); })),
       h("p", { class: "chips" },
         button("back", "◀ one code back", () => this.go(this.step - 1), this.step === 0),
         button("on", "write the next code ▶", () => this.go(this.step + 1), this.step === last),
         button("end", "to the end", () => this.go(last), this.step === last),
+        trieSwitch(this.trie, (trie) => { this.trie = trie; this.show(); }),
         h("span", { role: "status", "aria-live": "polite" }, this.sentence())));
   }
 
@@ -74,6 +76,8 @@ export class BeamView {
     const last = this.levels.length;
     if (this.step === 0) return "Nothing is written yet. Below: every code that may come first.";
     const names = this.levels[this.step - 1].kept.length;
+    const nowhere = this.levels[this.step - 1].kept.filter(({ node }) => node === null).length;
+    if (nowhere) return `${this.step} of ${last} codes are written; ${nowhere} of ${names} ${this.step === last ? "names are no item's" : "beginnings are no item's"}: the trie would have cut them.`;
     if (this.step === last) return `Each of the ${names} boxes at the right names one item.`;
     return `${this.step} of ${last} codes are written; the ${names} most probable beginnings are kept.`;
   }
@@ -124,14 +128,11 @@ export class BeamView {
         svg("rect", { x: left, y: top, width, height: BOX, rx: 6 }), svg("text", { x: left + 10, y: top + 27 }, "start"));
     }
     const name = this.view.names[level - 1];
-    const code = this.view.trie.codes[level - 1][beam.node];
-    const meaning = this.meanings.of(this.viewName, level - 1, beam.node);
-    const alone = meaning.items === 1;
-    const item = this.view.trie.items[this.view.trie.leaves[level][beam.node]];
-    const words = alone ? this.gensar.items.title[item] : `${meaning.items}: ${meaning.words.join(", ")}`;
+    const { code } = beam;
+    const words = this.words(level, beam.node);
     const label = `${name} ${code}, ${percent(Math.exp(beam.score))}, ${words}`;
-    const shown = level === this.levels.length ? cut(this.gensar.items.title[item], 44) : null;
-    return svg("g", { class: `box ${roleOf(name)}${on ? " on" : ""}`, "data-key": `box ${level} ${place}`, ...pressable(label, choose) },
+    const shown = level === this.levels.length && beam.node !== null ? cut(words, 44) : null;
+    return svg("g", { class: `box ${beam.node === null ? "nowhere" : roleOf(name)}${on ? " on" : ""}`, "data-key": `box ${level} ${place}`, ...pressable(label, choose) },
       svg("title", {}, label),
       svg("rect", { x: left, y: top, width, height: BOX, rx: 6 }),
       svg("text", { x: left + 8, y: top + 18 }, `${name}·${code}`),
@@ -140,11 +141,20 @@ export class BeamView {
       shown && svg("text", { class: "item", x: left + width + 10, y: top + 27 }, shown));
   }
 
+  /** What the items of a beginning of so many codes have in common; of one item its title. */
+  words(level, node) {
+    if (node === null) return NOWHERE;
+    const { items, words } = this.meanings.of(this.viewName, level - 1, node);
+    const { trie } = this.view;
+    return items === 1 ? this.gensar.items.title[trie.items[trie.leaves[level][node]]] : `${items}: ${words.join(", ")}`;
+  }
+
   /** What may follow the chosen box. */
   showNext() {
     const { level, place } = this.chosen;
     const beam = this.beams(level)[place];
     const last = this.levels.length;
+    if (beam.node === null) return fill(this.next, h("p", {}, "No item has a name that begins like this: the shop would have nothing to show. With the trie this code could not have been written."));
     if (level === last) {
       const item = this.view.trie.items[beam.node];
       fill(this.next, h("h2", {}, this.gensar.items.title[item]), h("p", {}, [this.gensar.items.categories?.[item], this.gensar.items.description?.[item]].filter(Boolean).join(". ")));
@@ -152,22 +162,17 @@ export class BeamView {
     }
     const children = this.view.trie.childrenOf(level, beam.node);
     const size = this.view.levels[level][1] - this.view.levels[level][0];
-    const logprobs = children.length > 1 ? logSoftmax(this.gensar.siblings(this.asked, this.view, level, beam.node, beam.decoded).map(sum)) : [0];
-    const rows = children.map((node, i) => ({ node, logprob: logprobs[i] })).sort((a, b) => b.logprob - a.logprob);
-    const kept = new Set(this.levels[level].kept.map(({ node }) => node));
+    const rows = this.gensar[this.trie ? "choices" : "everyCode"](this.asked, this.view, level, beam.node, beam.decoded).sort((a, b) => b.logprob - a.logprob);
+    const kept = new Set(this.levels[level].kept.filter(({ parent }) => parent === place).map(({ code }) => code));
+    const cutting = this.trie ? "the trie leaves out the others" : "without the trie the others may follow, too";
     const rest = rows.length > CHILDREN ? `, the other ${rows.length - CHILDREN} together ${percent(sum(rows.slice(CHILDREN).map(({ logprob }) => Math.exp(logprob))))}` : "";
     fill(this.next,
       h("h2", {}, level === 0 ? "What may come first" : "What may follow the chosen box"),
-      h("p", { class: "note" }, `${children.length} of ${size} codes lead to an item here; the trie leaves out the others${rest}. ● is kept among the best ${NUM_BEAMS}.`),
-      h("ol", { class: "follow" }, rows.slice(0, CHILDREN).map(({ node, logprob }) => {
-        const { items, words } = this.meanings.of(this.viewName, level, node);
-        return h("li", {}, h("span", { class: "kept" }, kept.has(node) ? "●" : ""), codeChip(this.view.names[level], this.view.trie.codes[level][node]),
+      h("p", { class: "note" }, `${children.length} of ${size} codes lead to an item here; ${cutting}${rest}. ● is kept among the best ${NUM_BEAMS}.`),
+      h("ol", { class: "follow" }, rows.slice(0, CHILDREN).map(({ node, code, logprob }) =>
+        h("li", {}, h("span", { class: "kept" }, kept.has(code) ? "●" : ""), codeChip(this.view.names[level], code),
           h("span", { class: "share" }, h("span", { style: `width:${100 * Math.exp(logprob)}%` })), h("span", { class: "number" }, percent(Math.exp(logprob))),
-          h("span", { class: "note" }, items === 1 ? this.gensar.items.title[this.view.trie.items[this.view.trie.leaves[level + 1][node]]] : `${items} items: ${words.join(", ")}`));
-      })));
+          h("span", { class: "note" }, this.words(level + 1, node))))));
   }
 }
 
-function cut(text, length) {
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
-}

@@ -24,6 +24,10 @@ export function fill(element, ...children) {
   (same || near || element).focus?.();
 }
 
+export function cut(text, length) {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+}
+
 export const percent = (share) => (share >= 0.0995 ? `${Math.round(share * 100)} %` : share >= 0.001 ? `${(share * 100).toFixed(1)} %` : "< 0.1 %");
 
 /** A place of the address after #: its page and its settings. */
