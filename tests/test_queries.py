@@ -80,6 +80,14 @@ def test_item_models_are_field_mixtures() -> None:
     assert list(weight)[:4] == ["red", "camping", "tent", "two"]  # in the order of the text
 
 
+def test_items_are_counted_in_blocks_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = count_words(STORE)
+    monkeypatch.setattr("gensar_lite.data.queries._ITEMS", 2)
+    blocks = count_words(STORE)
+    for name in ("vocabulary", "ptr", "term", "weight", "frequency"):
+        np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name))
+
+
 def test_known_item_words_come_from_the_item_but_for_some_noise() -> None:
     rng = np.random.default_rng(0)
     asked = rng.integers(0, 3, 6000)

@@ -189,7 +189,7 @@ def draw_candidates(
     # one stream of random numbers per protocol: a change in one never moves another
     streams = dict(zip(("uniform99", "popular99", "bm25_99"), np.random.default_rng(data_seed).spawn(3), strict=True))
     sizes = cases["items"].map(len).to_numpy(np.int64)
-    table = cases.assign(user_id=np.array(log.user_ids, dtype=object)[cases["user"].to_numpy(np.int64)])
+    table = cases.assign(user_id=log.user_ids.take(cases["user"].to_numpy(np.int64)))
     table = table[["case_id", "split", "task", "user", "user_id", "query", "start", "stop", "items"]]
     table["items"] = pd.Series([np.asarray(i, np.int32) for i in table["items"]], dtype=object)
     clicked = train_mask & (log.item >= 0)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gensar_lite.data.events import EventLog, build_log
+from gensar_lite.data.events import EventLog, Texts, build_log
 from gensar_lite.data.splits import TASKS, hold_out
 from gensar_lite.data.storage import DataError, check_whole, find_folder, new_folder, read_json, write_json
 
@@ -244,8 +244,8 @@ class Dataset:
                 np.save(temporary / "log" / f"{name}.npy", getattr(self.log, name))
             np.save(temporary / "log" / "train.npy", self.train_mask)
             for name in LOG_TEXTS:
-                texts = pa.table({name: pa.array(list(getattr(self.log, name)), pa.large_string())})
-                pq.write_table(texts, temporary / "log" / f"{name}.parquet", compression="zstd")
+                texts: Texts = getattr(self.log, name)
+                pq.write_table(pa.table({name: texts.array}), temporary / "log" / f"{name}.parquet", compression="zstd")
             write_json(temporary / "dataset.json", {**self.info, "format": FORMAT})
 
     @classmethod
@@ -343,7 +343,7 @@ def _read_log(folder: Path) -> EventLog:
     """The log of a data set's folder: arrays mapped into memory, texts read."""
     try:
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in LOG_ARRAYS}
-        texts = {name: pq.read_table(folder / f"{name}.parquet")[name].to_pylist() for name in LOG_TEXTS}
+        texts = {name: Texts(pq.read_table(folder / f"{name}.parquet")[name]) for name in LOG_TEXTS}
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{folder} cannot be read ({error}); import or simulate the data set again") from error
     return EventLog(**arrays, **texts)

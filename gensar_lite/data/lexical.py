@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 
 import bm25s
 import numpy as np
@@ -76,6 +78,23 @@ def accented_words(text: str) -> list[str]:
     return _TOKEN.findall(_APOSTROPHE.sub("", unicodedata.normalize("NFC", text).lower()))
 
 
+class _Rows:
+    """Rows of term numbers in one flat array, given out as lists one after the other: a million lists would be gigabytes."""
+
+    def __init__(self) -> None:
+        self.terms, self.ends = array("i"), array("q", [0])
+
+    def add(self, row: list[int]) -> None:
+        self.terms.extend(row)
+        self.ends.append(len(self.terms))
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (self.terms[begin:end].tolist() for begin, end in pairwise(self.ends))
+
+
 class LexicalIndex:
     """BM25 scores of N item texts for any query.
 
@@ -87,23 +106,23 @@ class LexicalIndex:
     def __init__(self, texts: Iterable[str], language: str = "english") -> None:
         self.language = language
         self.vocabulary: dict[str, int] = {}
-        ids = [
-            [self.vocabulary.setdefault(term, len(self.vocabulary)) for term in index_terms(text, language)]
-            for text in tqdm(texts, desc="lexical index", disable=None, leave=False, delay=2, unit=" texts")
-        ]
+        rows = _Rows()
+        for text in tqdm(texts, desc="lexical index", disable=None, leave=False, delay=2, unit=" texts"):
+            rows.add([self.vocabulary.setdefault(term, len(self.vocabulary)) for term in index_terms(text, language)])
         if language in COMPOUNDING:
-            stem = get_language(language).stem
+            stem, whole = get_language(language).stem, rows
             parts = [[self.vocabulary[p] for p in split_compound(t, self.vocabulary, stem)] for t in self.vocabulary]
-            ids = [[n for term in row for n in (term, *parts[term])] for row in ids]
-        shape = (len(self.vocabulary), len(ids))
+            rows = _Rows()
+            for row in whole:
+                rows.add([n for term in row for n in (term, *parts[term])])
+        shape = (len(self.vocabulary), len(rows))
         if not self.vocabulary:
             self.matrix = sparse.csr_matrix(shape, dtype=np.float32)
             return
         index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
-        index.index((ids, self.vocabulary), create_empty_token=False, show_progress=False)
-        parts = index.scores
+        scores = index.build_index_from_ids(range(shape[0]), rows, show_progress=False)  # type: ignore[arg-type]
         # bm25s stores one column per term over the items (CSC): read as rows per term, that is CSR of (V, N)
-        self.matrix = sparse.csr_matrix((parts["data"], parts["indices"], parts["indptr"][: shape[0] + 1]), shape=shape)
+        self.matrix = sparse.csr_matrix((scores["data"], scores["indices"], scores["indptr"]), shape=shape)
 
     @classmethod
     def of(cls, terms: Sequence[str], matrix: sparse.csr_matrix, language: str = "english") -> LexicalIndex:

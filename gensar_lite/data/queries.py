@@ -41,6 +41,7 @@ MAX_WORDS = 8
 PATH_SEPARATOR = " | "
 NOT_TYPED = frozenset(word.replace("'", "") for word in STOPWORDS_EN_PLUS)
 _CHUNK = 20_000  # queries sampled at a time
+_ITEMS = 50_000  # items whose words are counted at a time
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,31 @@ def count_words(items: pd.DataFrame, language: str = "english") -> ItemWords:
             term.extend(found)
             size[f, i] = len(found)
     terms = np.frombuffer(term, np.int32) if term else np.zeros(0, np.int32)
+    begin = np.concatenate([np.zeros((len(size), 1), np.int64), np.cumsum(size, axis=1)], axis=1)
+    begin += np.concatenate([[0], np.cumsum(size.sum(axis=1))[:-1]])[:, None]  # fields stand one after the other
+    starts = range(0, len(items), _ITEMS)
+    parts = [_weigh(terms, begin[:, at : at + _ITEMS + 1]) for at in starts]
+    count, word, weight = (np.concatenate([np.zeros(0, p.dtype), *ps]) for p, *ps in zip(parts[0], *parts, strict=True))
+    frequency = np.bincount(terms, minlength=len(number))
+    return ItemWords(
+        np.array(list(number), dtype=object), np.concatenate([[0], np.cumsum(count)]), word, weight, frequency
+    )
+
+
+def _weigh(terms: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of n items, whose words in field f are `terms[begin[f, i]:begin[f, i + 1]]`: how many different ones (n,), which, and their weights."""
+    size = np.diff(begin, axis=1)
+    own = np.concatenate([terms[field[0] : field[-1]] for field in begin])
     share = np.array(list(FIELD_WEIGHTS.values()))[:, None] / np.maximum(size, 1)
-    key = np.repeat(np.tile(np.arange(len(items)), len(FIELD_WEIGHTS)), size.ravel()) * len(number) + terms
+    key = np.repeat(np.tile(np.arange(size.shape[1]), len(size)), size.ravel()) << 32 | own
     unique, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     weight = np.bincount(inverse, np.repeat(share.ravel(), size.ravel()))
-    owner, word = np.divmod(unique, max(len(number), 1))
-    in_text = np.lexsort((first, owner))  # rows stand field by field: the first one is where the word stands first
-    ptr = np.searchsorted(owner, np.arange(len(items) + 1))
-    frequency = np.bincount(terms, minlength=len(number))
-    return ItemWords(np.array(list(number), dtype=object), ptr, word[in_text], weight[in_text], frequency)
+    owner = unique >> 32
+    in_text = np.lexsort(
+        (first, owner)
+    )  # fields stand one after the other: a word's first place is where the text has it first
+    word = (unique & 0xFFFFFFFF).astype(np.int32)
+    return np.bincount(owner, minlength=size.shape[1]), word[in_text], weight[in_text]
 
 
 def known_item_queries(

@@ -100,7 +100,6 @@ def hold_out(
         if num_users < len(asked):
             asked = np.random.default_rng(seed).choice(asked, num_users, replace=False)
             chosen = [(split, task, rows[np.isin(found[task].user[rows], asked)]) for split, task, rows in chosen]
-    text = np.array([*log.queries, None], dtype=object)
     parts = []
     for split, task, rows in sorted(chosen, key=lambda part: (SPLITS.index(part[0]), TASKS.index(part[1]))):
         d = found[task]
@@ -114,7 +113,7 @@ def hold_out(
                     "user": d.user[rows].astype(np.int64),
                     "start": log.user_ptr[d.user[rows]],
                     "stop": d.begin[rows].astype(np.int64),
-                    "query": pd.Series(text[query], dtype=object),
+                    "query": pd.Series(log.queries.take(query), dtype=object),
                     "items": pd.Series([d.item[d.ptr[r] : d.ptr[r + 1]] for r in rows], dtype=object),
                 }
             )

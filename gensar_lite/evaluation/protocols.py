@@ -88,7 +88,7 @@ def _rows(data: Dataset, cases: Cases, protocol: str, split: str, better: np.nda
             "protocol": protocol,
             "split": split,
             "case_id": cases.case_id[cases.owner],
-            "user_id": np.array(data.log.user_ids, dtype=object)[cases.user][cases.owner],
+            "user_id": data.log.user_ids.take(cases.user)[cases.owner],
             "item_id": data.items["item_id"].to_numpy(dtype=object)[cases.relevant],
             "rank": 1 + better + ties / 2,
             "ties": ties.astype(np.int64),

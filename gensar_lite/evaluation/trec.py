@@ -79,7 +79,7 @@ def _run_name(model: str, task: str, protocol: str) -> str:
 def _write_judgements(folder: Path, data: Dataset, cases: Cases, names: np.ndarray) -> list[str]:
     judged = pd.DataFrame({"case": cases.case_id[cases.owner], "zero": 0, "item": names[cases.relevant], "gain": 1})
     judged.to_csv(folder / f"{cases.task}.qrels", sep=" ", header=False, index=False, quoting=3, escapechar="\\")
-    users = np.array(data.log.user_ids, dtype=object)[cases.user]
+    users = data.log.user_ids.take(cases.user)
     topics = pd.DataFrame({"case": cases.case_id, "user": users, "query": cases.query or ""})
     topics.to_csv(folder / f"{cases.task}.topics.tsv", sep="\t", index=False)
     return [f"{cases.task}.qrels", f"{cases.task}.topics.tsv"]
