@@ -384,7 +384,7 @@ def test_answering_loads_nothing_that_only_making_a_model_needs(saved: Path) -> 
     loaded = set(done.stdout.split())
     assert "torch" in loaded
     assert not loaded & {"texts", "store", "event_segments"}, "all texts were read for one question"
-    assert not loaded & {"transformers", "sklearn", "accelerate", "implicit", "scipy.stats", "scipy.optimize"}
+    assert not loaded & {"transformers", "sklearn", "sympy", "accelerate", "implicit", "scipy.stats", "scipy.optimize"}
 
 
 @pytest.mark.parametrize(

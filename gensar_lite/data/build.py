@@ -16,8 +16,8 @@ from gensar_lite.data.dataset import (
     PROTOCOLS,
     SEARCH_COLUMNS,
     Dataset,
-    each_text,
     fingerprint,
+    texts_of,
 )
 from gensar_lite.data.events import DAY, FACE_SECONDS, EventLog, merge_events, units_per_second
 from gensar_lite.data.languages import find_language, get_language
@@ -89,7 +89,7 @@ def build_dataset(
         tolerance, day = FACE_SECONDS * unit, DAY * unit
     log, faces = merge_events(items, interactions, searches, tolerance, day)
     cases, train_mask = hold_out(log, case_users, data_seed, holdout, assigned)
-    language = get_language(language).name if language else find_language(each_text(items))
+    language = get_language(language).name if language else find_language(texts_of(items))
     candidates, fill_shares = draw_candidates(items, log, cases, train_mask, data_seed, search_fill, language)
     info = {
         "name": name,
@@ -207,7 +207,7 @@ def draw_candidates(
                 users = cases["user"].to_numpy(np.int64)[rows]
                 drawn = draw_untouched(log, users, ptr, targets, weights[protocol], streams[protocol])
             elif len(rows):
-                index = LexicalIndex(each_text(items), language)
+                index = LexicalIndex(texts_of(items), language)
                 queries = cases["query"].iloc[rows].to_list()
                 drawn, shares = draw_bm25(index, queries, ptr, targets, streams[protocol], search_fill)
             else:

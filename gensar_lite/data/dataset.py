@@ -9,7 +9,7 @@ and reads a table only when it is asked for; nothing is computed again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gensar_lite.data.events import EventLog, Texts, build_log
+from gensar_lite.data.events import EventLog, build_log
 from gensar_lite.data.splits import TASKS, hold_out
 from gensar_lite.data.storage import DataError, check_whole, find_folder, new_folder, read_json, write_json
+from gensar_lite.data.texts import Texts
 
 ITEM_COLUMNS = ("item_id", "title", "description", "categories", "brand")
 INTERACTION_COLUMNS = ("user_id", "item_id", "timestamp")
@@ -195,7 +196,7 @@ class Dataset:
         return np.bincount(self.log.item[clicked], minlength=self.num_items)
 
     @cached_property
-    def item_texts(self) -> list[str]:
+    def item_texts(self) -> Texts:
         """One text per item: title, brand, categories, description."""
         return texts_of(self.items)
 
@@ -271,15 +272,11 @@ class Dataset:
         return data
 
 
-def texts_of(items: pd.DataFrame) -> list[str]:
+def texts_of(items: pd.DataFrame) -> Texts:
     """One text per item: title, brand, categories, description."""
-    return list(each_text(items))
-
-
-def each_text(items: pd.DataFrame) -> Iterator[str]:
-    """As `texts_of`, one after the other: all texts of a large catalogue are gigabytes."""
-    columns = ("title", "brand", "categories", "description")
-    return (" ".join(part for part in row if part) for row in zip(*(items[c] for c in columns), strict=True))
+    columns = [pa.array(items[name], pa.large_string()) for name in ("title", "brand", "categories", "description")]
+    known = [pc.if_else(pc.equal(column, ""), None, column) for column in columns]
+    return Texts(pc.binary_join_element_wise(*known, pa.scalar(" ", pa.large_string()), null_handling="skip"))
 
 
 def extend_catalogue(data: Dataset, new: pd.DataFrame) -> Dataset:

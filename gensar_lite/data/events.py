@@ -12,45 +12,19 @@ the clicks of one search session. The history of an event is everything strictly
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
+
+from gensar_lite.data.texts import Texts, number_texts, numbers_of
 
 NO_ITEM = -1
 NO_QUERY = -1
 NO_DECISION = -1
 FACE_SECONDS = 600  # search logs and click logs of one click differ by seconds to minutes
 DAY = 86_400
-
-
-class Texts(Sequence[str]):
-    """Texts that are read as a list of `str` and lie in Arrow's memory, where each takes its letters and eight bytes."""
-
-    def __init__(self, texts: Iterable[Any]) -> None:
-        array = texts if isinstance(texts, (pa.Array, pa.ChunkedArray)) else pa.array(texts, pa.large_string())
-        array = array.cast(pa.large_string())
-        self.array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, place: Any) -> Any:
-        return self.array[place].to_pylist() if isinstance(place, slice) else self.array[int(place)].as_py()
-
-    def __iter__(self) -> Iterator[str]:
-        return (text.as_py() for text in self.array)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self.array.to_numpy(zero_copy_only=False)
-
-    def take(self, numbers: np.ndarray) -> np.ndarray:
-        """(n,) objects: the texts of n numbers, None for a negative one."""
-        return self.array.take(pa.array(numbers, mask=numbers < 0)).to_numpy(zero_copy_only=False)
 
 
 @dataclass(frozen=True)
@@ -124,14 +98,14 @@ def merge_events(
     Returns the log and `{"same_time", "near", "left"}`: faces joined at equal times, at different ones, and
     search clicks left alone though the user clicked the same item elsewhere within `day`.
     """
-    user, user_ids = _numbered([interactions["user_id"], searches["user_id"]])
+    user, user_ids = number_texts([interactions["user_id"], searches["user_id"]])
     by_name = pc.sort_indices(user_ids)
     rank = np.empty(len(user_ids), np.int32)
     rank[by_name] = np.arange(len(user_ids), dtype=np.int32)
     user, user_ids = rank[user], user_ids.take(by_name)
     item = np.concatenate([numbers_of(items["item_id"], table["item_id"]) for table in (interactions, searches)])
     time = np.concatenate([interactions["timestamp"].to_numpy(np.int64), searches["timestamp"].to_numpy(np.int64)])
-    query, queries = _numbered([searches["query"]])
+    query, queries = number_texts([searches["query"]])
     clicks, asked = len(interactions), len(searches)
 
     partner = np.full(asked, -1, np.int64)  # of each search row, an interaction row
@@ -184,25 +158,6 @@ def merge_events(
         session=session,
     )
     return log, faces
-
-
-def _numbered(columns: Sequence[pd.Series]) -> tuple[np.ndarray, pa.Array]:
-    """Columns of text as one: numbers (n,) int32 of the texts (V,), which stand in the order of their first places; -1: missing."""
-    chunks = [c for column in columns for c in _chunks(pa.array(column, pa.large_string(), from_pandas=True))]
-    whole = pa.chunked_array(chunks, pa.large_string()).dictionary_encode().unify_dictionaries()
-    numbers = [pc.fill_null(chunk.indices, -1).to_numpy() for chunk in whole.chunks]
-    texts = whole.chunk(0).dictionary if whole.num_chunks else pa.array([], pa.large_string())
-    return np.concatenate([np.zeros(0, np.int32), *numbers]), texts
-
-
-def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    return array.chunks if isinstance(array, pa.ChunkedArray) else [array]
-
-
-def numbers_of(item_ids: pd.Series, ids: pd.Series) -> np.ndarray:
-    """(n,) int32: the place in `item_ids` of each of n ids, -1 where there is none or it is missing."""
-    known, asked = (pa.array(values, pa.large_string(), from_pandas=True) for values in (item_ids, ids))
-    return pc.fill_null(pc.index_in(asked, value_set=known), -1).to_numpy()
 
 
 def _decisions(user: np.ndarray, table: pd.DataFrame, query: np.ndarray | None = None) -> np.ndarray:

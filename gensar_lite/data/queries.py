@@ -28,10 +28,10 @@ import pyarrow.compute as pc
 from bm25s.stopwords import STOPWORDS_EN_PLUS
 from tqdm import tqdm
 
-from gensar_lite.data.events import numbers_of
 from gensar_lite.data.languages import Pieces, fold_accents, get_language
 from gensar_lite.data.lexical import typed_words, words
 from gensar_lite.data.storage import DataError
+from gensar_lite.data.texts import numbers_of
 
 PROTOCOLS = ("known-item", "category-path")
 FIELD_WEIGHTS = {"title": 0.75, "brand": 0.05, "categories": 0.1, "description": 0.1}

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
@@ -165,7 +165,9 @@ class IdentifierTable:
 
     def save(self, folder: str | Path) -> None:
         """Write `identifiers.parquet`, `codebooks.safetensors` and `health.json`, complete or not at all."""
-        lists = {view: pa.array(list(self.codes[view].astype(np.int32)), pa.list_(pa.int32())) for view in VIEWS}
+        ends = pa.array(np.arange(len(self) + 1) * self.num_levels, pa.int32())
+        codes = {view: pa.array(self.codes[view].ravel(), pa.int32()) for view in VIEWS}
+        lists = {view: pa.ListArray.from_arrays(ends, codes[view]) for view in VIEWS}
         rows = pa.table({"item_id": pa.array(self.item_ids.tolist(), pa.string()), **lists})
         tensors = {f"codebook.{self.layout.names[p]}": v for p, v in enumerate(self.vectors)}
         tensors |= {f"encoder.{name}": array for name, array in self.encoder.items()}
@@ -190,12 +192,12 @@ class IdentifierTable:
         content = read_json(folder / "health.json", layout=dict, made_from=dict, health=dict)
         try:
             layout = _layout_from_json(content["layout"])
-            rows = pd.read_parquet(folder / FILES[0])
+            rows = pq.read_table(folder / FILES[0]).combine_chunks()
             tensors = load_tensors((folder / FILES[1]).read_bytes())
             table = cls(
-                item_ids=rows["item_id"].to_numpy(object),
+                item_ids=rows["item_id"].to_numpy(),
                 layout=layout,
-                codes={view: np.stack(rows[view].to_list()).astype(np.int64) for view in VIEWS},
+                codes={view: _equal_rows(rows[view].combine_chunks()) for view in VIEWS},
                 vectors=[tensors[f"codebook.{name}"] for name in layout.names if f"codebook.{name}" in tensors],
                 encoder={
                     name.removeprefix("encoder."): array
@@ -211,6 +213,14 @@ class IdentifierTable:
         if item_ids is not None:
             table.check_items(item_ids)
         return table
+
+
+def _equal_rows(lists: pa.ListArray) -> np.ndarray:
+    """Lists of equal length as rows (N, L) int64. Raises ValueError for others."""
+    rows = lists.flatten().to_numpy().reshape(len(lists), -1).astype(np.int64)
+    if lists.null_count or (pc.list_value_length(lists).to_numpy() != rows.shape[1]).any():
+        raise ValueError("rows of different length")
+    return rows
 
 
 def _as_keys(codes: np.ndarray) -> np.ndarray:

@@ -26,6 +26,11 @@ def _linear(inner: int, outer: int) -> nn.Linear:
     return nn.Linear(inner, outer, bias=False)
 
 
+def _embedding(count: int, width: int) -> nn.Embedding:
+    """An empty table; `nn.Embedding(...)` would draw it, and load a compiler of torch's for that where there is no memory yet."""
+    return nn.Embedding.from_pretrained(torch.empty(count, width), freeze=False)
+
+
 class Attention(nn.Module):
     """Four matrices; the first block of a stack also has a bias for each head and bucket of relative positions."""
 
@@ -37,7 +42,7 @@ class Attention(nn.Module):
         self.q, self.k, self.v = (_linear(config.d_model, inner) for _ in range(3))
         self.o = _linear(inner, config.d_model)
         if has_bias:
-            self.relative_attention_bias = nn.Embedding(config.relative_attention_num_buckets, config.num_heads)
+            self.relative_attention_bias = _embedding(config.relative_attention_num_buckets, config.num_heads)
 
     def compute_bias(self, num_queries: int, num_keys: int) -> Tensor:
         """(1, H, M, S) bias of each head for M query and S key positions that begin together (Raffel et al. 2020, 2.1).
@@ -125,7 +130,7 @@ class T5(nn.Module):
         super().__init__()
         self.config, self.model_dim, self.tied = config, config.d_model, tied
         with torch.device("meta"):
-            self.shared = nn.Embedding(config.vocab_size, config.d_model)
+            self.shared = _embedding(config.vocab_size, config.d_model)
             self.encoder = Stack(config, is_decoder=False)
             self.decoder = Stack(config, is_decoder=True)
             self.lm_head = _linear(config.d_model, config.vocab_size)

@@ -10,6 +10,7 @@ position, so training, decoding and evaluation share one code path.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ class InputEncoder:
         self,
         vocabulary: Vocabulary,
         log: EventLog,
-        item_texts: list[str],
+        item_texts: Sequence[str],
         history: str = "pooled",
         max_events: int = 20,
         max_text: int = 40,

@@ -6,6 +6,7 @@ identifiers: `e_s` and `e_c`). Only the training part of the log is used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,15 +43,15 @@ class Signals:
     report: dict = field(default_factory=dict)
     sources: dict = field(default_factory=dict)
 
-    def encode_texts(self, texts: list[str]) -> np.ndarray:
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(B, D_s) semantic vectors of item texts."""
         return self.text_encoder.encode(list(texts))
 
-    def encode_queries(self, texts: list[str]) -> np.ndarray:
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
         """(B, D_s) semantic vectors of queries."""
         return self.text_encoder.encode_queries(list(texts))
 
-    def encode_items(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def encode_items(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(B, D_s) semantic and (B, D_c) expected collaborative vectors of items that nobody has clicked yet."""
         semantic = self.encode_texts(texts)
         expected = apply_ridge(semantic, self.to_collaborative).astype(np.float32)

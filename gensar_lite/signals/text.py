@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,11 +29,11 @@ class TextEncoder(Protocol):
 
     name: str
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         """(B, D) float32 of item texts; rows of length 1, or 0 where a text says nothing."""
         ...
 
-    def encode_queries(self, texts: list[str]) -> np.ndarray:
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
         """(B, D) float32 of queries, in the same space."""
         ...
 
@@ -83,7 +84,7 @@ class TfidfEncoder:
 
     @classmethod
     def fit(
-        cls, texts: list[str], dim: int = 256, max_words: int = 100_000, seed: int = 0, language: str = "english"
+        cls, texts: Sequence[str], dim: int = 256, max_words: int = 100_000, seed: int = 0, language: str = "english"
     ) -> TfidfEncoder:
         """Learn words, weights and D = `dim` axes (fewer where the texts don't span so many) from N texts.
 
@@ -112,7 +113,7 @@ class TfidfEncoder:
             components = TruncatedSVD(dim, n_iter=4, random_state=seed).fit(matrix).components_
         return cls(vectoriser.get_feature_names_out().tolist(), vectoriser.idf_, components, language)
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         """(B, D) float32 with rows of length 1; 0 where no word is known."""
         matrix: sparse.csr_matrix = self._vectoriser.transform(texts)
         return normalise(np.asarray(matrix @ self.components.T))
@@ -138,15 +139,15 @@ class SentenceEncoder:
         self.query_prefix, self.passage_prefix = query_prefix, passage_prefix
         self._model: Any = None
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         """(B, D) float32 with rows of length 1. Raises `DataError` where the library or the model is missing."""
         return self._encode(texts, self.passage_prefix, ("document", "passage", "corpus"))
 
-    def encode_queries(self, texts: list[str]) -> np.ndarray:
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
         """As `encode`, for queries."""
         return self._encode(texts, self.query_prefix, ("query",))
 
-    def _encode(self, texts: list[str], prefix: str | None, names: tuple[str, ...]) -> np.ndarray:
+    def _encode(self, texts: Sequence[str], prefix: str | None, names: tuple[str, ...]) -> np.ndarray:
         if self._model is None:
             self._model = _sentence_model(self.name)
         own = getattr(self._model, "prompts", None) or {}
@@ -178,7 +179,7 @@ class MappedEncoder:
         self.base, self.unit = base, unit
         self.weights = np.asarray(weights, np.float32)
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         """(B, D) float32: what the given space is expected to say of these texts."""
         expected = apply_ridge(self.base.encode(texts), self.weights)
         return normalise(expected) if self.unit else expected.astype(np.float32)
@@ -286,7 +287,7 @@ def apply_ridge(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def make_encoder(
     source: str,
-    texts: list[str],
+    texts: Sequence[str],
     seed: int = 0,
     *,
     language: str = "english",

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from gensar_lite.data.build import build_dataset
-from gensar_lite.data.dataset import INTERACTION_COLUMNS, SEARCH_COLUMNS, Dataset, each_text
+from gensar_lite.data.dataset import INTERACTION_COLUMNS, SEARCH_COLUMNS, Dataset, texts_of
 from gensar_lite.data.importing.assemble import Tables, read_tables
 from gensar_lite.data.importing.mapping import SHORT, Mapping, add_words
 from gensar_lite.data.importing.recipes import read_recipe, recipe_forms
@@ -149,7 +149,7 @@ def finish_import(
                 f"{files}: no user has {MIN_EVENTS} or more events, so nothing can be held out for testing; give longer histories"
             )
     if language is None:
-        language = find_language(each_text(tables.items))
+        language = find_language(texts_of(tables.items))
         if language != "english":
             report.understood.append(
                 f"the texts are taken for {language.capitalize()}; another --language changes that"
