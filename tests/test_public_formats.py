@@ -9,6 +9,7 @@ import json
 import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -423,6 +424,16 @@ def test_a_download_arrives_whole_and_leaves_nothing_else(server, tmp_path: Path
     assert [p.name for p in path.parent.iterdir()] == ["a.bin"]
     download_file(RemoteFile(f"{url}/a.bin"), path)
     assert len(handler.asked) == 1  # there already
+
+
+def test_of_two_downloads_of_one_file_one_brings_it_for_both(server, tmp_path: Path) -> None:
+    url, handler = server
+    handler.files["/a.bin"] = BODY
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(lambda _: download_file(RemoteFile(f"{url}/a.bin"), tmp_path / "a.bin"), range(2)))
+    assert [path.read_bytes() == BODY for path in paths] == [True, True]
+    assert len(handler.asked) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from gensar_lite.data.importing.finish import import_mapping
 from gensar_lite.data.importing.mapping import add_words
 from gensar_lite.data.importing.recipes import read_recipe, recipe_forms, recipe_names
 from gensar_lite.data.importing.report import ImportReport
-from gensar_lite.data.storage import DataError, RefusedError, read_sealed, write_sealed
+from gensar_lite.data.storage import DataError, RefusedError, locked, read_sealed, write_sealed
 
 _BLOCK = 1 << 16  # bytes; a broken connection loses at most one block
 _NOTE = 1 << 26  # bytes between two notes of the hash; a kill loses at most these
@@ -100,15 +100,21 @@ def download_file(
 ) -> Path:
     """Download one file to `path`, in several attempts if the connection breaks, and check it.
 
-    `wait` seconds before the second attempt, twice as long before each further one. Raises `DataError`
+    `wait` seconds before the second attempt, twice as long before each further one. Of two processes that want one
+    file, one brings it and the other waits a minute for that. Raises `DataError`
     when the server cannot be reached or refuses, when the disk is full, and when size or hash differ
     (the broken download is then removed).
     """
     path = Path(path)
-    if path.is_file():
-        _check(file, path, path)
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        with locked(path):
+            if not path.is_file():  # else another process has brought it meanwhile
+                return _download(file, path, attempts, wait, timeout)
+    _check(file, path, path)
+    return path
+
+
+def _download(file: RemoteFile, path: Path, attempts: int, wait: float, timeout: float) -> Path:
     part = path.with_name(path.name + ".part")
     host = urlsplit(file.url).netloc
     problem: Exception | None = None
