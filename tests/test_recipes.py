@@ -474,6 +474,26 @@ def esci(p: Path) -> None:
     ).to_parquet(p / "shopping_queries_dataset_examples.parquet")
 
 
+@shape
+def wands(p: Path) -> None:
+    more = "product_features\trating_count\taverage_rating\treview_count"
+    lines(
+        p / "product.csv",
+        f"product_id\tproduct_name\tproduct_class\tcategory hierarchy\tproduct_description\t{more}",
+        "a\tRed tent\tTents\tOut / Far\tsleeps two\tcolor:red|size:2\t15.0\t4.5\t15.0",
+        "b\tBlue cup\t\t\t\tcolor:blue\t\t\t",
+    )
+    lines(p / "query.csv", "query_id\tquery\tquery_class", "0\ttent\tTents", "1\tcup\t")
+    lines(
+        p / "label.csv",
+        "id\tquery_id\tproduct_id\tlabel",
+        "0\t0\ta\tExact",
+        "1\t0\tb\tIrrelevant",
+        "2\t1\tb\tExact",
+        "3\t7\tb\tPartial",
+    )
+
+
 def by_recipe(recipe: str, folder: Path, *, k_core: int | None = 1, sets: tuple[str, ...] = ()) -> Tables:
     forms = [add_words(f, options={"k_core": k_core}, sets=sets) for f in recipe_forms(read_recipe(recipe))]
     return read_tables(forms, folder)
@@ -506,12 +526,40 @@ def test_a_recipe_reads_its_shape(name: str, tmp_path: Path) -> None:
     if name == "kuaisearch":
         assert tables.searches is not None
         log = tables.searches
-    if name == "esci":
+    if name in ("esci", "wands"):
         assert tables.judgements is not None
+        assert tables.judgements["query"].tolist() == ["tent", "tent", "cup"]
         assert tables.judgements["relevant"].tolist() == [True, False, True]
         return
     assert list(zip(log["user_id"], log["item_id"], strict=True)) == [(users[0], "a"), (users[0], "b"), (users[1], "b")]
     assert np.all(np.diff(log["timestamp"][log["user_id"] == users[0]]) > 0)
+
+
+def test_judgements_by_the_ids_of_queries_are_joined_and_what_has_no_query_is_counted(tmp_path: Path) -> None:
+    SHAPES["wands"](tmp_path)
+    tables = by_recipe("wands", tmp_path)
+    assert tables.items["categories"].tolist() == ["Out > Far", ""]
+    assert tables.report.counts["judgements_unusable"] == 1  # query 7 is not in query.csv
+    (tmp_path / "query.csv").unlink()
+    with pytest.raises(DataError, match=r"query\.csv"):
+        by_recipe("wands", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("parts", "kept"),
+    [(["train", "train", "test"], ["train", "train", "test"]), (["train", "dev", "test"], ["train", "valid", "test"])],
+)
+def test_published_parts_of_queries_are_kept_and_said(parts: list[str], kept: list[str], tmp_path: Path) -> None:
+    SHAPES["esci"](tmp_path)
+    name = "shopping_queries_dataset_examples.parquet"
+    pd.read_parquet(tmp_path / name).assign(split=parts).to_parquet(tmp_path / name)
+    tables = by_recipe("esci", tmp_path)
+    assert tables.judgements is not None
+    assert tables.judgements["split"].tolist() == kept
+    assert any("the published parts are kept" in s for s in tables.report.sentences)
+    drawn = by_recipe("esci", tmp_path, sets=("judgements.split=",)).judgements
+    assert drawn is not None
+    assert "split" not in drawn
 
 
 def test_every_recipe_has_a_shape_a_source_and_known_words() -> None:

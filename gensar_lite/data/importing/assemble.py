@@ -48,7 +48,7 @@ _DEFAULTS = {
     "items": ("item_id", "title", "description", "categories", "brand"),
     "interactions": ("user_id", "item_id", "timestamp", "session_id"),
     "searches": ("user_id", "session_id", "query", "item_id", "timestamp"),
-    "judgements": ("query_id", "query", "item_id", "grade"),
+    "judgements": ("query_id", "query", "item_id", "grade", "split"),
 }
 _NEEDED = {
     "items": ("item_id", "title"),
@@ -191,6 +191,7 @@ class _Import:
         lost = {}
         for word in needed:
             listed = word == "item_id" and any(said.get(w) for w in (*_LISTS, "click_files"))
+            listed |= word == "query" and bool(said.get("query_files"))
             if not (
                 said.get(word) or listed or (word in ("title", "timestamp") and (word in said or said.get("property")))
             ):
@@ -201,6 +202,7 @@ class _Import:
             raise DataError(lacking(source, table, lost, [t for t in taken if t]) + others)
         for word, spec in said.items():
             own = word in WORDS and WORDS[word].kind == "columns" and not word.startswith("click_")
+            own &= word != "query" or not said.get("query_files")
             if own and spec and not (table == "items" and said.get("property") and word not in ("item_id", "property")):
                 resolve(spec, source, table, word)
         self.said[table], self.sources[table] = said, source
@@ -306,23 +308,40 @@ class _Import:
     def _clicks(self, table: str) -> tuple[Coded, Coded]:
         """Session and item of each click of a file of its own."""
         said = self.said[table]
-        source = self._further(table, "click_files")
+        session = said.get("click_session") or said.get("session_id") or "session_id"
+        pair = {"click_session": session, "click_item": said.get("click_item") or "item_id"}
+        sessions, items = self._two_columns(table, "click_files", pair)
+        return clean_ids(sessions, MISSING)[0], clean_ids(items, MISSING)[0]
+
+    def _queries(self, query_id: Coded) -> Coded:
+        """The texts of queries (R,), which a file of its own has by their ids."""
+        said = self.said["judgements"]
+        pair = {"query_id": said["query_id"], "query": said.get("query") or "query"}
+        ids, texts = self._two_columns("judgements", "query_files", pair)
+        row = clean_ids(query_id, MISSING)[0].numbers_in(clean_ids(ids, MISSING)[0].texts())
+        return Coded(np.where(row >= 0, texts.codes[row], -1).astype(np.int32), texts.values)
+
+    def _two_columns(self, table: str, word: str, pair: dict[str, str]) -> tuple[Coded, Coded]:
+        """Two columns of a file beside a table: the words that they are for, and their names."""
+        source = self._further(table, word)
         assert source is not None
-        names = [
-            resolve(said.get(w) or d, source, table, w).names[0]
-            for w, d in (("click_session", said.get("session_id") or "session_id"), ("click_item", "item_id"))
-        ]
+        names = [resolve(spec, source, table, w).names[0] for w, spec in pair.items()]
         gather = Gather()
         for batch in source.batches(names):
             for name in names:
                 gather.add(name, batch[name])
-        return clean_ids(gather.coded(names[0]), MISSING)[0], clean_ids(gather.coded(names[1]), MISSING)[0]
+        return gather.coded(names[0]), gather.coded(names[1])
 
     def _judgements(self, catalogue: Catalogue) -> pd.DataFrame | None:
         if "judgements" not in self.sources:
             return None
-        reader = Reader(self.sources["judgements"], "judgements", self.said["judgements"])
+        said = dict(self.said["judgements"])
+        if said.get("query_files"):
+            said["query"] = None
+        reader = Reader(self.sources["judgements"], "judgements", said)
         events = reader.read()
+        if said.get("query_files"):
+            events.texts["query"] = self._queries(events.texts["query_id"])
         self.used["judgements"] = list(reader.used)
         self._understood("judgements", events)
         return read_judgements(

@@ -35,7 +35,7 @@ from gensar_lite.data.importing.reading import CELLS_HASH, Source
 from gensar_lite.data.importing.times import TimeColumn, Times
 from gensar_lite.data.storage import DataError
 
-_TEXTS = ("user_id", "item_id", "session_id", "query", "event_type", "query_id", "grade", "copies")
+_TEXTS = ("user_id", "item_id", "session_id", "query", "event_type", "query_id", "grade", "split", "copies")
 _SEVERAL_COLUMNS = 20  # distinct values that a report can name
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gensar_lite.data.importing.columns import MISSING, clean_ids
+from gensar_lite.data.importing.columns import MISSING, Coded, clean_ids
 from gensar_lite.data.importing.events import Events
 from gensar_lite.data.importing.report import ImportReport
 from gensar_lite.data.importing.texts import clean_texts
@@ -22,7 +22,7 @@ def read_judgements(
     """The table (query_id, query, item_id, grade, relevant); `relevant` marks right answers.
 
     Which grades count is said with the word `relevant`; else it is E of E, S, C, I (ESCI), Exact of
-    WANDS, or, of numbers, the highest. Judgements of unknown items and those without a query are dropped.
+    WANDS, or, of numbers, the highest. `split` is there where the file says which queries train and which test. Judgements of unknown items and those without a query are dropped.
     """
     counts = report.counts
     counts["judgements_rows"] = events.rows
@@ -66,12 +66,14 @@ def read_judgements(
     )
     counts |= {f"grade_{g}": n for g, n in grades.items()}
     rows = np.flatnonzero(~lost)
+    parts = _parts(events.texts["split"].take(rows), name, report) if "split" in events.texts else {}
     table = pa.table(
         {
             "query_id": query_id.take(rows).texts(),
             "query": query.take(rows).texts(),
             "item_id": pc.take(ids, pa.array(item[rows])),
             "grade": grade.take(rows).texts() if grade is not None else pa.repeat(pa.scalar("1"), len(rows)),
+            **parts,
         }
     ).to_pandas()
     table["relevant"] = table["grade"].isin(right).to_numpy(bool)
@@ -82,6 +84,23 @@ def read_judgements(
         f"{name}: {copies.sum()} judgements repeat query and item and were dropped",
     )
     return table[~copies].reset_index(drop=True)
+
+
+def _parts(split: Coded, name: str, report: ImportReport) -> dict[str, pa.Array]:
+    """The column of published parts, where it says what is tested; else the parts are drawn."""
+    known = {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"}
+    part = split.map(lambda v: pa.array([known.get(text.strip().lower()) for text in v.to_pylist()], pa.string()))
+    found = part.tally()
+    if not found.get("test") or not found.get("train"):
+        report.note(f"{name}: the column of parts names no queries to train on and to test; parts are drawn at random")
+        return {}
+    told = ", ".join(f"{n} {text}" for text, n in found.items())
+    report.note(
+        f"{name}: the published parts are kept ({told} judgements); --set judgements.split= draws parts at random"
+    )
+    unknown = int(part.missing.sum())
+    report.say("judgements_without_part", unknown, f"{name}: {unknown} judgements name no part; their queries train")
+    return {"split": pc.fill_null(part.texts(), "train")}
 
 
 def _default(grades: list[str]) -> list[str]:

@@ -101,6 +101,10 @@ WORDS: dict[str, Word] = {
     "click_item": Word("columns", ("searches",), "the column of that file with the item"),
     # judgements
     "query_id": Word("columns", ("judgements",), "the query's id"),
+    "query_files": Word(
+        "texts", ("judgements",), "file with query_id and query, where the judgements have the id alone"
+    ),
+    "split": Word("columns", ("judgements",), "the part that the query belongs to: train, valid or test"),
     "grade": Word("columns", ("judgements",), "the judgement"),
     "relevant": Word("texts", ("judgements",), "grades that make a right answer"),
 }
