@@ -340,7 +340,7 @@ def _read_log(folder: Path) -> EventLog:
     """The log of a data set's folder: arrays mapped into memory, texts read."""
     try:
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in LOG_ARRAYS}
-        texts = {name: Texts(pq.read_table(folder / f"{name}.parquet")[name]) for name in LOG_TEXTS}
+        user_ids, queries = (Texts(pq.read_table(folder / f"{name}.parquet")[name]) for name in LOG_TEXTS)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{folder} cannot be read ({error}); import or simulate the data set again") from error
-    return EventLog(**arrays, **texts)
+    return EventLog(user_ids, queries, **arrays)

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gensar_lite.data.importing.columns import Coded
+from gensar_lite.data.importing.report import ImportReport
+from gensar_lite.data.importing.times import UNITS
 from gensar_lite.data.storage import DataError
 
 
@@ -34,7 +36,6 @@ class Log:
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
     cells: np.ndarray | None = None
     days: bool = False  # times are whole days
-    files: tuple = ()
     written: str = ""
 
     def __len__(self) -> int:
@@ -128,6 +129,45 @@ def in_unit(time: np.ndarray | None, exponent: int | None, target: int) -> np.nd
     assert time is not None
     assert exponent is not None
     return time * 10 ** (target - exponent) if target >= exponent else time // 10 ** (exponent - target)
+
+
+def one_unit(logs: dict[str, Log], report: ImportReport) -> None:
+    """All tables in the finest unit that one of them needs. Raises `DataError` where one has a unit and the other none."""
+    clocks = {t: log for t, log in logs.items() if len(log)}
+    kinds = {
+        t: "none" if log.time is None else "unknown" if log.exponent is None else "known" for t, log in clocks.items()
+    }
+    if len(set(kinds.values())) > 1:
+        first, second = list(clocks)[:2]
+        for table, other in ((first, second), (second, first)):
+            if kinds[table] == "unknown":
+                raise DataError(
+                    f"The times of {other} are {clocks[other].written or 'missing'}, those of {table} numbers of unknown unit (such as {clocks[table].time[0]}); say which with --set {table}.time_unit=s (or ms, us, ns)"  # type: ignore[index]
+                )
+        missing = first if kinds[first] == "none" else second
+        raise DataError(
+            f"The table {missing} has no time and the other one has, so their events cannot be put in order; say the column with --columns {missing}.timestamp=NAME"
+        )
+    known = [log for log in clocks.values() if log.exponent is not None and log.time is not None]
+    if not known:
+        return
+    target = max(coarsest(log) for log in known)
+    written = {t: log.written for t, log in clocks.items()}
+    exponents = {coarsest(log) for log in known}
+    if len(known) > 1 and (len(exponents) > 1 or len(set(written.values())) > 1):
+        told = "; ".join(f"{t}: {w}, in {UNITS[coarsest(clocks[t])]}" for t, w in written.items())
+        report.note(f"the tables write time differently ({told}); {UNITS[target]} were taken for all")
+    spans = {}
+    for table, log in clocks.items():
+        log.time, log.exponent = in_unit(log.time, log.exponent, target), target
+        spans[table] = (log.time.min(), log.time.max())
+    if len(spans) == 2:
+        (a, b), (c, d) = spans.values()
+        if b < c or d < a:
+            days = [str(np.datetime64(int(v // 10**target), "s"))[:10] for v in (a, b, c, d)]
+            report.note(
+                f"the tables share no time: {next(iter(spans))} are from {days[0]} to {days[1]}, {list(spans)[1]} from {days[2]} to {days[3]}; check --set TABLE.time_unit"
+            )
 
 
 def log_table(log: Log | None, ids: pa.Array, table: str) -> pd.DataFrame:
