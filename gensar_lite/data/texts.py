@@ -38,15 +38,10 @@ class Texts(Sequence[str]):
 
 def number_texts(columns: Sequence[pd.Series]) -> tuple[np.ndarray, pa.Array]:
     """Columns of text as one: numbers (n,) int32 of the texts (V,), which stand in the order of their first places; -1: missing."""
-    chunks = [c for column in columns for c in _chunks(pa.array(column, pa.large_string(), from_pandas=True))]
-    whole = pa.chunked_array(chunks, pa.large_string()).dictionary_encode().unify_dictionaries()
-    numbers = [pc.fill_null(chunk.indices, -1).to_numpy() for chunk in whole.chunks]
-    texts = whole.chunk(0).dictionary if whole.num_chunks else pa.array([], pa.large_string())
-    return np.concatenate([np.zeros(0, np.int32), *numbers]), texts
-
-
-def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    return array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    whole = pd.concat(columns, ignore_index=True) if len(columns) > 1 else columns[0]
+    # in one piece: to unify the dictionaries of many pieces takes memory for each of them
+    encoded = Texts(pa.array(whole, pa.large_string(), from_pandas=True)).array.dictionary_encode()
+    return pc.fill_null(encoded.indices, -1).to_numpy(), encoded.dictionary
 
 
 def numbers_of(item_ids: pd.Series, ids: pd.Series) -> np.ndarray:
