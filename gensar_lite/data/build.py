@@ -63,31 +63,21 @@ def build_dataset(
     Raises `DataError` for a catalogue of fewer than two items, where there is nothing to rank, and for judgements
     beside a log.
     """
-    if query_protocol not in QUERY_PROTOCOLS:
-        raise ValueError(f"query_protocol must be one of {QUERY_PROTOCOLS}, not {query_protocol!r}")
-    if timestamps not in TIMESTAMPS:
-        raise ValueError(f"timestamps must be one of {TIMESTAMPS}, not {timestamps!r}")
+    _check(query_protocol, timestamps)
     if len(items) < 2:
         raise DataError(
             f"The data set {name!r} has {len(items)} item(s); ranking needs at least two, add items to the catalogue"
         )
     assigned, counts = None, dict[str, int]()
     if judgements is not None:
-        if len(interactions) or len(searches):
-            raise DataError(
-                "Judgements beside a log cannot be held out together; import the judged queries as a data set of their own"
-            )
-        searches, assigned, counts = _judged_searches(judgements)
+        searches, assigned, counts = _judged_searches(judgements, len(interactions) + len(searches))
         holdout = "queries"
     items = items[list(ITEM_COLUMNS)].reset_index(drop=True)
     columns = [*INTERACTION_COLUMNS, *(c for c in ("session_id",) if c in interactions)]
     interactions = interactions[columns].reset_index(drop=True)
     searches = searches[list(SEARCH_COLUMNS)].reset_index(drop=True)
-    tolerance, day = 0, 0
-    if query_protocol == "log" and timestamps == "clock":
-        unit = units_per_second(pd.concat([interactions["timestamp"], searches["timestamp"]]).to_numpy())
-        tolerance, day = FACE_SECONDS * unit, DAY * unit
-    log, faces = merge_events(items, interactions, searches, tolerance, day)
+    reach = _reach(interactions, searches) if query_protocol == "log" and timestamps == "clock" else (0, 0)
+    log, faces = merge_events(items, interactions, searches, *reach)
     cases, train_mask = hold_out(log, case_users, data_seed, holdout, assigned)
     language = get_language(language).name if language else find_language(texts_of(items))
     candidates, fill_shares = draw_candidates(items, log, cases, train_mask, data_seed, search_fill, language)
@@ -113,18 +103,37 @@ def build_dataset(
         "candidates": {"search_fill": search_fill, **fill_shares},
         **(extras or {}),
     }
-    if judgements is not None:
-        info["anonymous"] = True
-    if holdout == "time":
-        info["moments"] = dict(zip(SPLITS, moments(log), strict=True))
+    info |= {"anonymous": True} if judgements is not None else {}
+    info |= {"moments": dict(zip(SPLITS, moments(log), strict=True))} if holdout == "time" else {}
     data = Dataset(items, interactions, searches, candidates, info, log, train_mask)
     info["notes"] = notes_of(data)
     info["fingerprint"] = fingerprint(data)
     return data
 
 
-def _judged_searches(judgements: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None, dict[str, int]]:
+def _check(query_protocol: str, timestamps: str) -> None:
+    for what, said, known in (
+        ("query_protocol", query_protocol, QUERY_PROTOCOLS),
+        ("timestamps", timestamps, TIMESTAMPS),
+    ):
+        if said not in known:
+            raise ValueError(f"{what} must be one of {known}, not {said!r}")
+
+
+def _reach(interactions: pd.DataFrame, searches: pd.DataFrame) -> tuple[int, int]:
+    """How far apart two faces of one event may be, and a day, in the unit of the timestamps."""
+    unit = units_per_second(np.concatenate([interactions["timestamp"], searches["timestamp"]]))
+    return FACE_SECONDS * unit, DAY * unit
+
+
+def _judged_searches(
+    judgements: pd.DataFrame, num_events: int
+) -> tuple[pd.DataFrame, np.ndarray | None, dict[str, int]]:
     """Judged queries as searches, one "user" for each query with a right answer; the split of each, and counts."""
+    if num_events:
+        raise DataError(
+            "Judgements beside a log cannot be held out together; import the judged queries as a data set of their own"
+        )
     asked = judgements["query_id"].astype(str) if "query_id" in judgements else judgements["query"]
     right = judgements["relevant"].to_numpy(bool)
     counts = {

@@ -219,58 +219,22 @@ def _write_items(
     title_form, opening, middle, closing = (
         rng.integers(k, size=n) for k in (len(TITLES), len(OPENINGS), len(MIDDLES), len(CLOSINGS))
     )
-    titles, descriptions = [], []
-    columns = (
-        names["brand"],
-        style,
-        names["colour"],
-        names["material"],
-        kind,
-        names["feature"],
-        names["use"],
-        size,
-        model,
-        extra,
-    )
-    for row, form, o, m, c, k in zip(
-        zip(*columns, strict=True), title_form, opening, middle, closing, care, strict=True
-    ):
-        brand, look, colour, material, product_name, feature, use, measure, number, other = row
-        titles.append(
-            _title_case(
-                TITLES[form].format(
-                    brand=brand,
-                    look=look,
-                    colour=colour,
-                    material=material,
-                    kind=product_name,
-                    feature=feature,
-                    use=use,
-                    size=measure,
-                    model=number,
-                )
-            )
-        )
-        tint, big = f" in {colour}" if colour else "", f", {measure}" if measure else ""
-        sentences = (
-            OPENINGS[o].format(
-                brand=brand,
-                kind=product_name,
-                a=_article(product_name, k >= len(CARE)),
-                material=material,
-                tint=tint,
-                size=big,
-            ),
-            MIDDLES[m].format(
-                feature=feature,
-                also=f" and {other}" if other != feature else "",
-                kind=product_name,
-                this="these" if _plural(product_name) else "this",
-            ),
-            CLOSINGS[c].format(use=use),
-            (*CARE, *CARE_USED_UP)[k],
-        )
-        descriptions.append(" ".join(s[0].upper() + s[1:] for s in sentences if s))
+    columns = {
+        "brand": names["brand"],
+        "look": style,
+        "colour": names["colour"],
+        "material": names["material"],
+        "kind": kind,
+        "feature": names["feature"],
+        "use": names["use"],
+        "size": size,
+        "model": model,
+        "extra": extra,
+    }
+    items = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    titles = [_title_case(TITLES[form].format(**item)) for item, form in zip(items, title_form, strict=True)]
+    forms = zip(opening, middle, closing, care, strict=True)
+    descriptions = [_describe(item, *form) for item, form in zip(items, forms, strict=True)]
     departments = np.array(v.departments, dtype=object)[v.department[leaf]]
     return pd.DataFrame(
         {
@@ -281,6 +245,30 @@ def _write_items(
             "brand": names["brand"],
         }
     ).astype(str)
+
+
+def _describe(item: dict[str, str], opening: int, middle: int, closing: int, care: int) -> str:
+    """The sentences of a description, by their numbers."""
+    kind, colour, size = item["kind"], item["colour"], item["size"]
+    sentences = (
+        OPENINGS[opening].format(
+            brand=item["brand"],
+            kind=kind,
+            a=_article(kind, care >= len(CARE)),
+            material=item["material"],
+            tint=f" in {colour}" if colour else "",
+            size=f", {size}" if size else "",
+        ),
+        MIDDLES[middle].format(
+            feature=item["feature"],
+            also=f" and {item['extra']}" if item["extra"] != item["feature"] else "",
+            kind=kind,
+            this="these" if _plural(kind) else "this",
+        ),
+        CLOSINGS[closing].format(use=item["use"]),
+        (*CARE, *CARE_USED_UP)[care],
+    )
+    return " ".join(s[0].upper() + s[1:] for s in sentences if s)
 
 
 TITLES = (

@@ -133,7 +133,7 @@ def finish_import(
     alone), `search_share` the share of interactions that get one, `language` that of the texts (found from them when left out);
     `holdout` and `search_fill` are those of `build_dataset`. Raises `DataError` where nothing can be held out.
     """
-    report, interactions, searches = tables.report, tables.interactions, tables.searches
+    report, interactions = tables.report, tables.interactions
     files = f"{origin}: {', '.join(dict.fromkeys(tables.files))}"
     kind, events = _look_at_log(tables, timestamps)
     extras: dict[str, Any] = {}
@@ -154,22 +154,9 @@ def finish_import(
             report.understood.append(
                 f"the texts are taken for {language.capitalize()}; another --language changes that"
             )
-    protocol = "log"
-    if searches is None and len(interactions) and queries != "none":
-        protocol = queries or "known-item"
-        searches, fallen_back = synthesise_searches(
-            tables.items, interactions, protocol, search_share, data_seed, language
-        )
-        report.counts["synthesised_searches"] = len(searches)
-        report.say(
-            "query_fallbacks",
-            fallen_back,
-            f"{fallen_back} queries fell back on another rule, their items had no usable {'category' if protocol == 'category-path' else 'word'}",
-        )
+    searches, protocol = _searches(tables, queries, search_share, data_seed, language)
+    if protocol in PROTOCOLS:
         extras["search_share"] = search_share
-    elif searches is None:
-        protocol = "none" if len(interactions) else "log"
-        searches = pd.DataFrame({c: pd.Series(dtype="int64" if c == "timestamp" else "str") for c in SEARCH_COLUMNS})
     more: dict[str, Any] = {"holdout": holdout} if holdout else {}
     more |= {"search_fill": search_fill} if search_fill else {}
     if tables.judgements is not None:
@@ -200,6 +187,26 @@ def finish_import(
     if not len(data.candidates):
         raise DataError(f"{files}: no event can be held out for testing; give longer histories")
     return data
+
+
+def _searches(
+    tables: Tables, queries: str | None, search_share: float, data_seed: int, language: str
+) -> tuple[pd.DataFrame, str]:
+    """The search log, or made queries, or none; and how its queries came about."""
+    if tables.searches is not None:
+        return tables.searches, "log"
+    if not len(tables.interactions) or queries == "none":
+        none = pd.DataFrame({c: pd.Series(dtype="int64" if c == "timestamp" else "str") for c in SEARCH_COLUMNS})
+        return none, "none" if len(tables.interactions) else "log"
+    protocol, report = queries or "known-item", tables.report
+    searches, fallen_back = synthesise_searches(
+        tables.items, tables.interactions, protocol, search_share, data_seed, language
+    )
+    report.counts["synthesised_searches"] = len(searches)
+    lacking = "category" if protocol == "category-path" else "word"
+    sentence = f"{fallen_back} queries fell back on another rule, their items had no usable {lacking}"
+    report.say("query_fallbacks", fallen_back, sentence)
+    return searches, protocol
 
 
 def _look_at_log(tables: Tables, timestamps: str) -> tuple[str, np.ndarray]:
