@@ -14,6 +14,7 @@ LAB_ARGS ?=
 BENCH_ARGS ?=
 APP_ARGS ?=
 STICK ?= stick
+SWEEPS ?= data/results/bazaar_cheap data/results/bazaar_identifiers
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
@@ -51,8 +52,9 @@ format: $(READY) ## lay the code out and repair what ruff can repair
 app: $(READY) ## the live model as one page in the browser (trains a quick model once, where there is no runs/demo)
 	$(BIN)/gensar-lite app $(APP_ARGS)
 
-page: $(READY) ## make the committed page of the embedded store again, from runs/demo, with its recorded answers
-	$(BIN)/python -m gensar_lite.explore.recorded runs/demo docs/_static/bazaar.html
+page: $(READY) ## make the committed page of the embedded store again, from runs/demo, with its recorded answers and the README's pictures
+	$(BIN)/python -m gensar_lite.explore.recorded runs/demo docs/_static/bazaar.html $(SWEEPS:%=--sweep %)
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/test_live_page.py -k pictures
 
 docs: $(READY) ## build the site, offline: docs/_build/html/index.html
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

@@ -29,7 +29,7 @@ from gensar_lite.data.storage import (
     read_sealed,
     write_sealed,
 )
-from gensar_lite.decoding.beam import Beams, BeamStep, beam_search
+from gensar_lite.decoding.beam import Beams, beam_search
 from gensar_lite.decoding.queries import QueryWriter
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics
@@ -320,7 +320,6 @@ class GenSAR:
         exclude_seen: bool = False,
         items: Sequence[str] | None = None,
         category: str | None = None,
-        watch: Callable[[BeamStep], None] | None = None,
         evidence: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         if k < 1:
@@ -336,7 +335,7 @@ class GenSAR:
         answering = self if evidence is None else self.hearing(evidence)
         scorer = answering.scorer(request, task, trie)
         width = min(max(num_beams, k), len(trie.items))
-        beams = beam_search(scorer, width, seen if exclude_seen else None, watch)
+        beams = beam_search(scorer, width, seen if exclude_seen else None)
         return self._table(beams, TASK_VIEW[task], k, label)
 
     @torch.inference_mode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -121,16 +120,6 @@ def random_model(vocab_size: int, num_layers: int = 2, seed: int = 0, sharpness:
 
 
 KIT_SIZES = {"d_model": 32, "d_ff": 64, "vocab_size": 600, "batch_size": 48, "pseudo_queries_per_item": 2, "steps": 8}
-
-
-def make_kit(folder: Path) -> tuple[Path, Path, list[str]]:
-    """A run of the tiny store, what the explorers need besides it, and what was said meanwhile."""
-    from gensar_lite.explore.kit import prepare_kit
-
-    model, said = quick_tiny_model(), []
-    model.save(folder / "run")
-    prepare_kit(folder / "run", folder / "kit", say=said.append, progress=False)
-    return folder / "run", folder / "kit", said
 
 
 def quick_tiny_model(seed: int = 0) -> GenSAR:

@@ -50,22 +50,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A saved run of the tiny store and the kit made from it."""
-    from builders import make_kit
-
-    return make_kit(tmp_path_factory.mktemp("runs"))[:2]
-
-
-@pytest.fixture(scope="session")
-def kit(runs: tuple[Path, Path]):
-    """What the explorers stand on, read from its folders."""
-    from gensar_lite.explore.kit import find_kit
-
-    return find_kit(*runs)
-
-
-@pytest.fixture(scope="session")
 def live_model():
     """A model of the tiny store that was trained for a moment."""
     from builders import quick_tiny_model
@@ -74,11 +58,23 @@ def live_model():
 
 
 @pytest.fixture(scope="session")
-def live_page(live_model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its page."""
+def live_slider(live_model):
+    """Two fine-tunes of it, and how well the line between them does."""
+    from gensar_lite.explore.slider import ENDS, Slider, fine_tune, measure_line
+    from gensar_lite.tradeoff.interpolation import WeightLine
+
+    first, second = (fine_tune(live_model, mix, progress=False) for mix in ENDS.values())
+    return Slider((first, second), measure_line(live_model, WeightLine(first, second)))
+
+
+@pytest.fixture(scope="session")
+def live_page(live_model, live_slider, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its page, with the slider and the curves of a recorded sweep."""
     from gensar_lite.explore.export import write_page
 
-    return write_page(live_model, tmp_path_factory.mktemp("page") / "page.html", method="pca")
+    sweep = Path(__file__).parents[1] / "data" / "results" / "bazaar_cheap"
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    return write_page(live_model, path, method="pca", slider=live_slider, sweeps=[sweep])
 
 
 @pytest.fixture(scope="session")

@@ -251,19 +251,18 @@ def test_beam_search_ends_at_the_answers(browser, path, model):
 
 @needs_chromium
 @pytest.mark.skipif("SCREENSHOTS" not in os.environ, reason="pictures are made where SCREENSHOTS names a folder")
-def test_pictures(browser, tmp_path):
-    """The pictures of the README, of the run that RUN names."""
-    shown = write_page(GenSAR.load(os.environ["RUN"]), tmp_path / "page.html")
-    page = open_page(browser, shown, "codes=1")
-    page.click("text=why >> nth=0")
-    page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "page-store.png")
-    page.click("nav >> text=Beam search")
-    page.click("text=to the end")
-    page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "page-beam.png")
-    page.click("nav >> text=Codes")
-    page.locator(".node").nth(3).click()
-    page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "page-codes.png")
-    check(page)
+def test_pictures(browser):
+    """The pictures of the README, of the committed page."""
+    views = {"store": "codes=1", "codes": "", "work": "code=2&network=1", "beam": "step=4", "tradeoff": "mix=0.8"}
+    for view, settings in views.items():
+        page = open_page(browser, COMMITTED, settings, view=view)
+        if view == "store":
+            page.click("text=why >> nth=0")
+        if view == "codes":
+            page.locator(".node").nth(3).click()
+        page.wait_for_timeout(500)
+        page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / f"page-{view}.png")
+        check(page)
 
 
 @needs_chromium

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browsing import check, needs_chromium, open_page
 
+from gensar_lite.explore.export import show_sweeps
+from gensar_lite.explore.packing import rounded_line
 from gensar_lite.model import GenSAR
+
+RESULTS = Path(__file__).parents[1] / "data" / "results"
 
 
 @pytest.fixture
@@ -21,7 +28,7 @@ def path(live_page) -> Path:
 
 
 @needs_chromium
-def test_the_trie_changes_nothing_but_what_may_follow(browser, path):
+def test_the_trie_changes_nothing_but_what_may_follow(browser, path, model):
     """At every code of some answers: without the trie, the codes that lead to an item stand to each other as with it."""
     page = open_page(browser, path)
     worst, cut = page.evaluate(
@@ -50,14 +57,12 @@ def test_the_trie_changes_nothing_but_what_may_follow(browser, path):
     )
     assert worst < 1e-9
     assert cut > 100
-    names = page.evaluate(
-        """() => {
-          const asked = gensar.ask("search", "lamp", { evidence: [] });
-          return [gensar.free(asked, 40).filter(({ item }) => item === null).length, gensar.free(asked, 2000).filter(({ item }) => item !== null).map(({ item }) => item)];
-        }"""
-    )
-    assert 0 < names[0] <= 40
-    assert len(names[1]) == len(set(names[1]))
+    sizes = page.evaluate("gensar.viewOf('search').levels.map(([first, last]) => last - first)")
+    found = page.evaluate(f"gensar.free(gensar.ask('search', 'lamp', {{ evidence: [] }}), {np.prod(sizes)})")
+    assert np.exp([name["score"] for name in found]).sum() == pytest.approx(
+        1
+    )  # beams enough for all names there can be
+    assert sorted(name["item"] for name in found if name["item"] is not None) == list(range(model.data.num_items))
     check(page)
 
 
@@ -88,4 +93,68 @@ def test_the_model_at_work(browser, path, model):
     assert ("the trie would have cut them" in page.inner_text(".asking")) == (nowhere > 0)
     page.check("[data-key=trie]")
     assert not page.locator(".box.nowhere").count()
+    check(page)
+
+
+@needs_chromium
+def test_the_slider_answers_as_python_does_on_the_mixed_weights(browser, path, model, live_slider):
+    line, users = rounded_line(model, live_slider), model.data.log.user_ids[:12]
+    page = open_page(browser, path)
+    for share in (0.0, 0.35, 1.0):
+        twin = line.at(share).hearing(())
+        asked = [{"user": user, "k": 5, "evidence": []} for user in users]
+        cases = "(cases, other) => cases.flatMap((asked) => [other.recommend(asked), other.search('lamp', asked)])"
+        found = page.evaluate(f"(cases) => ({cases})(cases, gensar.at({share}))", asked)
+        wanted = [w for a in asked for w in (twin.recommend(**a), twin.search("lamp", **a))]
+        for answers, table in zip(found, wanted, strict=True):
+            assert np.allclose([answer["score"] for answer in answers], table["score"], rtol=0, atol=1e-4)
+    check(page)
+
+
+@needs_chromium
+def test_the_slider_moves_the_lists_and_the_point(browser, path, model):
+    page = open_page(browser, path, f"user={model.data.log.user_ids[2]}&query=tent")
+    page.click("nav >> text=Trade-off")
+    lists, ring = "section[aria-label='the slider']", ".ring"
+    before = [page.inner_text(f"{lists} .beside"), page.get_attribute(ring, "cx"), page.get_attribute(ring, "cy")]
+    page.focus("[data-key=mix]")
+    page.keyboard.press("End")
+    page.wait_for_function("location.hash.includes('mix=1')")
+    page.wait_for_timeout(200)
+    after = [page.inner_text(f"{lists} .beside"), page.get_attribute(ring, "cx"), page.get_attribute(ring, "cy")]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    assert "100 % that of the one for recommendation" in page.inner_text(lists)
+    check(page)
+
+
+@needs_chromium
+def test_curves_of_a_sweep_with_their_intervals(browser, path):
+    page = open_page(browser, path, view="tradeoff")
+    page.select_option("[data-key=source]", index=1)
+    assert page.locator(".interval").count() == page.locator(".point").count() > 20
+    page.uncheck("[data-key=bars]")
+    assert not page.locator(".interval").count()
+    shown = page.locator(".point").count()
+    page.click(".curves .chip >> nth=0")
+    assert page.locator(".point").count() == shown - 5
+    page.locator(".point").first.focus()
+    page.keyboard.press("Enter")
+    assert "intervals" in page.inner_text("p[role=status]")
+    with page.expect_download() as told:
+        page.click("[data-key=csv]")
+    rows = list(csv.DictReader(io.StringIO(Path(told.value.path()).read_text(encoding="utf-8-sig"))))
+    assert len(rows) == 73
+    for kind, begins in (("svg", b"<svg"), ("png", b"\x89PNG")):
+        with page.expect_download() as told:
+            page.click(f"[data-key={kind}]")
+        assert Path(told.value.path()).read_bytes().startswith(begins)
+    check(page)
+
+
+@needs_chromium
+def test_sweeps_are_shown_without_a_model(browser, tmp_path):
+    view = show_sweeps([RESULTS / "bazaar_cheap"])
+    (tmp_path / "page.html").write_text(view.page, encoding="utf-8")
+    page = open_page(browser, tmp_path / "page.html", view="")
+    assert page.locator(".point").count() > 20
     check(page)

@@ -13,8 +13,8 @@ from builders import quick_tiny_model, tiny_store
 from gensar_lite.cli import main
 from gensar_lite.data.storage import RefusedError
 from gensar_lite.evaluation.trec import export_trec
-from gensar_lite.explore.kit import prepare_kit
 from gensar_lite.explore.report import RunReport, write_report
+from gensar_lite.explore.slider import prepare_slider
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline import run
 from gensar_lite.tradeoff.design import Design
@@ -68,7 +68,7 @@ WRITERS: dict[str, Callable[[GenSAR, Path, Path], object]] = {
     ),
     "run": lambda model, source, out: run(model.data, model.config, out, progress=False),
     "export_trec": lambda model, source, out: export_trec(out, [model], model.data),
-    "prepare_kit": lambda model, source, out: prepare_kit(source / "run", out, progress=False),
+    "prepare_slider": lambda model, source, out: prepare_slider(source / "run", out, print, progress=False),
     "run_sweep": lambda model, source, out: run_sweep(
         Design.from_json({"data": [str(source / "store")], "strategies": ["gensar"], "mixes": [0.5], "seeds": [0]}), out
     ),

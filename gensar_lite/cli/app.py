@@ -5,6 +5,7 @@ from __future__ import annotations
 import webbrowser
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from gensar_lite.cli.output import tell
 
@@ -17,7 +18,7 @@ def export(chosen: Namespace) -> None:
 
     check_export(chosen.out)
     model = GenSAR.load(chosen.run)
-    path = write_page(model, chosen.out, _names(chosen.users), chosen.map)
+    path = write_page(model, chosen.out, _names(chosen.users), chosen.map, **_curves(chosen, chosen.run))
     held = len(page_users(model, _names(chosen.users)))
     tell(f"{path.stat().st_size / 1e6:.1f} MB, with the histories of {held:,} users; open it in a browser.")
     print(path)
@@ -29,10 +30,18 @@ def app(chosen: Namespace) -> None:
     from gensar_lite.explore.kit import prepare_run
 
     run = prepare_run(chosen.run, chosen.kit, chosen.steps, tell)
-    path = prepare_page(run, Path(chosen.kit), _names(chosen.users), chosen.map, tell)
+    path = prepare_page(run, Path(chosen.kit), _names(chosen.users), chosen.map, tell, **_curves(chosen, run))
     if not chosen.no_browser:
         webbrowser.open(path.resolve().as_uri())
     print(path)
+
+
+def _curves(chosen: Namespace, run: str | Path) -> dict[str, Any]:
+    """What a page shows of the trade-off: the slider, where it is asked for, and sweeps."""
+    from gensar_lite.explore.slider import prepare_slider
+
+    slider = prepare_slider(run, chosen.kit, tell) if chosen.slider else None
+    return {"slider": slider, "sweeps": chosen.sweep}
 
 
 def _names(users: str | None) -> list[str] | None:

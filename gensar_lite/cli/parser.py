@@ -354,6 +354,19 @@ def _page_options(parser: argparse.ArgumentParser) -> None:
         help="whose histories the page holds (default: everybody of a simulated store, nobody of any other)",
     )
     parser.add_argument("--map", choices=MAPS[:2], default="umap", help="how the maps are drawn; pca is faster")
+    parser.add_argument(
+        "--slider",
+        action="store_true",
+        help="with a slider between search and recommendation: two short fine-tunes are trained once, some minutes",
+    )
+    parser.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder of `gensar-lite tradeoff` whose curves the page shows; may be given several times",
+    )
+    parser.add_argument("--kit", default="runs/app", help="folder for the fine-tunes, the quick model and app's pages")
 
 
 def _add_tradeoff(verbs) -> None:
@@ -420,7 +433,6 @@ def _add_app(verbs) -> None:
     app.add_argument(
         "run", nargs="?", help="a run folder (without it: runs/demo, or a quick model that is trained once)"
     )
-    app.add_argument("--kit", default="runs/app", help="folder for pages and for the quick model, made once")
     app.add_argument("--steps", type=positive, default=500, help="training steps of the quick model")
     _page_options(app)
     app.add_argument("--no-browser", action="store_true", help="make the page, and say where it lies")

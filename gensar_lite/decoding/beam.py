@@ -8,7 +8,6 @@ where there is nothing left to choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,28 +29,15 @@ class Beams(NamedTuple):
     scores: np.ndarray
 
 
-class BeamStep(NamedTuple):
-    """One level of a search under way: `nodes` (B, M) the trie nodes that beams stood at, `logprob` (B, M, K) of the level's
-    codes, and of each beam that goes on its `scores`, `parent` (the beam that it extends) and `code`, each (B, M')."""
-
-    level: int
-    nodes: np.ndarray
-    logprob: np.ndarray
-    scores: np.ndarray
-    parent: np.ndarray
-    code: np.ndarray
-
-
 @torch.inference_mode()
 def beam_search(
     scorer: Scorer,
     num_beams: int = 30,
     exclude: list[np.ndarray] | None = None,
-    watch: Callable[[BeamStep], None] | None = None,
 ) -> Beams:
     """The `num_beams` most probable identifiers for each of a scorer's B requests.
 
-    `exclude` lists, per request, item numbers that must not come back. `watch` is told every level of the search.
+    `exclude` lists, per request, item numbers that must not come back.
     Raises ValueError for fewer than one beam.
     """
     if num_beams < 1:
@@ -73,11 +59,7 @@ def beam_search(
     for depth in range(trie.num_levels):
         first = vocabulary.level_slices[view][depth][0]
         logprob = scorer.logprobs(depth, states, nodes[rows >= 0], decoder.query.cpu().numpy(), normaliser)
-        before, asked_of = nodes, rows
         scores, parent, nodes, code = _best_children(trie, depth, nodes, scores, rows, logprob, num_beams, banned)
-        if watch is not None:
-            spread = _spread(trie, depth, before, asked_of, logprob)
-            watch(BeamStep(depth, before, spread, scores.cpu().numpy(), parent, code))
         normaliser = None
         alive = torch.isfinite(scores).cpu().numpy()
         choice = alive & scorer.has_choice(depth + 1, nodes)
@@ -86,9 +68,6 @@ def beam_search(
         level = torch.from_numpy(first + code[wanted]).to(device), above
         if not choice.any():
             ends, leaves = _follow(vocabulary, view, trie, depth + 1, nodes)
-            if watch is not None:
-                sizes = [last - first for first, last in vocabulary.level_slices[view]]
-                _watch_the_rest(trie, sizes, depth + 1, nodes, scores.cpu().numpy(), watch)
             if full and alive.any():
                 scores[torch.from_numpy(alive).to(device)] += _spell(model, decoder, level, ends[alive])
             scores, order = scores.sort(dim=1, descending=True, stable=True)
@@ -123,35 +102,6 @@ def _spell(model: T5, decoder: TreeDecoder, level: tuple[Tensor, Tensor], tokens
     states = torch.cat(decoder.extend([level, *((column, every) for column in following.t()[:-1])]))
     normaliser = log_normaliser(model, states)
     return token_logprobs(model, states, following.t().flatten(), normaliser).view(-1, len(every)).sum(0)
-
-
-def _spread(trie: IdentifierTrie, level: int, nodes: np.ndarray, rows: np.ndarray, logprob: Tensor) -> np.ndarray:
-    """(B, M, K) log-probabilities after every beam's node (B, M), also where only one code was left and none was asked."""
-    spread = np.full((*nodes.shape, logprob.shape[1]), -np.inf, np.float32)
-    spread[rows >= 0] = logprob.float().cpu().numpy()
-    alone = np.argwhere(rows < 0)
-    child = trie.children[level][nodes[rows < 0]]
-    spread[(*alone.T, trie.codes[level][child])] = 0
-    return spread
-
-
-def _watch_the_rest(
-    trie: IdentifierTrie,
-    sizes: list[int],
-    level: int,
-    nodes: np.ndarray,
-    scores: np.ndarray,
-    watch: Callable[[BeamStep], None],
-) -> None:
-    """Tell of the levels, with `sizes` codes each, at which every beam has one way to go."""
-    parent = np.broadcast_to(np.arange(nodes.shape[1]), nodes.shape)
-    for depth in range(level, trie.num_levels):
-        child = trie.children[depth][nodes].astype(np.int64)
-        code = trie.codes[depth][child].astype(np.int64)
-        spread = np.full((*nodes.shape, sizes[depth]), -np.inf, np.float32)
-        np.put_along_axis(spread, code[..., None], 0, axis=-1)
-        watch(BeamStep(depth, nodes, spread, scores, parent, code))
-        nodes = child
 
 
 def _best_children(

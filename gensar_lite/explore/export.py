@@ -11,11 +11,14 @@ import html
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gensar_lite
 from gensar_lite.data.storage import DataError, hash_files, new_export
 from gensar_lite.explore.bundle import PAGE, join_modules
 from gensar_lite.explore.packing import pack
+from gensar_lite.explore.slider import Slider
+from gensar_lite.explore.sweeps import pack_sweep
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.folder import digest_of
 
@@ -29,11 +32,24 @@ def page_users(model: GenSAR, users: Sequence[str] | None = None) -> list[str]:
     return list(model.data.log.user_ids) if "bazaar" in model.data.info else []
 
 
-def build_page(model: GenSAR, users: Sequence[str] | None = None, method: str = "umap") -> str:
-    """The HTML of a page. Raises DataError where the model does not fit into one."""
-    about, raw = pack(model, page_users(model, users), method)
+def build_page(
+    model: GenSAR,
+    users: Sequence[str] | None = None,
+    method: str = "umap",
+    slider: Slider | None = None,
+    sweeps: Sequence[str | Path] = (),
+) -> str:
+    """The HTML of a page: a model, with the `slider` of two fine-tunes and the curves of `sweeps` where they are given. Raises
+    DataError where the model does not fit into one, or a folder is no sweep."""
+    about, raw = pack(model, page_users(model, users), method, slider)
+    title = f"{model.data.name}: search and recommend with one model"
+    return fill_page(title, {**about, "sweeps": [pack_sweep(folder) for folder in sweeps]}, raw)
+
+
+def fill_page(title: str, about: dict, raw: bytes = b"") -> str:
+    """The page's HTML for a table of contents and the arrays that it speaks of."""
     parts = {
-        "title": html.escape(f"{model.data.name}: search and recommend with one model"),
+        "title": html.escape(title),
         "style": (PAGE / "page.css").read_text(encoding="utf-8"),
         "about": json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
         "arrays": base64.b64encode(gzip.compress(raw, mtime=0)).decode("ascii"),
@@ -47,23 +63,30 @@ def build_page(model: GenSAR, users: Sequence[str] | None = None, method: str = 
     return before
 
 
-def prepare_page(run: Path, folder: Path, users: Sequence[str] | None, method: str, say: Callable[[str], None]) -> Path:
-    """The page of a run in a folder of pages; it is made where it is not there, or the run or this version has changed."""
+def prepare_page(
+    run: Path, folder: Path, users: Sequence[str] | None, method: str, say: Callable[[str], None], **more: Any
+) -> Path:
+    """The page of a run in a folder of pages; it is made where it is not there, or the run or this version has changed. `more`:
+    see `build_page`."""
+    slider, sweeps = more.get("slider"), more.get("sweeps", ())
     made_of = {
         "run": hash_files(run, ("config.json", "store", "signals", "identifiers", "model", "evidence")),
         "page": hash_files(PAGE, (".",)),
-        "how": [gensar_lite.__version__, users, method],
+        "how": [gensar_lite.__version__, users, method, slider and slider.points, [pack_sweep(s) for s in sweeps]],
     }
     path = folder / f"{run.resolve().name}-{digest_of(made_of)[:12]}.html"
     if not path.is_file():
         say(f"The page of {run} …")
-        write_page(GenSAR.load(run), path, users, method)
+        write_page(GenSAR.load(run), path, users, method, **more)
     return path
 
 
-def write_page(model: GenSAR, path: str | Path, users: Sequence[str] | None = None, method: str = "umap") -> Path:
-    """Write the page of a model. Raises DataError where it does not fit into one, or a file of another kind is in the way."""
-    page = build_page(model, users, method)
+def write_page(
+    model: GenSAR, path: str | Path, users: Sequence[str] | None = None, method: str = "umap", **more: Any
+) -> Path:
+    """Write the page of a model; arguments as `build_page`. Raises DataError where it does not fit into one, or a file of another
+    kind is in the way."""
+    page = build_page(model, users, method, **more)
     size = len(page.encode("utf-8"))
     if size > MAX_BYTES:
         raise DataError(
@@ -92,7 +115,14 @@ def show_page(
     users: Sequence[str] | None = None,
     height: int = 760,
     method: str = "umap",
+    **more: Any,
 ) -> PageView:
     """The page of a model as an output of a notebook. `address` is what follows # in a page's address, such as
-    "beam?query=tent" or "codes"."""
-    return PageView(build_page(model, users, method), address, height)
+    "beam?query=tent" or "codes"; other arguments as `build_page`."""
+    return PageView(build_page(model, users, method, **more), address, height)
+
+
+def show_sweeps(folders: Sequence[str | Path], height: int = 640) -> PageView:
+    """The curves of sweeps (folders of `gensar-lite tradeoff`) as an output of a notebook, without a model."""
+    about = {"made_by": f"gensar_lite {gensar_lite.__version__}", "sweeps": [pack_sweep(folder) for folder in folders]}
+    return PageView(fill_page("Search against recommendation", about), "tradeoff", height)

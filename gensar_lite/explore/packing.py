@@ -1,6 +1,7 @@
 """A model and its store as the page holds them: a table of contents (JSON) and arrays in one run of bytes.
 
-Weights are rounded to half precision. `rounded` gives the Python model with the same weights: it answers as the page does.
+Weights are rounded to half precision, the two ends of a slider to what they add to them, in 255 steps a row. `rounded` and
+`rounded_line` give the Python models with the same weights: they answer as the page does.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from gensar_lite.evidence.sources import SOURCES
 from gensar_lite.explore.arrays import Arrays
 from gensar_lite.explore.maps import map_vectors
 from gensar_lite.explore.people import pack_people
+from gensar_lite.explore.slider import Slider
 from gensar_lite.model import GenSAR
 from gensar_lite.network.prompts import TASK_PROMPT
 from gensar_lite.network.t5 import head_scale
 from gensar_lite.network.vocabulary import TASK_VIEW, VIEW_BEHAVIOUR
+from gensar_lite.tradeoff.interpolation import WeightLine
 
 MAX_ITEMS = 20_000
+BIAS = "relative_attention_bias"
 
 
 def check_fits(model: GenSAR) -> None:
@@ -73,16 +77,39 @@ def _with_values(matrix: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_ma
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def pack(model: GenSAR, users: Sequence[str], method: str = "umap") -> tuple[dict, bytes]:
+def rounded_line(model: GenSAR, slider: Slider) -> WeightLine:
+    """The line between the ends of a slider with the weights that a page holds."""
+    return WeightLine(*(_rounded_end(model, end) for end in slider.ends))
+
+
+def _rounded_end(model: GenSAR, end: GenSAR) -> GenSAR:
+    twin, own = rounded(model), dict(end.backbone.named_parameters())
+    with torch.no_grad():
+        for name, weight in twin.backbone.named_parameters():
+            codes, scale = _difference(own[name] - weight)
+            weight.add_(own[name] - weight if BIAS in name else torch.from_numpy(codes * scale).view_as(weight))
+    return twin
+
+
+def _difference(added: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """What an end adds to a matrix as whole numbers from -127 to 127 and a scale for each row (a vector is one row)."""
+    rows = np.atleast_2d(added.detach().numpy())
+    scale = np.maximum(np.abs(rows).max(axis=1, keepdims=True) / 127, 1e-12).astype(np.float32)
+    return np.rint(rows / scale).astype(np.int8), scale
+
+
+def pack(model: GenSAR, users: Sequence[str], method: str = "umap", slider: Slider | None = None) -> tuple[dict, bytes]:
     """Table of contents and bytes of a model with its catalogue and the histories of `users`; nobody else's.
 
-    `method` draws the maps (see `map_vectors`).
+    `method` draws the maps (see `map_vectors`); with a `slider` the page also holds its two ends.
 
     Raises DataError where the model does not fit into a page, or the log does not know a user.
     """
     check_fits(model)
     arrays = Arrays()
     _add_weights(model, arrays)
+    if slider is not None:
+        _add_ends(model, slider, arrays)
     for view in VIEW_BEHAVIOUR:
         arrays.add(f"map.{view}", map_vectors(getattr(model.signals, view), method).astype(np.float32))
     views = {view: _add_view(model, view, arrays) for view in VIEW_BEHAVIOUR}
@@ -96,6 +123,7 @@ def pack(model: GenSAR, users: Sequence[str], method: str = "umap") -> tuple[dic
         **pack_people(model, users, arrays),
         **_pack_evidence(model, users, arrays),
         "tokenizer": _tokenizer(model),
+        "slider": None if slider is None else {"points": slider.points},
         "arrays": arrays.contents,
     }
     return about, arrays.bytes()
@@ -103,11 +131,30 @@ def pack(model: GenSAR, users: Sequence[str], method: str = "umap") -> tuple[dic
 
 def _add_weights(model: GenSAR, arrays: Arrays) -> None:
     """Matrices under the names of `transformers`, and what relative positions add, worked out for all distances."""
-    for name, weight in model.backbone.state_dict().items():
-        if "embed_tokens" not in name and "lm_head" not in name and "relative_attention_bias" not in name:
-            arrays.add(name, weight.numpy().astype(np.float16))
-    twin = rounded(model).backbone
-    training = model.config.training
+    for name, weight in model.backbone.named_parameters():
+        if BIAS not in name:
+            arrays.add(name, weight.detach().numpy().astype(np.float16))
+    for name, bias in _biases(rounded(model)).items():
+        arrays.add(name, bias)
+
+
+def _add_ends(model: GenSAR, slider: Slider, arrays: Arrays) -> None:
+    """What each end of a slider adds to the weights of the model, under `first.` and `second.`."""
+    twin = rounded(model)
+    before, biases = dict(twin.backbone.named_parameters()), _biases(twin)
+    for place, end in zip(("first", "second"), slider.ends, strict=True):
+        for name, weight in end.backbone.named_parameters():
+            if BIAS not in name:
+                codes, scale = _difference(weight - before[name])
+                arrays.add(f"{place}.{name}", codes)
+                arrays.add(f"{place}.{name}.scale", scale)
+        for name, bias in _biases(end).items():
+            arrays.add(f"{place}.{name}", bias - biases[name])
+
+
+def _biases(model: GenSAR) -> dict[str, np.ndarray]:
+    """What the relative position of two tokens adds to their attention, for all distances."""
+    twin, training = model.backbone, model.config.training
     length = 2 + training.max_events + 1 + training.max_text  # prompt, wish, events, <S_Q>, words
     with torch.no_grad():
         encoder = twin.encoder.block[0].layer[0].SelfAttention.compute_bias(length, length)[0]
@@ -115,8 +162,10 @@ def _add_weights(model: GenSAR, arrays: Arrays) -> None:
         decoder = twin.decoder.block[0].layer[0].SelfAttention.compute_bias(depth, depth)[0]
     # of the first position to those after it, and of the last to those before it
     after, before = encoder[:, 0], encoder[:, -1]
-    arrays.add("encoder_bias", torch.cat([before[:, :-1], after], dim=1).numpy())
-    arrays.add("decoder_bias", decoder[:, -1].flip(-1).numpy())
+    return {
+        "encoder_bias": torch.cat([before[:, :-1], after], dim=1).numpy(),
+        "decoder_bias": decoder[:, -1].flip(-1).numpy(),
+    }
 
 
 def _add_view(model: GenSAR, view: str, arrays: Arrays) -> dict:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from gensar_lite.data.storage import write_json
 from gensar_lite.explore.export import write_page
+from gensar_lite.explore.kit import KIT
 from gensar_lite.explore.packing import rounded
+from gensar_lite.explore.slider import prepare_slider
 from gensar_lite.model import GenSAR
 
 ODD = (
@@ -60,9 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="write the page of a run, and what Python answers on its weights")
     parser.add_argument("run", help="run folder")
     parser.add_argument("page", type=Path, help="the HTML file")
+    parser.add_argument("--kit", default=KIT, help="folder for the two fine-tunes of the slider, made once")
+    parser.add_argument("--sweep", action="append", default=[], help="a sweep whose curves the page shows")
     chosen = parser.parse_args(arguments)
     model = GenSAR.load(chosen.run)
-    write_page(model, chosen.page)
+    slider = prepare_slider(chosen.run, chosen.kit, print)
+    write_page(model, chosen.page, slider=slider, sweeps=chosen.sweep)
     write_json(chosen.page.with_suffix(".answers.json"), {"cases": record(model)})
     return 0
 

@@ -8,39 +8,52 @@ import { CodesView } from "./parts/codes_view.js";
 import { Meanings } from "./parts/codes.js";
 import { h, readAddress, writeAddress } from "./parts/dom.js";
 import { StoreView } from "./parts/store_view.js";
+import { TradeoffView } from "./parts/tradeoff_view.js";
 import { Tour, stops } from "./parts/tour.js";
 import { WorkView } from "./parts/work_view.js";
 
 const root = document.getElementById("page");
-const PAGES = { store: "Store", codes: "Codes", work: "At work", beam: "Beam search" };
+const PAGES = { store: "Store", codes: "Codes", work: "At work", beam: "Beam search", tradeoff: "Trade-off" };
 
 class Page {
-  constructor(gensar) {
-    const { name, preset } = gensar.store.about.store;
-    const meanings = new Meanings(gensar);
+  /** `gensar` is null on a page that shows no model. */
+  constructor(about, gensar) {
     this.address = readAddress();
     this.looks = { projector: this.address.projector === "1", dark: this.address.dark === "1" || (this.address.dark === undefined && matchMedia("(prefers-color-scheme: dark)").matches) };
     const told = (settings) => {
       this.written = settings;
       this.write();
     };
-    const store = new StoreView(gensar, meanings, this.address, told);
-    const asking = new Asking(gensar, store);
-    const asked = [gensar, meanings, this.address, asking, told];
-    this.views = { store, codes: new CodesView(gensar, meanings, this.address, told), work: new WorkView(...asked), beam: new BeamView(...asked) };
-    this.tour = new Tour(stops(gensar.store.about, gensar), (address) => this.go(address));
-    this.tabs = Object.entries(PAGES).map(([page, label]) => h("button", { "data-page": page, onclick: () => this.open(page) }, label));
+    this.views = this.makeViews(about, gensar, told);
+    this.tour = gensar && new Tour(stops(about, gensar), (address) => this.go(address));
+    this.tabs = Object.entries(PAGES).filter(([page]) => page in this.views).map(([page, label]) => h("button", { "data-page": page, onclick: () => this.open(page) }, label));
     this.room = h("div");
     root.replaceChildren(
       h("header", {},
         h("h1", {}, "GenSAR", h("span", { class: "note" }, " one model searches and recommends")),
         h("nav", { class: "looks", "aria-label": "explorers" }, this.tabs),
-        h("p", { class: "note about" }, `${name}: ${gensar.items.id.length.toLocaleString("en")} items · model ${preset}`),
-        h("div", { class: "looks" }, this.tour.button, this.look("projector", "Projector"), this.look("dark", "Dark"))),
-      this.tour.element,
+        h("p", { class: "note about" }, gensar && `${about.store.name}: ${gensar.items.id.length.toLocaleString("en")} items · model ${about.store.preset}`),
+        h("div", { class: "looks" }, this.tour?.button, this.look("projector", "Projector"), this.look("dark", "Dark"))),
+      this.tour?.element ?? "",
       this.room,
-      h("footer", { class: "note" }, `The model runs in this page: nothing is sent anywhere. ${gensar.store.about.made_by}. In the browser's console: `, h("code", {}, 'gensar.search("tent", { history: [], k: 5 })')));
-    this.open(this.address.page in PAGES ? this.address.page : "store");
+      h("footer", { class: "note" }, gensar ? ["The model runs in this page: nothing is sent anywhere. In the browser's console: ", h("code", {}, 'gensar.search("tent", { history: [], k: 5 })'), ". "] : null, `${about.made_by}.`));
+    this.open(this.address.page in this.views ? this.address.page : Object.keys(this.views)[0]);
+  }
+
+  makeViews(about, gensar, told) {
+    const views = {};
+    const settings = this.address;
+    let asking = null;
+    if (gensar) {
+      const meanings = new Meanings(gensar);
+      views.store = new StoreView(gensar, meanings, settings, told);
+      asking = new Asking(gensar, views.store);
+      views.codes = new CodesView(gensar, meanings, settings, told);
+      views.work = new WorkView(gensar, meanings, settings, asking, told);
+      views.beam = new BeamView(gensar, meanings, settings, asking, told);
+    }
+    if (TradeoffView.has(about)) views.tradeoff = new TradeoffView(about, gensar, settings, asking, told);
+    return views;
   }
 
   open(page) {
@@ -82,10 +95,12 @@ class Page {
 async function open() {
   if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old for the page; open it in one of 2023 or later");
   const about = JSON.parse(document.getElementById("about").textContent);
-  window.gensar = new Gensar(new Store(about, await unpack(document.getElementById("arrays").textContent)));
-  const page = new Page(window.gensar);
+  const store = new Store(about, await unpack(document.getElementById("arrays").textContent));
+  if (about.model) window.gensar = new Gensar(store);
+  const page = new Page(about, window.gensar ?? null);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || /input|select|textarea/i.test(event.target.tagName)) return;
+    if (!window.gensar) return;
     event.preventDefault();
     page.open("store");
     document.getElementById("query").focus();

@@ -27,6 +27,13 @@ export class Gensar {
     this.views = Object.fromEntries(Object.keys(this.about.views).map((view) => [view, this.readView(view)]));
   }
 
+  /** The model at a place between its two fine-tunes, as another model of the same store: 0 searches best, 1 recommends best. */
+  at(share) {
+    const other = Object.assign(Object.create(Gensar.prototype), this);
+    other.t5 = new T5(this.store.between(share), this.about);
+    return other;
+  }
+
   /** One kind of identifier: its trie, the slices of its codebooks, and the vectors of its trie nodes. */
   readView(view) {
     const levels = this.about.views[view].levels.map((_, level) => level);

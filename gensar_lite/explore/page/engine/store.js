@@ -2,6 +2,7 @@
 
 const KINDS = {
   uint8: (bytes) => bytes,
+  int8: (bytes) => new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length),
   uint16: (bytes) => new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2),
   int32: (bytes) => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4),
   float32: (bytes) => new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4),
@@ -42,6 +43,31 @@ export class Store {
       this.matrices.set(name, rows);
     }
     return this.matrices.get(name);
+  }
+
+  /**
+   * The matrices at a place between two fine-tunes (0: the first, 1: the second), as a function of their name. Of each end the page
+   * holds what it adds to a matrix, in steps of a scale for each row.
+   */
+  between(share) {
+    const known = new Map();
+    return (name) => {
+      if (!known.has(name)) known.set(name, this.mixed(name, { first: 1 - share, second: share }));
+      return known.get(name);
+    };
+  }
+
+  mixed(name, shares) {
+    const rows = this.matrix(name).map((row) => row.slice());
+    for (const [end, share] of Object.entries(shares)) {
+      const added = this.array(`${end}.${name}`);
+      const scales = this.has(`${end}.${name}.scale`) ? this.array(`${end}.${name}.scale`) : null;
+      rows.forEach((row, r) => {
+        const factor = share * (scales ? scales[r] : 1);
+        for (let i = 0, at = r * row.length; i < row.length; i++, at++) row[i] += factor * added[at];
+      });
+    }
+    return rows;
   }
 
   /** A sparse matrix, as a function that calls `visit(column, value)` for each entry of a row. Columns are stored as gaps. */

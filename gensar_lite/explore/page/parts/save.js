@@ -12,9 +12,38 @@ export function csv(rows) {
 }
 
 export function save(name, text, type = "text/csv") {
+  saveBlob(name, new Blob(["\ufeff", text], { type: `${type};charset=utf-8` }));
+}
+
+function saveBlob(name, blob) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["\ufeff", text], { type: `${type};charset=utf-8` }));
+  link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font", "text-anchor"];
+
+/** A drawing (svg or canvas) as a file of its own, as it looks now; `kind` is svg or png. */
+export async function savePicture(name, drawing, kind) {
+  if (drawing instanceof HTMLCanvasElement) return drawing.toBlob((blob) => saveBlob(`${name}.png`, blob));
+  const copy = drawing.cloneNode(true);
+  const { width, height } = drawing.viewBox.baseVal;
+  const parts = [drawing, ...drawing.querySelectorAll("*")];
+  [copy, ...copy.querySelectorAll("*")].forEach((part, i) => {
+    const look = getComputedStyle(parts[i]);
+    for (const key of LOOKS) part.style.setProperty(key, look.getPropertyValue(key));
+    part.removeAttribute("tabindex");
+  });
+  for (const [key, value] of Object.entries({ xmlns: "http://www.w3.org/2000/svg", width, height })) copy.setAttribute(key, value);
+  copy.style.background = getComputedStyle(document.documentElement).getPropertyValue("--card");
+  const text = new XMLSerializer().serializeToString(copy);
+  if (kind === "svg") return saveBlob(`${name}.svg`, new Blob([text], { type: "image/svg+xml" }));
+  const image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+  await image.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width: 2 * width, height: 2 * height });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  canvas.toBlob((blob) => saveBlob(`${name}.png`, blob));
 }
