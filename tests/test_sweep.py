@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -117,6 +118,30 @@ def test_damaged_files_of_a_sweep_are_refused_in_a_sentence(finished, store, tmp
                 if not told:  # a bit of Parquet that says nothing of the table
                     assert (pattern, kind) == ("results.parquet", "flipped"), (pattern, kind)
                     assert found.equals(expected)
+
+
+def test_a_damaged_journal_is_refused_or_its_runs_are_done_again(finished, store, tmp_path):
+    expected = values_of(read_results(finished))
+    size, refused, whole = (finished / "study.journal").stat().st_size, 0, 0
+    for point in [None, *range(size // 20, size, size // 10)]:
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+        content = bytearray((copy / "study.journal").read_bytes())
+        if point is None:  # its process is dead, too
+            content = bytearray(re.sub(rb'"pid":\d+', b'"pid":0', content))
+            content = content[: size // 2]
+        else:
+            content[point] ^= 1
+        (copy / "study.journal").write_bytes(content)
+        try:
+            done = run_sweep(design(store), copy, progress=False)
+        except DataError as error:
+            refused += "\n" not in str(error)
+        else:
+            pd.testing.assert_frame_equal(values_of(done.results), expected)
+            whole += 1
+    assert refused
+    assert refused + whole == 11
 
 
 def test_what_is_done_is_not_done_again(finished, store, monkeypatch):

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from gensar_lite.data.marks import MARK
 from gensar_lite.data.storage import AGAIN, SEAL, DataError, check_whole, new_file
+from gensar_lite.pipeline.folder import digest_of
 
 RESULTS = "results.parquet"
 TIDY = [
@@ -47,9 +48,12 @@ CURVE = ["data", "fingerprint", "version", "curve", "strategy", "variant"]
 
 
 def tidy(finished: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """The table from the attributes of finished trials."""
+    """The table from the attributes of finished trials. Raises DataError where one was changed since it was written."""
     parts = []
     for attributes in finished:
+        sealed = {name: attributes.get(name) for name in ("metrics", "about", "variant")}
+        if attributes.get(SEAL) != digest_of(sealed):
+            raise DataError(f"the study's record of {attributes['label']} was changed; choose another --out or --study")
         unit, about = attributes["unit"], attributes["about"]
         rows = pd.DataFrame(attributes["metrics"])
         rows["place"] = rows["place"].astype(float)  # None where a ranker has no place

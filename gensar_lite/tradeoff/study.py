@@ -9,6 +9,7 @@ a sign of life.
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import threading
 import time
@@ -83,6 +84,13 @@ class _Lock:
         self.lock.release()
 
 
+def _drop_half_line(journal: Path, lock: _Lock) -> None:
+    """Cut off what a process wrote last that was killed while it wrote; the next line would be appended to it."""
+    with lock.lock:
+        if journal.is_file() and not (content := journal.read_bytes()).endswith(b"\n"):
+            os.truncate(journal, content.rfind(b"\n") + 1)
+
+
 class Work:
     """The trials of a sweep and who does them."""
 
@@ -90,10 +98,12 @@ class Work:
         """Open the study or make it. Raises DataError where the storage cannot be reached."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         out.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(out / ".study.lock")
+        self.lock, self.place = FileLock(out / ".study.lock"), storage or out / JOURNAL
         try:
             if storage is None:
-                backend = JournalFileBackend(str(out / JOURNAL), lock_obj=_Lock(out / ".journal.lock"))  # type: ignore[arg-type]
+                lock = _Lock(out / ".journal.lock")
+                _drop_half_line(out / JOURNAL, lock)
+                backend = JournalFileBackend(str(out / JOURNAL), lock_obj=lock)  # type: ignore[arg-type]
                 self.storage: Any = optuna.storages.JournalStorage(backend)
             else:
                 self.storage = optuna.storages.get_storage(storage)
@@ -101,15 +111,19 @@ class Work:
                 study = optuna.create_study(
                     storage=self.storage, study_name=name, directions=["maximize", "maximize"], load_if_exists=True
                 )
+                study_id = self.storage.get_study_id_from_name(name)
         except Exception as error:  # whatever a database's driver raises
-            raise DataError(f"the study {name!r} in {storage or out / JOURNAL} cannot be opened ({error})") from error
-        self.study, self.study_id = study, self.storage.get_study_id_from_name(name)
+            raise DataError(f"the study {name!r} in {self.place} cannot be opened ({error})") from error
+        self.study, self.study_id = study, study_id
         process = psutil.Process()
         self.worker = {"host": socket.gethostname(), "pid": process.pid, "born": process.create_time()}
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """The trials in some states (all, where none is named)."""
-        return self.storage.get_all_trials(self.study_id, deepcopy=False, states=states or None)
+        try:
+            return self.storage.get_all_trials(self.study_id, deepcopy=False, states=states or None)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # a journal that was damaged
+            raise DataError(f"the study in {self.place} cannot be read ({error!r}); choose another --out") from error
 
     def add(self, units: dict[str, Unit]) -> int:
         """Put units (by their keys) into the study where they are not there yet; gives how many were new."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
-from gensar_lite.data.storage import DataError, new_folder, own_folder, write_json, write_sealed
+from gensar_lite.data.storage import SEAL, DataError, new_folder, own_folder, write_json, write_sealed
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.pipeline.estimate import estimate_seconds, in_words
 from gensar_lite.pipeline.folder import digest_of
@@ -216,7 +216,7 @@ class _Sweep:
             outcome.ranks.to_parquet(folder / "ranks.parquet", index=False, compression="zstd")
             write_json(folder / "run.json", {"unit": vars(unit), **about})
         attributes = {"metrics": _columns(table), "about": about, "variant": unit.variant}
-        self.work.finish(trial, _primary(table), attributes)
+        self.work.finish(trial, _primary(table), {**attributes, SEAL: digest_of(attributes)})
         values = {task: _best_on_validation(table, task) for task in TASKS}
         said = ", ".join(f"{task} {value:.3f}" for task, value in values.items() if value is not None)
         return f"{said} (validation); {in_words(spent.wall) if spent.wall >= 10 else f'{spent.wall:.0f} seconds'}"
