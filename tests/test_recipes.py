@@ -14,7 +14,7 @@ import pytest
 from test_formats import case_of, check_expected
 
 from gensar_lite.data.importing.assemble import Tables, read_tables
-from gensar_lite.data.importing.mapping import TABLES, WORDS, Mapping, add_words, read_recipe_file
+from gensar_lite.data.importing.mapping import TABLES, WORDS, Mapping, add_words
 from gensar_lite.data.importing.recipes import read_recipe, recipe_forms, recipe_names
 from gensar_lite.data.storage import DataError
 
@@ -589,7 +589,7 @@ def test_a_recipe_file_of_ones_own_and_the_record_of_an_import(tmp_path: Path) -
     assert read_tables(forms, tmp_path).interactions.equals(by_recipe("movielens", tmp_path).interactions)
     (tmp_path / "own.toml").write_text('[items]\nfile = "x"\n')
     with pytest.raises(DataError, match="no word 'file'; did you mean 'files'"):
-        recipe_forms(read_recipe_file(tmp_path / "own.toml"))
+        recipe_forms(read_recipe(str(tmp_path / "own.toml")))
     (tmp_path / "own.toml").write_text("[items\n")
     with pytest.raises(DataError, match="no recipe file in TOML or JSON"):
         read_recipe(str(tmp_path / "own.toml"))

@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 
 from gensar_lite.data.texts import Texts, number_texts, numbers_of
 
-NO_ITEM = -1
 NO_QUERY = -1
 NO_DECISION = -1
 FACE_SECONDS = 600  # search logs and click logs of one click differ by seconds to minutes

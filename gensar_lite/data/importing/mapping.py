@@ -17,7 +17,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import tomllib
 from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -263,21 +262,6 @@ def _split(value: str) -> list[str]:
         except ValueError:
             pass
     return [part.strip() for part in value.split(",")]
-
-
-def read_recipe_file(path: str | Path) -> dict:
-    """The content of a recipe file (TOML or JSON); raises `DataError` with the place where it is no such file."""
-    path = Path(path)
-    try:
-        text = path.read_text("utf-8")
-        said = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); give a recipe file in TOML or JSON") from error
-    except (ValueError, UnicodeError) as error:
-        raise DataError(f"{path} is no recipe file in TOML or JSON ({error})") from error
-    if not isinstance(said, dict):
-        raise DataError(f"{path} holds no tables of words; see `gensar-lite data import --recipe list`")
-    return said
 
 
 SHORT = ("delimiter", "encoding", "header", "quoting", "time_format", "time_unit")  # words said for all tables at once

@@ -69,13 +69,6 @@ class Place:
             found += [f for f in hits if f not in found]
         return found
 
-    def has(self, patterns: Sequence[str]) -> bool:
-        """Whether each pattern names a file."""
-        try:
-            return bool(self.find(patterns))
-        except DataError:
-            return False
-
     def others(self, taken: set[Path]) -> list[Path]:
         """Files that lie in the folder itself beside those that were taken."""
         if self.root == Path():

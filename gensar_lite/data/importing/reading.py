@@ -7,8 +7,6 @@ cannot decode.
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +19,8 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from gensar_lite.data.importing.dialect import Dialect, find_dialect
-from gensar_lite.data.importing.places import Place, copy_to, estimated_rows, first_lines, opened, suffix
+from gensar_lite.data.importing.json_files import as_json_lines, is_array, keyed_objects, names_in_lines
+from gensar_lite.data.importing.places import Place, estimated_rows, first_lines, suffix
 from gensar_lite.data.importing.report import ImportReport
 from gensar_lite.data.storage import DataError
 
@@ -67,9 +66,9 @@ class Source:
                 self.parquet = engine.read_parquet([str(laid) for _, laid in self.files], union_by_name=True)
                 self.columns = list(self.parquet.columns)
         elif self.format == "json":
-            self.tables = [_keyed_objects(f, laid) for f, laid in self.files]
+            self.tables = [keyed_objects(f, laid) for f, laid in self.files]
             if all(t is None for t in self.tables):
-                self.files = [(f, self._as_json_lines(f, laid)) for f, laid in self.files]
+                self.files = [(f, as_json_lines(f, laid, place.scratch, report)) for f, laid in self.files]
             self.columns = self._fields()
         elif self.format == "lines":
             self.columns = ["0", "rest"]
@@ -245,26 +244,18 @@ class Source:
             if table is not None:
                 names |= dict.fromkeys(table.column_names)
                 continue
-            text = first_lines(laid, 1 << 20)
-            if text.lstrip().startswith("["):
-                rel = self._json(laid, None)
-                names |= dict.fromkeys(rel.columns)
-                continue
-            for line in text.split("\n")[:2000]:
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(record, dict):
-                    names |= dict.fromkeys(record)
+            if is_array(laid):
+                names |= dict.fromkeys(self._json(laid, None).columns)
+            else:
+                names |= dict.fromkeys(names_in_lines(laid))
             if not names:
                 raise DataError(
-                    f"{file}: the first lines are no JSON objects ({text[:60]!r}); this is not a file of the expected layout"
+                    f"{file}: the first lines are no JSON objects ({first_lines(laid, 60)!r}); this is not a file of the expected layout"
                 )
         return list(names)
 
     def _json(self, laid: Path, columns: list[str] | None) -> duckdb.DuckDBPyRelation:
-        array = first_lines(laid, 4096).lstrip().startswith("[")
+        array = is_array(laid)
         how: dict[str, Any] = {"columns": dict.fromkeys(columns, "VARCHAR")} if columns else {}
         return self.engine.read_json(
             str(laid),
@@ -302,34 +293,6 @@ class Source:
             "unreadable_lines", bad, f"{file.name}: {bad} lines are no JSON objects of this kind and were skipped"
         )
 
-    def _as_json_lines(self, file: Path, laid: Path) -> Path:
-        """Lines that are Python dicts (Amazon 2014, Steam) as lines of JSON; others stay as they are."""
-        if not re.match(r"\s*\{u?'", first_lines(laid, 4096)):
-            return laid
-        target = copy_to(self.place.scratch, file.name.removesuffix(".gz") + ".jsonl")
-        bad = []
-        with opened(laid) as raw, open(target, "w", encoding="utf-8") as out:
-            for number, line in enumerate(tqdm(raw, desc=file.name, unit=" rows", disable=None, leave=False)):
-                text = line.decode("utf-8", "replace").strip()
-                if not text:
-                    continue
-                try:
-                    record = ast.literal_eval(text)  # literals only: nothing is run
-                except (ValueError, SyntaxError, MemoryError, RecursionError):
-                    record = None
-                if isinstance(record, dict):
-                    out.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
-                else:
-                    bad.append(number + 1)
-        shown = ", ".join(map(str, bad[:3]))
-        self.report.say(
-            "unreadable_lines",
-            len(bad),
-            f"{file.name}: {len(bad)} lines are no records and were skipped (first line {shown})",
-        )
-        self.report.note(f"{file.name} holds Python dicts, not JSON; they were read as literals")
-        return target
-
     @contextmanager
     def _failures(self, file: Path) -> Iterator[None]:
         """The engine's complaints as sentences of ours."""
@@ -353,34 +316,3 @@ class Source:
                 raise DataError(f"{file}: not enough memory to read it; free some, or import a part of it") from error
             reason = text.split("\n")[0].removeprefix("Invalid Input Error: ")
             raise DataError(f"{where} cannot be read ({reason}); it is broken, cut off or of another format") from error
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _keyed_objects(file: Path, laid: Path) -> pa.Table | None:
-    """One JSON object from ids to records or lists as a table with the column `key`; None for other files of JSON."""
-    start = first_lines(laid, 1 << 20).lstrip()
-    if not start.startswith("{") or re.match(r"\{u?'", start):
-        return None
-    first, _, others = start.partition("\n")
-    try:
-        record = json.loads(first)
-        if others.strip() or not record or not all(isinstance(v, (dict, list)) for v in record.values()):
-            return None  # one record a line
-    except ValueError:
-        if re.match(r"\{.*\}\s*$", first):
-            return None  # a broken line among lines
-    try:
-        with opened(laid) as raw:
-            whole = json.load(raw)
-    except ValueError as error:
-        raise DataError(f"{file} is not JSON ({error}); it is broken or cut off") from error
-    records = [v if isinstance(v, dict) else {"value": v} for v in whole.values()]
-    columns: dict[str, list] = {"key": list(whole)}
-    for name in dict.fromkeys(n for r in records for n in r):
-        columns[name] = [_text(r.get(name)) for r in records]
-    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})

@@ -8,13 +8,14 @@ A recipe has `about`, `source` (where the format is described), perhaps `options
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gensar_lite.data.importing.mapping import TABLES, Mapping, read_recipe_file
+from gensar_lite.data.importing.mapping import TABLES, Mapping
 from gensar_lite.data.importing.places import PACKED
 from gensar_lite.data.storage import DataError
 
@@ -29,12 +30,25 @@ def recipe_names() -> list[str]:
 def read_recipe(name: str) -> dict[str, Any]:
     """The content of a recipe: one that ships with the kit, or a file."""
     if Path(name).suffix.lower() in (".toml", ".json"):
-        return read_recipe_file(name)
+        return _read_file(Path(name))
     if name not in recipe_names():
         close = difflib.get_close_matches(name.lower(), recipe_names(), 3, 0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(recipe_names())}"
         raise DataError(f"The recipe {name!r} is unknown; {hint} A file of your own ends in .toml or .json")
     return tomllib.loads((_SHIPPED / f"{name}.toml").read_text("utf-8"))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+        said = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); give a recipe file in TOML or JSON") from error
+    except (ValueError, UnicodeError) as error:
+        raise DataError(f"{path} is no recipe file in TOML or JSON ({error})") from error
+    if not isinstance(said, dict):
+        raise DataError(f"{path} holds no tables of words; see `gensar-lite data import --recipe list`")
+    return said
 
 
 def recipe_forms(said: dict[str, Any], paths: dict[str, Any] | None = None) -> list[Mapping]:
