@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from gensar_lite.cli import main
+from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.importing.assemble import Tables, read_tables
 from gensar_lite.data.importing.expressions import evaluate, parse_condition
 from gensar_lite.data.importing.mapping import Mapping, add_words
@@ -195,6 +198,29 @@ def test_a_line_that_does_not_fit_is_refused_or_dropped_and_counted(tmp_path: Pa
         read(tmp_path, log=log)
     tables = read(tmp_path, log=log, sets=["interactions.bad_rows=drop"])
     assert (len(tables.interactions), tables.report.counts["bad_rows"]) == (3, 2)
+
+
+def test_the_line_of_the_readme_imports_a_shops_export(tmp_path: Path, monkeypatch, capsys) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    found = re.search(r"gensar-lite (data import --items artikel\.csv.*?) --dry-run\n", readme, re.DOTALL)
+    assert found
+    words = shlex.split(found[1].replace("\\\n", " "))
+    articles = "Artikelnummer;Bezeichnung;Hersteller\n007;Küchenwaage grün;Müller\n7;Zelt für zwei;Böhm\n8;Tasse;Böhm\n"
+    rows = [f"K{k};{a};{d:02}.03.2024 09:30;Kauf" for k in range(4) for d, a in enumerate(("007", "7", "8"), 14)]
+    monkeypatch.chdir(tmp_path)
+    Path("artikel.csv").write_bytes(articles.encode("cp1252"))
+    log = ["Kunde;Artikelnummer;Zeitpunkt;Vorgang", *rows, "K0;7;20.03.2024 10:00;Retoure"]
+    Path("bestellungen.csv").write_text("\n".join(log) + "\n", "utf-8")
+    assert main([*words, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "user_id = Kunde" in told
+    assert "1 of 13 rows are no clicks" in told
+    assert not Path("mydata").exists()
+    assert main([*words, "--out", "mydata"]) == 0
+    data = Dataset.load("mydata")
+    assert data.items["item_id"].tolist() == ["007", "7", "8"]
+    assert data.items["title"][0] == "Küchenwaage grün"
+    assert len(data.interactions) == 12
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
