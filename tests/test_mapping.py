@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
 import re
 import shlex
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +165,27 @@ def test_the_record_of_an_import_is_a_recipe(tmp_path: Path) -> None:
     again = read_tables(recipe_forms(read_recipe(str(tmp_path / "dataset.json"))), tmp_path)
     assert again.interactions.equals(tables.interactions)
     assert again.mapping == tables.mapping
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst", "bz2", "zip"])
+def test_packed_files_mean_the_same_in_any_encoding_and_broken_ones_are_refused(tmp_path: Path, ending: str) -> None:
+    def pack(content: bytes) -> bytes:
+        if ending == "zip":
+            with zipfile.ZipFile(packed := io.BytesIO(), "w") as archive:
+                archive.writestr("log.csv", content)
+            return packed.getvalue()
+        how = {"gz": gzip.compress, "bz2": bz2.compress, "zst": lambda c: pa.compress(c, "zstd", asbytes=True)}
+        return how[ending](content)
+
+    plain = read(tmp_path)
+    log = LOG.replace("u,", "ü,")
+    for encoding in ("utf-8", "utf-16", "cp1252"):
+        tables = read(tmp_path, log=pack(log.encode(encoding)), name=f"log.csv.{ending}")
+        assert tables.interactions["user_id"].tolist() == ["ü", "ü", "v"], encoding
+        assert tables.interactions["timestamp"].equals(plain.interactions["timestamp"])
+    whole = pack((LOG + "u,7,2024-01-05 00:00:00\n" * 5000).encode())
+    with pytest.raises(DataError, match=rf"log\.csv\.{ending}"):
+        read(tmp_path, log=whole[: len(whole) // 2], name=f"log.csv.{ending}")
 
 
 def test_a_dry_run_tells_and_writes_nothing(tmp_path: Path, capsys) -> None:
