@@ -16,7 +16,7 @@ import pandas as pd
 
 from gensar_lite.data.importing.cleaning import Cleaner
 from gensar_lite.data.importing.columns import MISSING, Coded, clean_ids
-from gensar_lite.data.importing.events import Events, Reader
+from gensar_lite.data.importing.events import Events
 from gensar_lite.data.importing.interactions import InteractionCleaner
 from gensar_lite.data.importing.items import Catalogue, read_items
 from gensar_lite.data.importing.judgements import read_judgements
@@ -24,6 +24,7 @@ from gensar_lite.data.importing.log import Log, both_logs, log_table, one_unit
 from gensar_lite.data.importing.mapping import LOGS, TABLES, Mapping
 from gensar_lite.data.importing.opening import Opened, Opener
 from gensar_lite.data.importing.places import Place
+from gensar_lite.data.importing.reader import Reader
 from gensar_lite.data.importing.reading import connect
 from gensar_lite.data.importing.report import ImportReport
 from gensar_lite.data.importing.searches import SearchCleaner

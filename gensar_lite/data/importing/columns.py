@@ -249,22 +249,13 @@ def _without_blanks(lists: pa.ListArray) -> pa.ListArray:
     """Entries without blanks around them; an empty text is an empty list."""
     flat = pc.utf8_trim_whitespace(lists.flatten())
     offsets = lists.offsets.to_numpy()
-    empty = np.asarray(pc.equal(flat, "")) if len(flat) else np.zeros(0, bool)
-    length = np.diff(offsets)
-    alone = np.zeros(len(lists), bool)
-    alone[length == 1] = empty[offsets[:-1][length == 1] - offsets[0]] if len(flat) else False
-    if not alone.any():
-        return (
-            pa.ListArray.from_arrays(lists.offsets, flat)
-            if not lists.offset
-            else pa.ListArray.from_arrays(pa.array(offsets - offsets[0]), flat)
-        )
-    drop = offsets[:-1][alone] - offsets[0]
+    begin, length = offsets[:-1] - offsets[0], np.diff(offsets)
+    alone = length == 1
+    alone[alone] = pc.equal(flat, "").to_numpy(zero_copy_only=False)[begin[alone]]
     keep = np.ones(len(flat), bool)
-    keep[drop] = False
-    return pa.ListArray.from_arrays(
-        pa.array(np.concatenate([[0], np.cumsum(length - alone)]).astype(np.int32)), flat.filter(pa.array(keep))
-    )
+    keep[begin[alone]] = False
+    ends = np.concatenate([[0], np.cumsum(length - alone)])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat.filter(pa.array(keep)))
 
 
 def literal_list(text: str) -> list[str]:

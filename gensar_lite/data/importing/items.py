@@ -63,7 +63,7 @@ def read_items(
     columns = reading.read()
     if not reading.rows:
         raise DataError(f"{source.name} has no rows; add at least one")
-    ids, words, points = clean_ids(columns.pop("item_id"), MISSING)
+    ids, _, points = clean_ids(columns.pop("item_id"), MISSING)
     name = source.name
     if points:
         report.note(f"{name}: all {points} item ids end in .0 (12.0); they were read as whole numbers (12)")
@@ -75,7 +75,6 @@ def read_items(
         f"{name}: {int(blank.sum())} rows without an item_id were dropped",
         reading.numbers(np.flatnonzero(blank)),
     )
-    del words
     if reading.property is not None:
         ids, columns = reading.latest(ids, columns)
         blank = ids.missing
