@@ -14,6 +14,7 @@ import pytest
 from test_formats import case_of, check_expected
 
 from gensar_lite.data.importing.assemble import Tables, read_tables
+from gensar_lite.data.importing.finish import import_recipe
 from gensar_lite.data.importing.mapping import TABLES, WORDS, Mapping, add_words
 from gensar_lite.data.importing.recipes import read_recipe, recipe_forms, recipe_names
 from gensar_lite.data.storage import DataError
@@ -560,6 +561,20 @@ def test_published_parts_of_queries_are_kept_and_said(parts: list[str], kept: li
     drawn = by_recipe("esci", tmp_path, sets=("judgements.split=",)).judgements
     assert drawn is not None
     assert "split" not in drawn
+
+
+def test_a_data_set_asks_the_published_test_queries(tmp_path: Path) -> None:
+    SHAPES["esci"](tmp_path)
+    name = "shopping_queries_dataset_examples.parquet"
+    judged = {"query": "tent", "product_id": "a", "product_locale": "us", "esci_label": "E"}
+    parts = ["train"] * 7 + ["test"] * 3
+    rows = [{**judged, "query": f"tent {q}", "query_id": q, "split": part} for q, part in enumerate(parts)]
+    pd.DataFrame(rows).to_parquet(tmp_path / name)
+    data, report = import_recipe("esci", tmp_path)
+    held = data.held_out
+    assert set(held["user_id"][held["split"] == "test"]) == {"7", "8", "9"}
+    assert set(held["user_id"][held["split"] == "valid"]) < {str(q) for q in range(7)}
+    assert any("the published parts are kept (7 train, 3 test judgements)" in s for s in report.sentences)
 
 
 def test_every_recipe_has_a_shape_a_source_and_known_words() -> None:
