@@ -72,6 +72,8 @@ def test_conditions(condition: str, rows: list[int]) -> None:
 def test_conditions_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         parse_condition(text)
+    with pytest.raises(DataError, match="too many parentheses"):
+        parse_condition("(" * 9_000 + text)
 
 
 def test_ids_are_text_and_categories_three(tmp_path: Path) -> None:

@@ -57,7 +57,10 @@ Condition = Comparison | Junction
 def parse_condition(text: str) -> Condition:
     """The tree of a condition; raises `DataError` that quotes the place where it stops making sense."""
     parser = _Parser(text)
-    condition = parser.either()
+    try:
+        condition = parser.either()
+    except RecursionError:
+        raise DataError(f"The condition {text[:40]!r}… has too many parentheses inside each other") from None
     if parser.kind != "end":
         parser.fail("expected 'and', 'or' or the end")
     return condition
