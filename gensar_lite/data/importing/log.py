@@ -70,51 +70,38 @@ class Log:
 
 
 def joined(first: Log, second: Log) -> Log:
-    """Two logs of the same users, one after the other; columns that only the second has are missing in the first."""
+    """Two logs whose columns are numbered alike, one after the other; columns that only one has are missing in the other."""
+    logs = (first, second)
 
-    def column(name: str) -> Coded | None:
-        later = getattr(second, name)
-        if later is None:
+    def column(name: str) -> Any:
+        parts = [getattr(log, name) for log in logs]
+        known = next((part for part in parts if part is not None), None)
+        if known is None:
             return None
-        return Coded(np.concatenate([np.full(len(first), -1, np.int32), later.codes]), later.values)
+        codes = [np.full(len(log), -1, np.int32) if p is None else p.codes for log, p in zip(logs, parts, strict=True)]
+        return Coded(np.concatenate(codes), known.values)
 
     return replace(
         second,
-        user=Coded(np.concatenate([first.user.codes, second.user.codes]), second.user.values),
+        **{name: column(name) for name in ("user", "session", "query", "event", "apart")},
         item=np.concatenate([first.item, second.item]),
         line=np.concatenate([first.line, second.line]),
         time=None if second.time is None else np.concatenate([first.time, second.time]),  # type: ignore[list-item]
-        session=column("session"),
-        query=column("query"),
-        event=column("event"),
-        apart=column("apart"),
         numbers={n: np.concatenate([np.full(len(first), np.nan, np.float32), v]) for n, v in second.numbers.items()},
         cells=None,
     )
 
 
 def both_logs(first: Log, second: Log) -> Log:
-    """Two logs, users of both in one numbering; columns that only one has are missing in the other."""
-    values = pc.unique(pa.concat_arrays([first.user.values.cast(pa.string()), second.user.values.cast(pa.string())]))
-    logs = []
-    for log in (first, second):
-        logs.append(log.take(np.arange(len(log))))
-        logs[-1].user = Coded(log.user.numbers_in(values), values)
-        logs[-1].cells, logs[-1].event, logs[-1].apart, logs[-1].numbers = None, None, None, {}
-    for name in ("session", "query"):
-        columns = [getattr(log, name) for log in logs]
-        if all(c is None for c in columns):
-            continue
-        both = pc.unique(pa.concat_arrays([c.values.cast(pa.string()) for c in columns if c is not None]))
-        for log, column in zip(logs, columns, strict=True):
-            codes = np.full(len(log), -1, np.int32) if column is None else column.numbers_in(both)
-            setattr(log, name, Coded(codes, both))
-    whole = joined(logs[0], logs[1])
-    for name in ("session", "query"):
-        parts = [getattr(log, name) for log in logs]
-        if parts[0] is not None:
-            setattr(whole, name, Coded(np.concatenate([p.codes for p in parts]), parts[0].values))
-    return whole
+    """Two logs, users, sessions and queries of both in one numbering; all else but item and time is left out."""
+    logs = [replace(log, cells=None, event=None, apart=None, numbers={}) for log in (first, second)]
+    for name in ("user", "session", "query"):
+        there = [log for log in logs if getattr(log, name) is not None]
+        if there:
+            values = pc.unique(pa.concat_arrays([getattr(log, name).values.cast(pa.string()) for log in there]))
+        for log in there:
+            setattr(log, name, Coded(getattr(log, name).numbers_in(values), values))
+    return joined(*logs)
 
 
 def coarsest(log: Log) -> int:
