@@ -7,6 +7,7 @@ gave. Only these two forms of import and export are used, at the beginning of a 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 PAGE = Path(__file__).parent / "page"
@@ -14,11 +15,13 @@ _IMPORT = re.compile(r'^import (\{[^}]*\}) from "(\.[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
 
 
-def join_modules(entry: str) -> str:
-    """One script with a module of the page's folder and all that it imports, each once, after what it needs."""
+def join_modules(entry: str, exported: Sequence[str] = ()) -> str:
+    """One script with a module of the page's folder and all that it imports, each once, after what it needs; a widget's script gives
+    its host what is `exported`."""
     parts: dict[Path, str] = {}
     _add(PAGE / entry, parts)
-    return "\n".join(parts.values())
+    given = [f"export default {{ {', '.join(f'{name}: {_name(PAGE / entry)}.{name}' for name in exported)} }};"]
+    return "\n".join([*parts.values(), *(given if exported else [])])
 
 
 def _add(path: Path, parts: dict[Path, str]) -> None:

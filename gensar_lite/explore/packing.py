@@ -24,6 +24,7 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.evidence.sources import SOURCES
 from gensar_lite.explore.arrays import Arrays
+from gensar_lite.explore.film import pack_film, record_film
 from gensar_lite.explore.maps import map_vectors
 from gensar_lite.explore.people import pack_people
 from gensar_lite.explore.slider import Slider
@@ -113,6 +114,7 @@ def pack(model: GenSAR, users: Sequence[str], method: str = "umap", slider: Slid
     for view in VIEW_BEHAVIOUR:
         arrays.add(f"map.{view}", map_vectors(getattr(model.signals, view), method).astype(np.float32))
     views = {view: _add_view(model, view, arrays) for view in VIEW_BEHAVIOUR}
+    film = record_film(model)
     about = {
         "made_by": f"gensar_lite {gensar_lite.__version__}",
         "store": {"name": model.data.name, "origin": model.data.info["origin"], "preset": model.config.preset},
@@ -123,6 +125,7 @@ def pack(model: GenSAR, users: Sequence[str], method: str = "umap", slider: Slid
         **pack_people(model, users, arrays),
         **_pack_evidence(model, users, arrays),
         "tokenizer": _tokenizer(model),
+        "film": None if film is None else pack_film(film, arrays),
         "slider": None if slider is None else {"points": slider.points},
         "arrays": arrays.contents,
     }

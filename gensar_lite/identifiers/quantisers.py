@@ -75,8 +75,7 @@ def fit_rqvae(tables: dict[str, np.ndarray], layout: Layout, config: RQVAEConfig
     for name, table in tables.items():
         encoder |= fit_scaling(name, table)
     scaled = [standardise(encoder, name, table) for name, table in tables.items()]
-    balanced = sorted({path[-1] for path in layout.paths() if layout.names[path[-1]][0] in SIGNALS})
-    model = train_rqvae(scaled, layout.spans, layout.sizes, config, balanced, seed, device)
+    model = train_rqvae(scaled, layout.spans, layout.sizes, config, balanced_books(layout), seed, device)
     for name, network in zip(tables, model.encoders, strict=True):
         linear = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
         for i, layer in enumerate(linear):
@@ -85,6 +84,11 @@ def fit_rqvae(tables: dict[str, np.ndarray], layout: Layout, config: RQVAEConfig
     lost = dict(zip(tables, reconstruction_error(model, scaled), strict=True))
     codebooks = [c.detach().cpu() for c in model.codebooks]
     return Quantised(encode_signals(encoder, list(tables), tables), codebooks, lost, encoder)
+
+
+def balanced_books(layout: Layout) -> list[int]:
+    """The last codebook of each signal's own, which Sinkhorn assignment keeps in even use."""
+    return sorted({path[-1] for path in layout.paths() if layout.names[path[-1]][0] in SIGNALS})
 
 
 @register_quantiser("kmeans")

@@ -8,7 +8,7 @@ signal it is the RQ-VAE of TIGER (arXiv 2305.05065); without shared codebooks it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -139,13 +139,15 @@ def train_rqvae(
     balanced: Sequence[int] = (),
     seed: int = 0,
     device: str = "cpu",
+    watch: Callable[[RQVAE, int, bool], None] | None = None,
 ) -> RQVAE:
     """Train the RQ-VAE: auto-encoder warm-up, k-means of all latents level by level, joint training.
 
     The codebooks are settled at the end by a few more Lloyd iterations over all items with the encoders
     fixed, which leaves no code unused.
 
-    Args: signals (N, width) each, already standardised. Returns: the model, in evaluation mode.
+    Args: signals (N, width) each, already standardised; `watch` is called after every epoch, and at the end, with the model, the
+    steps so far, and whether the codebooks are set. Returns: the model, in evaluation mode.
     """
     config = config or RQVAEConfig()
     with torch.random.fork_rng(devices=[]):
@@ -198,8 +200,13 @@ def train_rqvae(
         done = min(step / (config.warmup_steps + max_steps), 1)
         return (1 + math.cos(math.pi * done)) / 2
 
+    def tell(step: int, quantised: bool) -> None:
+        if watch is not None:
+            watch(model, step, quantised)
+
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine)
     steps = 0
+    tell(0, False)
     with tqdm(total=config.warmup_steps, desc="auto-encoder", unit="step", disable=None) as bar:
         while steps < config.warmup_steps:
             limit = min(per_epoch, config.warmup_steps - steps)
@@ -207,7 +214,10 @@ def train_rqvae(
             steps += limit
             bar.update(limit)
             bar.set_postfix(loss=f"{loss:.4f}")
+            tell(steps, False)
     set_codebooks(start=False, iterations=25)
+    tell(steps, True)
+    before = steps
     best, waited, steps = float("inf"), 0, 0
     with tqdm(total=max_steps, desc="RQ-VAE", unit="step", disable=None) as bar:
         while steps < max_steps and waited < patience:
@@ -220,7 +230,9 @@ def train_rqvae(
             best = min(best, loss)
             if limit == per_epoch and lost and steps < max_steps:
                 set_codebooks(start=True, iterations=1)
+            tell(before + steps, True)
     set_codebooks(start=True, iterations=10)
+    tell(before + steps, True)
     return model.eval()
 
 

@@ -6,6 +6,7 @@ import { Asking } from "./parts/asking.js";
 import { BeamView } from "./parts/beam_view.js";
 import { CodesView } from "./parts/codes_view.js";
 import { Meanings } from "./parts/codes.js";
+import { FilmView } from "./parts/film_view.js";
 import { h, readAddress, writeAddress } from "./parts/dom.js";
 import { StoreView } from "./parts/store_view.js";
 import { TradeoffView } from "./parts/tradeoff_view.js";
@@ -13,18 +14,18 @@ import { Tour, stops } from "./parts/tour.js";
 import { WorkView } from "./parts/work_view.js";
 
 const root = document.getElementById("page");
-const PAGES = { store: "Store", codes: "Codes", work: "At work", beam: "Beam search", tradeoff: "Trade-off" };
+const PAGES = { store: "Store", codes: "Codes", work: "At work", beam: "Beam search", film: "Learning", tradeoff: "Trade-off" };
 
 class Page {
   /** `gensar` is null on a page that shows no model. */
-  constructor(about, gensar) {
+  constructor(about, store, gensar) {
     this.address = readAddress();
     this.looks = { projector: this.address.projector === "1", dark: this.address.dark === "1" || (this.address.dark === undefined && matchMedia("(prefers-color-scheme: dark)").matches) };
     const told = (settings) => {
       this.written = settings;
       this.write();
     };
-    this.views = this.makeViews(about, gensar, told);
+    this.views = this.makeViews(about, store, gensar, told);
     this.tour = gensar && new Tour(stops(about, gensar), (address) => this.go(address));
     this.tabs = Object.entries(PAGES).filter(([page]) => page in this.views).map(([page, label]) => h("button", { "data-page": page, onclick: () => this.open(page) }, label));
     this.room = h("div");
@@ -40,7 +41,7 @@ class Page {
     this.open(this.address.page in this.views ? this.address.page : Object.keys(this.views)[0]);
   }
 
-  makeViews(about, gensar, told) {
+  makeViews(about, store, gensar, told) {
     const views = {};
     const settings = this.address;
     let asking = null;
@@ -52,6 +53,7 @@ class Page {
       views.work = new WorkView(gensar, meanings, settings, asking, told);
       views.beam = new BeamView(gensar, meanings, settings, asking, told);
     }
+    if (about.film) views.film = new FilmView(store, about.film, settings, told, gensar?.items.title ?? null);
     if (TradeoffView.has(about)) views.tradeoff = new TradeoffView(about, gensar, settings, asking, told);
     return views;
   }
@@ -97,7 +99,7 @@ async function open() {
   const about = JSON.parse(document.getElementById("about").textContent);
   const store = new Store(about, await unpack(document.getElementById("arrays").textContent));
   if (about.model) window.gensar = new Gensar(store);
-  const page = new Page(about, window.gensar ?? null);
+  const page = new Page(about, store, window.gensar ?? null);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || /input|select|textarea/i.test(event.target.tagName)) return;
     if (!window.gensar) return;

@@ -4,6 +4,7 @@ import { RECOMMENDATION, SEARCH, sum } from "../engine/gensar.js";
 import { trieSwitch } from "./asking.js";
 import { codeChip, roleOf } from "./codes.js";
 import { cut, fill, h, percent, pressable, svg } from "./dom.js";
+import { saveButtons } from "./save.js";
 
 const NUM_BEAMS = 8;
 const [WIDTH, ROW, BOX, TOP] = [1300, 56, 44, 34];
@@ -69,6 +70,7 @@ export class BeamView {
         button("on", "write the next code ▶", () => this.go(this.step + 1), this.step === last),
         button("end", "to the end", () => this.go(last), this.step === last),
         trieSwitch(this.trie, (trie) => { this.trie = trie; this.show(); }),
+        saveButtons("beam", () => this.drawing.querySelector("svg")),
         h("span", { role: "status", "aria-live": "polite" }, this.sentence())));
   }
 

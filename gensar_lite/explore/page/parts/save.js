@@ -1,4 +1,6 @@
-// Tables to save. A cell that a spreadsheet would take for a formula is neutralised.
+// Tables and pictures to save. A cell that a spreadsheet would take for a formula is neutralised.
+
+import { h } from "./dom.js";
 
 const cell = (value) => {
   const text = /^[=+\-@\t\r]/.test(value) && Number.isNaN(Number(value)) ? `'${value}` : String(value);
@@ -23,10 +25,15 @@ function saveBlob(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+/** Buttons that save a drawing; `drawing` gives it when one is pressed. */
+export function saveButtons(name, drawing, kinds = ["svg", "png"]) {
+  return kinds.map((kind) => h("button", { class: "small", "data-key": kind, "aria-label": `save the picture as ${kind.toUpperCase()}`, onclick: () => savePicture(name, drawing(), kind) }, kind.toUpperCase()));
+}
+
 const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font", "text-anchor"];
 
 /** A drawing (svg or canvas) as a file of its own, as it looks now; `kind` is svg or png. */
-export async function savePicture(name, drawing, kind) {
+async function savePicture(name, drawing, kind) {
   if (drawing instanceof HTMLCanvasElement) return drawing.toBlob((blob) => saveBlob(`${name}.png`, blob));
   const copy = drawing.cloneNode(true);
   const { width, height } = drawing.viewBox.baseVal;

@@ -4,7 +4,7 @@ import { RECOMMENDATION, SEARCH } from "../engine/gensar.js";
 import { fill, h } from "./dom.js";
 import { answerList, movement } from "./lists.js";
 import { legend, plane } from "./plane.js";
-import { csv, save, savePicture } from "./save.js";
+import { csv, save, saveButtons } from "./save.js";
 
 const SHOWN = 6;
 const OWN = "this model, the generator alone";
@@ -83,8 +83,7 @@ export class TradeoffView {
       h("p", { class: "chips" }, h("label", {}, "Curves of ", h("select", { "data-key": "source", onchange: (event) => { this.source = event.target.value; this.hideFar(); this.show(); } }, this.sources.map((name) => h("option", { value: name, selected: name === this.source }, name)))),
         curves.some(({ points }) => points.some((point) => typeof point.recommendation_low === "number")) ? h("label", {}, h("input", { type: "checkbox", checked: this.intervals, "data-key": "bars", onchange: (event) => { this.intervals = event.target.checked; this.show(); } }), " 95 % intervals") : null,
         h("button", { class: "small", "data-key": "csv", onclick: () => this.save() }, "save the points (CSV)"),
-        h("button", { class: "small", "data-key": "svg", onclick: () => savePicture("tradeoff", this.drawing.querySelector("svg"), "svg") }, "SVG"),
-        h("button", { class: "small", "data-key": "png", onclick: () => savePicture("tradeoff", this.drawing.querySelector("svg"), "png") }, "PNG")),
+        saveButtons("tradeoff", () => this.drawing.querySelector("svg"))),
       h("p", { class: "chips curves", "data-group": "curves" }, curves.map(toggle)));
   }
 
