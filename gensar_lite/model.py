@@ -41,7 +41,7 @@ from gensar_lite.network.backbone import T5
 from gensar_lite.network.inputs import InputEncoder
 from gensar_lite.network.prompts import TASK_PROMPT
 from gensar_lite.network.requests import Request, RequestEncoder
-from gensar_lite.network.scorer import Scorer
+from gensar_lite.network.scorer import Scorer, requests_at_once
 from gensar_lite.network.tokenizer import AnyTokenizer
 from gensar_lite.network.vocabulary import NUM_AGES, TASK_VIEW, Vocabulary
 from gensar_lite.network.weights import read_weights, write_weights
@@ -153,7 +153,18 @@ class GenSAR:
             checkpoint=Path(checkpoint) if checkpoint else None,
             progress=progress,
         )
+        model.balance_codes()
         return model.join_evidence(config.evidence)
+
+    @torch.no_grad()
+    def balance_codes(self) -> None:
+        """Fit how much a code's own vectors count and how much those of the items below it, to validation cases."""
+        from gensar_lite.training.calibration import fit_balance
+
+        if self.vocabulary.num_remembered:
+            held = [self.data.cases(task, "valid") for task in self.tasks]
+            fitted = fit_balance(self.backbone, self.vocabulary, self.requests, held, self.config.seed)
+            self.backbone.config.balance = fitted
 
     def join_evidence(self, names: Sequence[str]) -> GenSAR:
         """This model with other sources of evidence, made from its store; how much each counts is fitted to validation cases."""
@@ -238,8 +249,9 @@ class GenSAR:
     def score(self, cases: Cases, candidates: np.ndarray | None, mix: float | None = None) -> np.ndarray:
         """Exact log-probabilities (C, n) of candidates (C, n), or (C, N) of the whole catalogue; `mix` as in `recommend`."""
         asked, parts, every = self._asked_for(mix), [], np.arange(self.data.num_items)[None]
-        for first in range(0, len(cases), CASES_AT_ONCE):
-            rows = slice(first, first + CASES_AT_ONCE)
+        size = requests_at_once(self.data.num_items, CASES_AT_ONCE)
+        for first in range(0, len(cases), size):
+            rows = slice(first, first + size)
             scorer = self.scorer(asked.requests.cases(cases.take(rows)), cases.task)
             parts.append(score_items(scorer, every if candidates is None else candidates[rows]))
         num = self.data.num_items if candidates is None else candidates.shape[1]
@@ -342,8 +354,9 @@ class GenSAR:
     def top_items(self, cases: Cases, k: int = 10) -> np.ndarray:
         """The items (C, k) that held-out cases are answered with, best first (-1: no more); what `search` and `recommend` show."""
         parts = []
-        for first in range(0, len(cases), CASES_AT_ONCE):
-            request = self.requests.cases(cases.take(slice(first, first + CASES_AT_ONCE)))
+        size = requests_at_once(self.data.num_items, CASES_AT_ONCE)
+        for first in range(0, len(cases), size):
+            request = self.requests.cases(cases.take(slice(first, first + size)))
             beams = beam_search(self.scorer(request, cases.task), min(max(NUM_BEAMS, k), self.data.num_items))
             parts.append(beams.items[:, :k])
         return np.concatenate(parts) if parts else np.zeros((0, k), np.int64)

@@ -8,7 +8,7 @@ import torch
 from builders import TextTokens, random_table
 
 from gensar_lite.identifiers.trie import IdentifierTrie
-from gensar_lite.network.branches import branch, child_logits, code_logits
+from gensar_lite.network.branches import branch, child_logits, code_logits, node_logprobs, running_totals
 from gensar_lite.network.vocabulary import Vocabulary
 
 N = 80
@@ -68,3 +68,33 @@ def test_logits_of_siblings_by_a_loop(view: str) -> None:
                 vector = table[first + code] + (table[token] if token >= 0 else 0)
                 expected[:, row, code] = states[:, row] @ vector
         torch.testing.assert_close(logits, expected)
+
+
+@pytest.mark.parametrize("view", ["semantic", "collaborative"])
+def test_items_together_by_a_loop(view: str) -> None:
+    vocabulary = Vocabulary(TextTokens(50), TABLE, num_remembered=N)
+    draw = torch.Generator().manual_seed(0)
+    table = torch.randn(vocabulary.size, 8, generator=draw)
+    states = torch.randn(4, 8, generator=draw)
+    totals = running_totals(states, table[torch.from_numpy(vocabulary.leaf_tokens[view])])
+    prob = (states @ table[vocabulary.num_written :][:N].T).softmax(-1)
+    items = vocabulary.tries[view].items
+    for level in range(vocabulary.num_levels):
+        nodes = np.array([0, 0, 0, 0]) if level == 0 else vocabulary.nodes[view][[3, 70, 3, 11], level - 1]
+        branches, child = branch(vocabulary, view, level, nodes)
+        found = node_logprobs(totals, branches.row, branches)  # the node in row i is of request i
+        for place, (row, node) in enumerate(zip(branches.row.tolist(), child.tolist(), strict=True)):
+            below = items[np.flatnonzero(vocabulary.nodes[view][items, level] == node)]
+            torch.testing.assert_close(found[place], prob[row, below].sum().log(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_new_item_is_taken_for_one_with_most_codes_in_common() -> None:
+    vocabulary, known = Vocabulary(TextTokens(50), TABLE, num_remembered=N - 20), N - 20
+    for view, codes in TABLE.codes.items():
+        common = np.cumprod(codes[:, None] == codes[None], axis=2).sum(2)[:, :known]  # (N, known)
+        for item, token in zip(vocabulary.tries[view].items, vocabulary.leaf_tokens[view], strict=True):
+            twin = token - vocabulary.num_written
+            assert 0 <= twin < known
+            assert common[item, twin] == common[item].max()
+            if item < known:
+                assert twin == item

@@ -175,6 +175,7 @@ def test_siblings_compete_in_the_same_head_in_training_and_in_answers(
     examples = Examples(data, model.encoder, (["words"], np.zeros(1, np.int64)), config, 0)
     examples.shares = {"next_search_item": 8 / config.batch_size}
     chunk = examples.chunks(0)[0]
+    model.backbone.config.balance = {"semantic": [[1.0, 0.0]] * model.vocabulary.num_levels}  # as the first loss has it
     with torch.no_grad():
         loss = Objective(model.backbone, model.vocabulary, replace(config, dropout=0.0, item_loss=0.0))([chunk])
     number = {tuple(row): item for item, row in enumerate(model.vocabulary.view_tokens["semantic"].tolist())}

@@ -30,6 +30,7 @@ from gensar_lite.explore.people import pack_people
 from gensar_lite.explore.slider import Slider
 from gensar_lite.model import GenSAR
 from gensar_lite.network.prompts import TASK_PROMPT
+from gensar_lite.network.scorer import balance_of
 from gensar_lite.network.t5 import head_scale
 from gensar_lite.network.vocabulary import TASK_VIEW, VIEW_BEHAVIOUR
 from gensar_lite.tradeoff.interpolation import WeightLine
@@ -175,6 +176,8 @@ def _add_view(model: GenSAR, view: str, arrays: Arrays) -> dict:
     vocabulary, table = model.vocabulary, model.table
     trie = vocabulary.tries[view]
     arrays.add(f"{view}.items", trie.items.astype(np.int32))
+    if view in vocabulary.leaf_tokens:
+        arrays.add(f"{view}.leaf_tokens", vocabulary.leaf_tokens[view].astype(np.int32))
     for level, nodes in enumerate(vocabulary.node_tokens[view]):
         arrays.add(f"{view}.codes.{level}", trie.codes[level].astype(np.int32))
         arrays.add(f"{view}.children.{level}", trie.children[level].astype(np.int32))
@@ -183,6 +186,7 @@ def _add_view(model: GenSAR, view: str, arrays: Arrays) -> dict:
         "behaviour": VIEW_BEHAVIOUR[view],
         "names": [table.layout.names[book] for book in table.codebooks_of[view]],
         "levels": vocabulary.level_slices[view],
+        "balance": [balance_of(model.backbone, view, level) for level in range(vocabulary.num_levels)],
     }
 
 

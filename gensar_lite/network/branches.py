@@ -1,8 +1,10 @@
 """Where a code is chosen: the children of a trie node, and what the model's states say of each.
 
 Explained in notebooks 05 and 06. With softmax "trie" a code competes with its siblings alone. A sibling is scored by
-the embedding of its code, which it has in common with every other place where the code occurs, and by a *node
-vector* of its own (a hierarchical softmax: Mnih & Hinton, NIPS 2008). A node that holds a single item has that item's vector.
+the embedding of its code, which it has in common with every other place where the code occurs, by a *node
+vector* of its own (a hierarchical softmax: Mnih & Hinton, NIPS 2008), and by how probable its items are together when the
+state that chooses the first code is compared with the vectors of all items (retrieval by vectors, which LIGER, Yang et al. 2024,
+finds to complement the writing of identifiers). A node that holds a single item has that item's vector.
 """
 
 from __future__ import annotations
@@ -11,18 +13,23 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gensar_lite.network.linear import linear
 from gensar_lite.network.vocabulary import Vocabulary
 
+LEAST = 1e-12  # no node is less probable to the first state
+
 
 class Branches(NamedTuple):
-    """The P children of R nodes of one level: `row` (P,) numbers the node, `code` (P,) is the child's code. Pairs `own`
-    (Q,) have a node vector, `token` (Q,)."""
+    """The P children of R nodes of one level: `row` (P,) numbers the node, `code` (P,) is the child's code, `first` and
+    `last` (P,) the leaves that it holds, as a half-open range. Pairs `own` (Q,) have a node vector, `token` (Q,)."""
 
     row: Tensor
     code: Tensor
+    first: Tensor
+    last: Tensor
     own: Tensor
     token: Tensor
 
@@ -37,7 +44,9 @@ def branch(vocabulary: Vocabulary, view: str, level: int, nodes: np.ndarray) -> 
     token = vocabulary.node_tokens[view][level][child]
     own = np.flatnonzero(token >= 0)
     code = trie.codes[level][child].astype(np.int64)
-    return Branches(*(torch.from_numpy(part) for part in (row, code, own, token[own]))), child
+    ends = vocabulary.leaf_starts[view][level]
+    parts = row, code, ends[child], ends[child + 1], own, token[own]
+    return Branches(*map(torch.from_numpy, parts)), child
 
 
 def child_logits(states: Tensor, book: Tensor, branches: Branches, vectors: Tensor) -> Tensor:
@@ -49,6 +58,17 @@ def child_logits(states: Tensor, book: Tensor, branches: Branches, vectors: Tens
         own = (states[..., row[branches.own], :] * vectors).sum(-1)
         logits = logits.index_add(-1, branches.own, own)
     return logits
+
+
+def running_totals(states: Tensor, vectors: Tensor) -> Tensor:
+    """(B, N + 1) float64: how probable the first 0, 1, … items are together, given the states (B, D) that choose the first code
+    and the items' vectors (N, D) in the order of their leaves."""
+    return F.pad(linear(states, vectors).softmax(-1).double().cumsum(-1), (1, 0))
+
+
+def node_logprobs(totals: Tensor, request: Tensor, branches: Branches) -> Tensor:
+    """(P,) float32 log-probabilities of the items of children together, by the totals (B, N + 1) of their requests (P,)."""
+    return (totals[request, branches.last] - totals[request, branches.first]).clamp_min(LEAST).log().float()
 
 
 def code_logits(children: Tensor, branches: Branches, num_rows: int, size: int) -> Tensor:

@@ -16,7 +16,14 @@ from gensar_lite.evidence.evidence import ItemProbs, NodeLogprobs
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network import t5
 from gensar_lite.network.backbone import T5
-from gensar_lite.network.branches import Branches, branch, child_logits, code_logits
+from gensar_lite.network.branches import (
+    Branches,
+    branch,
+    child_logits,
+    code_logits,
+    node_logprobs,
+    running_totals,
+)
 from gensar_lite.network.inputs import Inputs
 from gensar_lite.network.linear import linear
 from gensar_lite.network.vocabulary import Vocabulary
@@ -24,6 +31,7 @@ from gensar_lite.network.vocabulary import Vocabulary
 # blocks of logits: on a CPU as large as its cache
 ROWS_AT_ONCE = 256
 LOGITS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
+TOTALS_AT_ONCE = 1 << 25  # pairs of a request and an item
 
 
 class Scorer:
@@ -65,6 +73,17 @@ class Scorer:
         """(B, S, D) the encoded inputs."""
         return t5.encode(self.model, self.inputs)
 
+    @cached_property
+    def totals(self) -> Tensor | None:
+        """(B, N + 1) how probable the items of the first 0, 1, … leaves are to the state that chooses the first code."""
+        if not self.vocabulary.num_remembered:
+            return None
+        start = [self.vocabulary.pad, self.vocabulary.behaviour_of(self.view)]
+        written = torch.tensor(start, device=self.device).expand(len(self), -1)
+        states = t5.decode(self.model, F.embedding(written, self.model.shared.weight), self.encoded, self.inputs.mask)
+        leaves = torch.from_numpy(self.vocabulary.leaf_tokens[self.view]).to(self.device)
+        return running_totals(states[:, 1], F.embedding(leaves, t5.head(self.model)))
+
     def has_choice(self, level: int, nodes: np.ndarray) -> np.ndarray:
         """Which nodes of the trie need a state: those with a choice at or below them, with softmax "trie" in the whole trie."""
         if self.softmax == "trie" and self.trie.origin is not None:
@@ -92,16 +111,30 @@ class Scorer:
 
     def parts(self, level: int, states: Tensor, nodes: np.ndarray, request: np.ndarray) -> tuple[Tensor, Branches]:
         """(P, 1 + S) what the generator and each source say of the P children of nodes (R,) of the whole trie."""
+        own, branches, child = self._own(level, states, nodes, request)
+        if self.totals is not None:
+            own = (own * own.new_tensor(balance_of(self.model, self.view, level))).sum(-1, keepdim=True)
+        if self.known is None:
+            return own, branches
+        known = self.known(level, request[branches.row.cpu().numpy()], child)
+        return torch.cat([own, torch.from_numpy(known).to(own)], dim=1), branches
+
+    def own_parts(self, level: int, states: Tensor, nodes: np.ndarray, request: np.ndarray) -> tuple[Tensor, Branches]:
+        """(P, 2) what the vectors of codes and nodes say of the children, and what those of their items do; like `parts`."""
+        return self._own(level, states, nodes, request)[:2]
+
+    def _own(
+        self, level: int, states: Tensor, nodes: np.ndarray, request: np.ndarray
+    ) -> tuple[Tensor, Branches, np.ndarray]:
         first, last = self.vocabulary.level_slices[self.view][level]
         head = t5.head(self.model)
         branches, child = branch(self.vocabulary, self.view, level, nodes)
-        known = None
-        if self.known is not None:
-            known = torch.from_numpy(self.known(level, request[branches.row.numpy()], child)).to(states)
         branches = branches.to(states.device)
-        vectors = F.embedding(branches.token, head)
-        own = child_logits(states, head[first:last], branches, vectors)[:, None]
-        return own if known is None else torch.cat([own, known], dim=1), branches
+        own = child_logits(states, head[first:last], branches, F.embedding(branches.token, head))[:, None]
+        if self.totals is not None:
+            asked = torch.from_numpy(request).to(states.device)[branches.row]
+            own = torch.cat([own, node_logprobs(self.totals, asked, branches)[:, None]], dim=1)
+        return own, branches, child
 
     def _check(self, inputs: Inputs) -> None:
         size, trie, whole = len(self.model.shared.weight), self.trie, self.vocabulary.tries[self.view]
@@ -117,6 +150,17 @@ class Scorer:
             raise ValueError(
                 f"the trie holds other identifiers than the vocabulary's {self.view} ones; take vocabulary.tries[{self.view!r}] or a part of it by `restrict`"
             )
+
+
+def requests_at_once(num_items: int, most: int) -> int:
+    """How many requests a scorer may have, at most `most`, so that what it holds of all items fits into memory."""
+    return min(max(TOTALS_AT_ONCE // num_items, 1), most)
+
+
+def balance_of(model: T5, view: str, level: int) -> list[float]:
+    """How much the vectors of codes and nodes count at a level, and how much those of the items, as fitted after training."""
+    fitted: dict[str, list[list[float]]] = getattr(model.config, "balance", {})
+    return fitted[view][level] if view in fitted else [0.5, 0.5]
 
 
 def log_normaliser(model: T5, states: Tensor) -> Tensor:

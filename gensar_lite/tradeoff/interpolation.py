@@ -30,6 +30,7 @@ class WeightLine:
             for model in (first, second)
         )
         self.weights = tuple(model.evidence.weights for model in (first, second))
+        self.balances: list[Weights] = [getattr(model.backbone.config, "balance", {}) for model in (first, second)]
         same = all((first.table.codes[view] == second.table.codes[view]).all() for view in VIEWS)
         if not same or [(k, v.shape) for k, v in self.ends[0].items()] != [
             (k, v.shape) for k, v in self.ends[1].items()
@@ -50,7 +51,9 @@ class WeightLine:
         Shares outside 0 to 1 extrapolate.
         """
         first, second = self.ends
-        self.model.evidence.weights = self._weights_at(share)
+        weights, others = self.weights
+        self.model.evidence.weights = {names: _between(views, others[names], share) for names, views in weights.items()}
+        self.model.backbone.config.balance = _between(self.balances[0], self.balances[1], share)
         if share in (0, 1):
             self.model.backbone.load_state_dict(self.ends[int(share)])
         else:
@@ -62,16 +65,13 @@ class WeightLine:
             )
         return self.model
 
-    def _weights_at(self, share: float) -> dict[str, Weights]:
-        """What was fitted at the two ends, on the line between them."""
-        first, second = self.weights
-        return {
-            names: {
-                view: ((1 - share) * np.array(levels) + share * np.array(second[names][view])).tolist()
-                for view, levels in views.items()
-            }
-            for names, views in first.items()
-        }
+
+def _between(first: Weights, second: Weights, share: float) -> Weights:
+    """What was fitted at the two ends, on the line between them."""
+    return {
+        view: ((1 - share) * np.array(levels) + share * np.array(second[view])).tolist()
+        for view, levels in first.items()
+    }
 
 
 def _copy(model: GenSAR) -> T5:

@@ -8,7 +8,7 @@ product of experts, at the maximum likelihood of the clicks of the validation ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -19,9 +19,9 @@ from gensar_lite.data.dataset import Cases
 from gensar_lite.evidence.evidence import Evidence, Weights
 from gensar_lite.network import t5
 from gensar_lite.network.backbone import T5
-from gensar_lite.network.branches import path_choices
+from gensar_lite.network.branches import Branches, path_choices
 from gensar_lite.network.requests import RequestEncoder
-from gensar_lite.network.scorer import Scorer
+from gensar_lite.network.scorer import Scorer, requests_at_once
 from gensar_lite.network.vocabulary import TASK_VIEW, Vocabulary
 
 CASES_AT_ONCE = 256
@@ -56,18 +56,34 @@ def fit_weights(
     return found
 
 
+def fit_balance(
+    model: T5, vocabulary: Vocabulary, requests: RequestEncoder, cases: Sequence[Cases], seed: int = 0
+) -> Weights:
+    """How much the vectors of codes and nodes count (L, 2) in each view and how much those of the items, from the cases of its
+    task: what was learned by heart of an identifier is worth less than it seems in training."""
+    nothing, found = Evidence([], len(vocabulary.leaf["semantic"])), {}
+    for held in cases:
+        if len(held):
+            rows = np.sort(np.random.default_rng(seed).permutation(len(held))[:MAX_CASES])
+            levels = _levels(model, vocabulary, requests, nothing, held.take(rows).one_each(), Scorer.own_parts)
+            found[TASK_VIEW[held.task]] = [_fit(*level) for level in levels]
+    return found
+
+
 def _levels(
     model: T5,
     vocabulary: Vocabulary,
     requests: RequestEncoder,
     evidence: Evidence,
     cases: Cases,
+    parts_of: Callable[..., tuple[torch.Tensor, Branches]] = Scorer.parts,
 ) -> list[Level]:
     """Per level: what all experts say of all children (P, 1 + S), which choice each belongs to (P,), the right ones (R,)."""
     view = TASK_VIEW[cases.task]
     found: list[list[Level]] = [[] for _ in range(vocabulary.num_levels)]
-    for first in range(0, len(cases), CASES_AT_ONCE):
-        chunk = cases.take(slice(first, first + CASES_AT_ONCE))
+    size = requests_at_once(evidence.num_items, CASES_AT_ONCE)
+    for first in range(0, len(cases), size):
+        chunk = cases.take(slice(first, first + size))
         inputs, question = requests.cases(chunk)
         told = evidence.ask(question, list(evidence.sources))
         scorer = Scorer(model, vocabulary, view, inputs, evidence=told)
@@ -77,7 +93,7 @@ def _levels(
         vectors = F.embedding(written, model.shared.weight)
         states = t5.decode(model, vectors, scorer.encoded, scorer.inputs.mask)
         for level, (rows, nodes) in enumerate(path_choices(vocabulary, view, chunk.item)):
-            parts, branches = scorer.parts(level, states[rows, 1 + level], nodes, rows.numpy())
+            parts, branches = parts_of(scorer, level, states[rows, 1 + level], nodes, rows.numpy())
             right = tokens[rows, level].to(scorer.device) - vocabulary.level_slices[view][level][0]
             at = torch.nonzero(branches.code == right[branches.row]).flatten()
             found[level].append((parts.float(), branches.row, at))

@@ -21,7 +21,7 @@ class TrainingConfig:
     num_layers: int = 1
     num_heads: int = 4
     d_ff: int = 192
-    dropout: float = 0.1
+    dropout: float = 0.15
     attention_dropout: float = 0.0  # of attention weights; `transformers` drops them as often as states
     backbone: str | None = None  # name or path of a T5-family checkpoint; None: from scratch
     vocab_size: int = 4_500  # text tokens when the tokenizer is trained here
@@ -57,7 +57,7 @@ class TrainingConfig:
     # pooled events also hold a vector of their age: how many events came after them; None: where the form allows it
     event_age: bool | None = None
     # weight of a second loss: the target among all items, told from the state that chooses the first code
-    item_loss: float = 0.5
+    item_loss: float = 1.0
     shorten_history: float = 0.2  # chance that a training history is cut to a random length
 
     start_vectors: bool = True  # embeddings start from item vectors (`training.initialise`), not at random

@@ -12,6 +12,7 @@ import { beamSearch } from "./beam.js";
 
 export const SEARCH = "search";
 export const RECOMMENDATION = "recommendation";
+const LEAST = 1e-12; // no node is less probable to the first state
 
 export class Gensar {
   constructor(store) {
@@ -34,12 +35,13 @@ export class Gensar {
     return other;
   }
 
-  /** One kind of identifier: its trie, the slices of its codebooks, and the vectors of its trie nodes. */
+  /** One kind of identifier: its trie, the slices of its codebooks, and the vectors of its trie nodes and of its leaves' items. */
   readView(view) {
     const levels = this.about.views[view].levels.map((_, level) => level);
     const parts = (what) => levels.map((level) => this.store.array(`${view}.${what}.${level}`));
     const trie = new Trie({ codes: parts("codes"), children: parts("children"), items: this.store.array(`${view}.items`) });
-    return { ...this.about.views[view], trie, nodes: parts("nodes") };
+    const leaves = this.store.has(`${view}.leaf_tokens`) ? this.store.array(`${view}.leaf_tokens`) : null;
+    return { ...this.about.views[view], trie, nodes: parts("nodes"), leaves };
   }
 
   /** The best items for a query: [{item_id, title, score, identifier}]; a score is a log-probability. */
@@ -143,7 +145,19 @@ export class Gensar {
     const person = !history && this.users.has(user) ? this.users.get(user) : null;
     const sources = this.evidence.ask(heard, { query, clicked: clicks(latest), user: person }, view.trie);
     const weights = this.about.weights[heard.join(" + ")]?.[this.about.tasks[task].view];
-    return { task, query, events, clicked: clicks(events), positions, memory, start, heard, sources, weights };
+    return { task, query, events, clicked: clicks(events), positions, memory, start, heard, sources, weights, together: this.together(view, start.state) };
+  }
+
+  /**
+   * The log-probability of a trie node as a function of its first and last leaf: how probable its items are together, by their
+   * vectors, to the state that chooses the first code. What names no item (no leaf) counts as the mean of all items.
+   */
+  together(view, state) {
+    if (!view.leaves) return () => 0;
+    const logprobs = logSoftmax(Array.from(view.leaves, (token) => dot(state, this.t5.table[token])));
+    const upTo = new Float64Array(logprobs.length + 1);
+    logprobs.forEach((logprob, leaf) => (upTo[leaf + 1] = upTo[leaf] + Math.exp(logprob)));
+    return (first, last) => Math.log(last > first ? Math.max(upTo[last] - upTo[first], LEAST) : 1 / logprobs.length);
   }
 
   words(text) {
@@ -214,7 +228,7 @@ export class Gensar {
 
   /**
    * What speaks for each child of a trie node: [network, ...sources]. The network scores a child by the vector of its code,
-   * which it has in common with every place where the code occurs, and by a vector of its own.
+   * which it has in common with every place where the code occurs, by a vector of its own, and by its items (`together`).
    */
   siblings(asked, view, level, node, decoded) {
     return view.trie.childrenOf(level, node).map((child) => this.parts(asked, view, level, view.trie.codes[level][child], child, decoded));
@@ -226,6 +240,10 @@ export class Gensar {
     const [first, last, own] = child === null ? [0, 0, -1] : [leaves[child], leaves[child + 1], view.nodes[level][child]];
     let logit = dot(decoded.state, this.t5.table[view.levels[level][0] + code]);
     if (own >= 0) logit += dot(decoded.state, this.t5.table[own]);
+    if (view.leaves) {
+      const [codes, items] = view.balance[level];
+      logit = codes * logit + items * asked.together(first, last);
+    }
     const parts = [logit, ...asked.sources.map((source) => source(first, last))];
     return asked.sources.length && asked.weights ? parts.map((part, i) => part * asked.weights[level][i]) : parts;
   }
