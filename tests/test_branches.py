@@ -76,7 +76,7 @@ def test_items_together_by_a_loop(view: str) -> None:
     draw = torch.Generator().manual_seed(0)
     table = torch.randn(vocabulary.size, 8, generator=draw)
     states = torch.randn(4, 8, generator=draw)
-    totals = running_totals(states, table[torch.from_numpy(vocabulary.leaf_tokens[view])])
+    totals = running_totals(states, table, torch.from_numpy(vocabulary.leaf_tokens[view]))
     prob = (states @ table[vocabulary.num_written :][:N].T).softmax(-1)
     items = vocabulary.tries[view].items
     for level in range(vocabulary.num_levels):
@@ -88,13 +88,16 @@ def test_items_together_by_a_loop(view: str) -> None:
             torch.testing.assert_close(found[place], prob[row, below].sum().log(), rtol=1e-4, atol=1e-4)
 
 
-def test_a_new_item_is_taken_for_one_with_most_codes_in_common() -> None:
-    vocabulary, known = Vocabulary(TextTokens(50), TABLE, num_remembered=N - 20), N - 20
-    for view, codes in TABLE.codes.items():
-        common = np.cumprod(codes[:, None] == codes[None], axis=2).sum(2)[:, :known]  # (N, known)
-        for item, token in zip(vocabulary.tries[view].items, vocabulary.leaf_tokens[view], strict=True):
-            twin = token - vocabulary.num_written
-            assert 0 <= twin < known
-            assert common[item, twin] == common[item].max()
-            if item < known:
-                assert twin == item
+@pytest.mark.parametrize("view", ["semantic", "collaborative"])
+def test_a_new_item_counts_as_the_mean_of_the_others(view: str) -> None:
+    known = N - 20
+    vocabulary = Vocabulary(TextTokens(50), TABLE, num_remembered=known)
+    draw = torch.Generator().manual_seed(0)
+    table, states = torch.randn(vocabulary.size, 8, generator=draw), torch.randn(4, 8, generator=draw)
+    totals = running_totals(states, table, torch.from_numpy(vocabulary.leaf_tokens[view]))
+    probs = torch.empty(4, N).index_copy(
+        1, torch.from_numpy(vocabulary.tries[view].items).long(), totals.diff().float()
+    )
+    expected = (states @ table[vocabulary.num_written :][:known].T).softmax(-1) * known / N
+    torch.testing.assert_close(probs[:, :known], expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(probs[:, known:], torch.full((4, N - known), 1 / N))

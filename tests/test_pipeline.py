@@ -264,7 +264,7 @@ def test_new_items_join_and_can_be_found(copy, data):
     replace_catalogue(copy, grown)
     model = GenSAR.load(copy)
     assert all((model.table.codes[view][:-1] == before[view]).all() for view in before)
-    assert model.search("zebra striped xylophone", k=5)["item_id"].iloc[0] == "new1"
+    assert "new1" in set(model.search("zebra striped xylophone", k=3)["item_id"])
     assert "new1" not in set(model.search("coffee", k=5)["item_id"])
     assert len(model.search("xylophone stand", items=["new1"])) == 1
     with pytest.raises(DataError, match="already in the catalogue"):

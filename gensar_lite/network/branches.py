@@ -60,10 +60,15 @@ def child_logits(states: Tensor, book: Tensor, branches: Branches, vectors: Tens
     return logits
 
 
-def running_totals(states: Tensor, vectors: Tensor) -> Tensor:
-    """(B, N + 1) float64: how probable the first 0, 1, … items are together, given the states (B, D) that choose the first code
-    and the items' vectors (N, D) in the order of their leaves."""
-    return F.pad(linear(states, vectors).softmax(-1).double().cumsum(-1), (1, 0))
+def running_totals(states: Tensor, head: Tensor, tokens: Tensor) -> Tensor:
+    """(B, N + 1) float64: how probable the first 0, 1, … leaves are together, given the states (B, D) that choose the first code
+    and the tokens (N,) of the leaves' items, -1 for a new one, which counts as the mean of those that have a vector."""
+    known = torch.nonzero(tokens >= 0)[:, 0]
+    probs = linear(states, F.embedding(tokens[known], head)).softmax(-1).double()
+    if len(known) < len(tokens):
+        every = probs.new_full((len(states), len(tokens)), 1 / len(tokens))
+        probs = every.index_copy(1, known, probs * (len(known) / len(tokens)))
+    return F.pad(probs.cumsum(-1), (1, 0))
 
 
 def node_logprobs(totals: Tensor, request: Tensor, branches: Branches) -> Tensor:

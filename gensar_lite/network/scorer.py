@@ -81,8 +81,8 @@ class Scorer:
         start = [self.vocabulary.pad, self.vocabulary.behaviour_of(self.view)]
         written = torch.tensor(start, device=self.device).expand(len(self), -1)
         states = t5.decode(self.model, F.embedding(written, self.model.shared.weight), self.encoded, self.inputs.mask)
-        leaves = torch.from_numpy(self.vocabulary.leaf_tokens[self.view]).to(self.device)
-        return running_totals(states[:, 1], F.embedding(leaves, t5.head(self.model)))
+        tokens = torch.from_numpy(self.vocabulary.leaf_tokens[self.view]).to(self.device)
+        return running_totals(states[:, 1], t5.head(self.model), tokens)
 
     def has_choice(self, level: int, nodes: np.ndarray) -> np.ndarray:
         """Which nodes of the trie need a state: those with a choice at or below them, with softmax "trie" in the whole trie."""

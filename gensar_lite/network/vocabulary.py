@@ -81,7 +81,7 @@ class Vocabulary:
     them are no words of any text: vectors of the first `num_remembered` items (item n is token `num_written + n`), and of the
     trie nodes that hold several of those. `node_tokens[view][l]` (n_{l+1},) is the token of each node of level l + 1; -1 for
     nodes of the first level, which their code describes in full, and for nodes of new items. `leaf_tokens[view]` (N,) is the
-    token of each leaf's item; a new item has that of the item with the most codes in common.
+    token of each leaf's item, -1 for a new item; there are none where no item is remembered.
     """
 
     def __init__(
@@ -121,7 +121,11 @@ class Vocabulary:
             self.nodes[view] = trie.paths(self.leaf[view])
             self.leaf_starts[view] = [np.append(0, np.cumsum(counts)) for counts in trie.leaf_counts()]
         self.node_tokens, self.size = self._number_nodes(table)
-        self.leaf_tokens = {view: self._leaf_tokens(view) for view in self.tries if num_remembered}
+        self.leaf_tokens: dict[str, np.ndarray] = {}
+        if num_remembered:
+            for view, trie in self.tries.items():
+                items = trie.items.astype(np.int64)
+                self.leaf_tokens[view] = np.where(items < num_remembered, self.num_written + items, -1)
 
     def _number_nodes(self, table: IdentifierTable) -> tuple[dict[str, list[np.ndarray]], int]:
         """Tokens of the trie nodes of both views; prefixes that the views share have one token."""
@@ -147,14 +151,6 @@ class Vocabulary:
                     books[path] = tokens
                 found[view][level][self.nodes[view][:known, level]] = books[path][paths[:, level]]
         return found, size
-
-    def _leaf_tokens(self, view: str) -> np.ndarray:
-        items = self.tries[view].items.astype(np.int64)
-        there = np.flatnonzero(items < self.num_remembered)
-        after = np.searchsorted(there, np.arange(len(items))).clip(max=len(there) - 1)
-        either = items[there[np.stack([after, (after - 1).clip(min=0)])]]  # itself or the next one, and the one before
-        common = (self.nodes[view][either] == self.nodes[view][items]).sum(-1)
-        return self.num_written + np.take_along_axis(either, common.argmax(0)[None], axis=0)[0]
 
     def behaviour_of(self, view: str) -> int:
         """Token that announces an identifier of this view: `<R_I>` or `<S_I>`."""

@@ -150,14 +150,17 @@ export class Gensar {
 
   /**
    * The log-probability of a trie node as a function of its first and last leaf: how probable its items are together, by their
-   * vectors, to the state that chooses the first code. What names no item (no leaf) counts as the mean of all items.
+   * vectors, to the state that chooses the first code. A new item, and what names none (no leaf), counts as the mean of the others.
    */
   together(view, state) {
     if (!view.leaves) return () => 0;
-    const logprobs = logSoftmax(Array.from(view.leaves, (token) => dot(state, this.t5.table[token])));
-    const upTo = new Float64Array(logprobs.length + 1);
-    logprobs.forEach((logprob, leaf) => (upTo[leaf + 1] = upTo[leaf] + Math.exp(logprob)));
-    return (first, last) => Math.log(last > first ? Math.max(upTo[last] - upTo[first], LEAST) : 1 / logprobs.length);
+    const known = Array.from(view.leaves.keys()).filter((leaf) => view.leaves[leaf] >= 0);
+    const share = new Float64Array(view.leaves.length).fill(1 / view.leaves.length);
+    const logprobs = logSoftmax(known.map((leaf) => dot(state, this.t5.table[view.leaves[leaf]])));
+    logprobs.forEach((logprob, i) => (share[known[i]] *= known.length * Math.exp(logprob)));
+    const upTo = new Float64Array(share.length + 1);
+    share.forEach((value, leaf) => (upTo[leaf + 1] = upTo[leaf] + value));
+    return (first, last) => Math.log(last > first ? Math.max(upTo[last] - upTo[first], LEAST) : 1 / share.length);
   }
 
   words(text) {
