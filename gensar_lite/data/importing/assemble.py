@@ -133,7 +133,7 @@ class _Import:
         rows = sum(table.source.estimate() for name, table in self.opened.items() if name in LOGS)
         if tell is None or rows < LARGE:
             return
-        minutes, memory = rows / 4e6, 0.5 + rows * 4.5e-7
+        minutes, memory = rows / 4e6, 0.5 + rows * 3.2e-7
         sampled = self.mapping.options.get("sample_users")
         less = "." if sampled else "; --sample-users 10000 imports the log of 10,000 random users first."
         tell(
