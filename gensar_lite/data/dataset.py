@@ -274,9 +274,12 @@ class Dataset:
 
 def texts_of(items: pd.DataFrame) -> Texts:
     """One text per item: title, brand, categories, description."""
-    columns = [pa.array(items[name], pa.large_string()) for name in ("title", "brand", "categories", "description")]
-    known = [pc.if_else(pc.equal(column, ""), None, column) for column in columns]
-    return Texts(pc.binary_join_element_wise(*known, pa.scalar(" ", pa.large_string()), null_handling="skip"))
+    nothing, blank = (pa.scalar(text, pa.large_string()) for text in ("", " "))
+    led = []
+    for name in ("title", "brand", "categories", "description"):
+        part = pc.fill_null(pa.array(items[name], pa.large_string(), from_pandas=True), nothing)
+        led.append(pc.if_else(pc.equal(part, nothing), nothing, pc.binary_join_element_wise(blank, part, nothing)))
+    return Texts(pc.utf8_slice_codeunits(pc.binary_join_element_wise(*led, nothing), 1))
 
 
 def extend_catalogue(data: Dataset, new: pd.DataFrame) -> Dataset:
