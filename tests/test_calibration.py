@@ -41,9 +41,10 @@ def likelihood(model: GenSAR, task: str, split: str = "valid") -> float:
 def test_an_expert_that_knows_is_made_strong_and_noise_is_shut_out() -> None:
     rng = np.random.default_rng(0)
     right = rng.integers(5, size=400)
-    noise, truth = rng.normal(size=(2, 400, 5))
+    noise, truth, fixed = rng.normal(size=(3, 400, 5))
     truth[np.arange(400), right] += 1.0
-    parts = torch.tensor(np.stack([noise, truth], -1).reshape(-1, 2), dtype=torch.float32)
+    truth -= fixed  # what is fixed counts as it is
+    parts = torch.tensor(np.stack([noise, truth, fixed], -1).reshape(-1, 3), dtype=torch.float32)
     row = torch.arange(400).repeat_interleave(5)
     weights = _fit(parts, row, torch.arange(400) * 5 + torch.from_numpy(right))
     assert weights[0] < 0.15

@@ -158,6 +158,22 @@ class LexicalIndex:
         """(B, N) scores as a sparse matrix; items that share no term with the query are absent."""
         return sparse.csr_matrix(self.terms(queries) @ self.matrix)
 
+    def coverage(self, queries: Sequence[str]) -> sparse.csr_matrix:
+        """(B, N) how much of what a query says an item has, 0 to 1: terms count by their inverse document frequency.
+
+        A word that no item has counts as the rarest.
+        """
+        num_texts = np.append(np.diff(self.matrix.indptr), 0)  # per term, and of a term that is nowhere
+        idf = np.log1p((self.num_items - num_texts + 0.5) / (num_texts + 0.5)).astype(np.float32)
+        asked, there = self.terms(queries), self.matrix.copy()
+        asked.sum_duplicates()
+        asked.data, there.data = idf[asked.indices], np.ones_like(there.data)
+        missing = [len(set(index_terms(query, self.language)) - self.vocabulary.keys()) for query in queries]
+        total = np.asarray(asked.sum(axis=1)).ravel() + idf[-1] * np.array(missing, np.float32)
+        found = sparse.csr_matrix(asked @ there)
+        found.data /= np.repeat(total, np.diff(found.indptr))
+        return found
+
     def scores(self, queries: Sequence[str]) -> np.ndarray:
         """(B, N) float32 BM25 scores; a query without a known term scores zero everywhere."""
         return self.match(queries).toarray().astype(np.float32, copy=False)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gensar_lite.evidence.evidence import ItemProbs, NodeLogprobs
+from gensar_lite.evidence.evidence import ItemProbs, NodeEvidence
 from gensar_lite.identifiers.trie import IdentifierTrie
 from gensar_lite.network import t5
 from gensar_lite.network.backbone import T5
@@ -37,9 +37,9 @@ TOTALS_AT_ONCE = 1 << 25  # pairs of a request and an item
 class Scorer:
     """Log-probabilities of a view's codes for B requests.
 
-    `trie` holds the items to choose from: the vocabulary's, or a part of it. `evidence` is what S sources say of the
-    requests; their log-probabilities and the generator's logits are added among siblings, each times its weight, `weights`
-    (L, 1 + S), 1 by default. With evidence codes always compete with their siblings alone, whatever `softmax` says.
+    `trie` holds the items to choose from: the vocabulary's, or a part of it. `evidence` is what the store says of the
+    requests; its log-probabilities and the generator's logits are added among siblings, each times its weight, `weights`
+    (L, 2), 1 by default. With evidence codes always compete with their siblings alone, whatever `softmax` says.
     Raises ValueError where inputs or trie are of another vocabulary.
     """
 
@@ -51,22 +51,25 @@ class Scorer:
         inputs: Inputs,
         softmax: str = "trie",
         trie: IdentifierTrie | None = None,
-        evidence: tuple[ItemProbs, ...] = (),
+        evidence: ItemProbs | None = None,
         weights: list[list[float]] | None = None,
     ) -> None:
         self.model, self.vocabulary, self.view = model, vocabulary, view
         self.device = model.shared.weight.device
         self.trie = vocabulary.tries[view] if trie is None else trie
-        self.softmax = "trie" if evidence else softmax
+        self.softmax = softmax if evidence is None else "trie"
         self.weights = weights
-        self.known: NodeLogprobs | None = None
-        if evidence:
-            self.known = NodeLogprobs(evidence, vocabulary.leaf[view], vocabulary.leaf_starts[view])
+        self.hear(evidence)
         self._check(inputs)
         self.inputs = inputs.to(self.device)
 
     def __len__(self) -> int:
         return len(self.inputs.mask)
+
+    def hear(self, evidence: ItemProbs | None) -> None:
+        """Join other evidence, or none."""
+        leaf, starts = self.vocabulary.leaf[self.view], self.vocabulary.leaf_starts[self.view]
+        self.known = None if evidence is None else NodeEvidence(evidence, leaf, starts)
 
     @cached_property
     def encoded(self) -> Tensor:
@@ -106,11 +109,12 @@ class Scorer:
             nodes = self.trie.origin[level][nodes]
         parts, branches = self.parts(level, states, nodes, request)
         if self.weights is not None and self.known is not None:
-            parts = parts * parts.new_tensor(self.weights[level])
+            parts = parts * parts.new_tensor([*self.weights[level], 1.0])
         return code_logits(parts.sum(-1), branches, len(nodes), last - first).log_softmax(-1)
 
     def parts(self, level: int, states: Tensor, nodes: np.ndarray, request: np.ndarray) -> tuple[Tensor, Branches]:
-        """(P, 1 + S) what the generator and each source say of the P children of nodes (R,) of the whole trie."""
+        """What speaks for the P children of nodes (R,) of the whole trie: the generator's logits (P, 1); with evidence (P, 3)
+        also its log-probabilities, and what the coverage of the query adds."""
         own, branches, child = self._own(level, states, nodes, request)
         if self.totals is not None:
             own = (own * own.new_tensor(balance_of(self.model, self.view, level))).sum(-1, keepdim=True)

@@ -1,8 +1,8 @@
-"""How much the generator and each source of evidence count, fitted to validation cases after training.
+"""How much the generator and the store's evidence count, fitted to validation cases after training.
 
 Explained in notebook 05. The generator is trained without evidence, or evidence would explain the training clicks away; a
 generator is surer of what it has seen than it may be of what it has not, and would drown the evidence. One weight per view,
-level and expert (the generator, then each source) repairs that: a temperature (Guo et al., ICML 2017) for each part of the
+level and expert (the generator, the evidence) repairs that: a temperature (Guo et al., ICML 2017) for each part of the
 product of experts, at the maximum likelihood of the clicks of the validation cases.
 """
 
@@ -39,20 +39,18 @@ def fit_weights(
     cases: Sequence[Cases],
     seed: int = 0,
 ) -> dict[str, Weights]:
-    """The weights (L, 1 + S) of each view for every choice among the sources, from the cases of its task; 1 where there are none."""
+    """The weights (L, 2) of each view for every choice among the sources, from the cases of its task; 1 where there are none."""
     names = list(evidence.sources)
-    chosen = [some for size in range(1, len(names) + 1) for some in combinations(range(len(names)), size)]
-    key = {some: " + ".join(names[source] for source in some) for some in chosen}
-    ones = [[1.0] * (1 + len(names)) for _ in range(vocabulary.num_levels)]
-    found = {key[some]: {view: [row[: 1 + len(some)] for row in ones] for view in vocabulary.tries} for some in chosen}
+    chosen = [some for size in range(1, len(names) + 1) for some in combinations(names, size)]
+    ones = [[1.0, 1.0] for _ in range(vocabulary.num_levels)]
+    found = {" + ".join(some): dict.fromkeys(vocabulary.tries, ones) for some in chosen}
     for held in cases:
         if not len(held):
             continue
         rows = np.sort(np.random.default_rng(seed).permutation(len(held))[:MAX_CASES])
-        levels = _levels(model, vocabulary, requests, evidence, held.take(rows).one_each())
-        for some in chosen:
-            columns = [0, *(1 + source for source in some)]
-            found[key[some]][TASK_VIEW[held.task]] = [_fit(parts[:, columns], *rest) for parts, *rest in levels]
+        told = _levels(model, vocabulary, requests, evidence, chosen, held.take(rows).one_each())
+        for some, levels in zip(chosen, told, strict=True):
+            found[" + ".join(some)][TASK_VIEW[held.task]] = [_fit(*level) for level in levels]
     return found
 
 
@@ -65,7 +63,8 @@ def fit_balance(
     for held in cases:
         if len(held):
             rows = np.sort(np.random.default_rng(seed).permutation(len(held))[:MAX_CASES])
-            levels = _levels(model, vocabulary, requests, nothing, held.take(rows).one_each(), Scorer.own_parts)
+            cases_of = held.take(rows).one_each()
+            (levels,) = _levels(model, vocabulary, requests, nothing, [()], cases_of, Scorer.own_parts)
             found[TASK_VIEW[held.task]] = [_fit(*level) for level in levels]
     return found
 
@@ -75,29 +74,33 @@ def _levels(
     vocabulary: Vocabulary,
     requests: RequestEncoder,
     evidence: Evidence,
+    chosen: Sequence[tuple[str, ...]],
     cases: Cases,
     parts_of: Callable[..., tuple[torch.Tensor, Branches]] = Scorer.parts,
-) -> list[Level]:
-    """Per level: what all experts say of all children (P, 1 + S), which choice each belongs to (P,), the right ones (R,)."""
+) -> list[list[Level]]:
+    """For each choice of sources and each level: what speaks for all children (P, 2 or 3), which choice each belongs to (P,), the
+    right ones (R,)."""
     view = TASK_VIEW[cases.task]
-    found: list[list[Level]] = [[] for _ in range(vocabulary.num_levels)]
+    found: list[list[list[Level]]] = [[[] for _ in range(vocabulary.num_levels)] for _ in chosen]
     size = requests_at_once(evidence.num_items, CASES_AT_ONCE)
     for first in range(0, len(cases), size):
         chunk = cases.take(slice(first, first + size))
         inputs, question = requests.cases(chunk)
-        told = evidence.ask(question, list(evidence.sources))
-        scorer = Scorer(model, vocabulary, view, inputs, evidence=told)
+        scorer = Scorer(model, vocabulary, view, inputs)
         start = torch.tensor([vocabulary.pad, vocabulary.behaviour_of(view)]).expand(len(chunk), -1)
         tokens = torch.from_numpy(vocabulary.view_tokens[view][chunk.item])
         written = torch.cat([start, tokens[:, :-1]], dim=1).to(scorer.device)
         vectors = F.embedding(written, model.shared.weight)
         states = t5.decode(model, vectors, scorer.encoded, scorer.inputs.mask)
-        for level, (rows, nodes) in enumerate(path_choices(vocabulary, view, chunk.item)):
-            parts, branches = parts_of(scorer, level, states[rows, 1 + level], nodes, rows.numpy())
-            right = tokens[rows, level].to(scorer.device) - vocabulary.level_slices[view][level][0]
-            at = torch.nonzero(branches.code == right[branches.row]).flatten()
-            found[level].append((parts.float(), branches.row, at))
-    return [_joined(pieces) for pieces in found]
+        choices = path_choices(vocabulary, view, chunk.item)
+        for some, levels in zip(chosen, found, strict=True):
+            scorer.hear(evidence.ask(question, some))
+            for level, (rows, nodes) in enumerate(choices):
+                parts, branches = parts_of(scorer, level, states[rows, 1 + level], nodes, rows.numpy())
+                right = tokens[rows, level].to(scorer.device) - vocabulary.level_slices[view][level][0]
+                at = torch.nonzero(branches.code == right[branches.row]).flatten()
+                levels[level].append((parts.float(), branches.row, at))
+    return [[_joined(pieces) for pieces in levels] for levels in found]
 
 
 def _joined(pieces: list[Level]) -> Level:
@@ -112,15 +115,15 @@ def _joined(pieces: list[Level]) -> Level:
 
 
 def _fit(parts: torch.Tensor, row: torch.Tensor, right: torch.Tensor) -> list[float]:
-    """The weights (1 + S,) at which the right children are most probable among their siblings."""
-    weight = torch.ones(parts.shape[1], device=parts.device, requires_grad=True)
+    """The weights (2,) of the first two parts at which the right children are most probable among their siblings."""
+    weight = torch.ones(2, device=parts.device, requires_grad=True)
     if not len(right):
         return weight.tolist()
     optimiser = torch.optim.LBFGS([weight], max_iter=50, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        logits = parts @ weight
+        logits = parts[:, :2] @ weight + parts[:, 2:].sum(1)
         top = torch.full((len(right),), -torch.inf, device=parts.device)
         top = top.scatter_reduce(0, row, logits.detach(), "amax")
         mass = torch.zeros_like(top).index_add(0, row, (logits - top[row]).exp())

@@ -1,10 +1,13 @@
 // What the store says of a question without training, as in gensar_lite/evidence: words that match, items that the same people
 // clicked, items whose texts are alike. Each source scores the items; the network's choice of codes hears the logarithm of
-// a node's share of those scores.
+// a node's share of the product of those scores, and how much of the query the items below the node have.
 
 const DECAY = 0.9; // weight of a click per later click
 const SPREAD = 0.1; // share of the probability that lies on all items alike, for what a source misses
 const LEAST = 1e-6; // smaller shares are left out
+const COVERAGE = 8; // what is added for an item that has all words of the query
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 export class Evidence {
   /** `index` matches words; the other sources are rows of a sparse matrix of items by items. */
@@ -43,18 +46,30 @@ export class Evidence {
   }
 
   /**
-   * For each source, the log-probability of a trie node as a function of its first and last leaf; 0 where it knows nothing. What
-   * names no item (no leaf) counts as one item of which the source knows nothing.
+   * What speaks for a trie node, as functions of its first and last leaf: the log-probability of its items by the product of the
+   * sources, 0 where they know nothing, and for a query what its coverage adds. No source, no function. What names no item
+   * (no leaf) counts as one item of which the sources know nothing.
    */
   ask(sources, question, trie) {
-    return sources.map((source) => {
+    if (!sources.length) return [];
+    const product = new Float64Array(this.numItems).fill(1);
+    let known = false;
+    for (const source of sources) {
       const scores = this.scores(source, question);
-      const total = scores?.reduce((sum, score) => sum + score, 0) ?? 0;
-      if (!(total > 0)) return () => 0;
-      const upTo = new Float64Array(this.numItems + 1);
-      trie.items.forEach((item, leaf) => (upTo[leaf + 1] = upTo[leaf] + (scores[item] > LEAST * total ? scores[item] / total : 0)));
-      return (first, last) => Math.log((1 - SPREAD) * Math.max(upTo[last] - upTo[first], 0) + (SPREAD * Math.max(last - first, 1)) / this.numItems);
-    });
+      const total = scores ? sum(scores) : 0;
+      if (!(total > 0)) continue;
+      known = true;
+      scores.forEach((score, item) => {
+        if (score > LEAST * total) product[item] *= 1 + (((1 - SPREAD) / SPREAD) * this.numItems * score) / total;
+      });
+    }
+    const whole = sum(product);
+    const probs = Float64Array.from(trie.items, (item) => product[item] / whole);
+    const says = [(first, last) => (known ? Math.log(last > first ? sum(probs.subarray(first, last)) : 1 / whole) : 0)];
+    if (!sources.includes("words") || question.query === null) return says;
+    const covered = this.index.coverage(question.query);
+    const coverage = Float64Array.from(trie.items, (item) => (product[item] > 1 ? covered[item] ** 2 : 0));
+    return [...says, (first, last) => COVERAGE * Math.max(0, ...coverage.subarray(first, last))];
   }
 }
 

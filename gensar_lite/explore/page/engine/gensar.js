@@ -230,14 +230,15 @@ export class Gensar {
   }
 
   /**
-   * What speaks for each child of a trie node: [network, ...sources]. The network scores a child by the vector of its code,
-   * which it has in common with every place where the code occurs, by a vector of its own, and by its items (`together`).
+   * What speaks for each child of a trie node: [network], or [network, store], or in search by words [network, store, coverage of
+   * the query]. The network scores a child by the vector of its code, which it has in common with every place where the
+   * code occurs, by a vector of its own, and by its items (`together`).
    */
   siblings(asked, view, level, node, decoded) {
     return view.trie.childrenOf(level, node).map((child) => this.parts(asked, view, level, view.trie.codes[level][child], child, decoded));
   }
 
-  /** [network, ...sources] for one code; `child` is its trie node, null where it leads to no item. */
+  /** The same for one code; `child` is its trie node, null where it leads to no item. */
   parts(asked, view, level, code, child, decoded) {
     const leaves = view.trie.leaves[level + 1];
     const [first, last, own] = child === null ? [0, 0, -1] : [leaves[child], leaves[child + 1], view.nodes[level][child]];
@@ -248,7 +249,7 @@ export class Gensar {
       logit = codes * logit + items * asked.together(first, last);
     }
     const parts = [logit, ...asked.sources.map((source) => source(first, last))];
-    return asked.sources.length && asked.weights ? parts.map((part, i) => part * asked.weights[level][i]) : parts;
+    return asked.sources.length && asked.weights ? parts.map((part, i) => part * (asked.weights[level][i] ?? 1)) : parts;
   }
 }
 

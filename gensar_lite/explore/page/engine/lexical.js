@@ -34,16 +34,21 @@ export class LexicalIndex {
     this.rows = store.sparse("words");
   }
 
-  /** The terms of a query that the index has; where words are compounds, their parts, and what holds a word that none has. */
+  /** The terms of a query, and where words are compounds their parts, and what holds a word that is none: those that the index has. */
   terms(query) {
-    const found = this.language === "english"
-      ? words(query).filter((word) => !this.stopWords.has(word)).map(stem)
-      : tokens(query.normalize("NFC")).filter((word) => !this.stopWords.has(word)).map((word) => this.stemOf(word));
+    const found = this.typed(query);
     const known = found.filter((term) => this.number.has(term));
     if (!this.compounds) return known;
     const holding = (term) => [...this.number.keys()].filter((other) => other.startsWith(term) || other.endsWith(term));
     const apart = (term) => [...this.split(term), ...(this.number.has(term) || term.length < LEAST_PART ? [] : holding(term))];
     return [...known, ...found.flatMap(apart)];
+  }
+
+  /** The terms of a text, also those that the index does not have. */
+  typed(text) {
+    return this.language === "english"
+      ? words(text).filter((word) => !this.stopWords.has(word)).map(stem)
+      : tokens(text.normalize("NFC")).filter((word) => !this.stopWords.has(word)).map((word) => this.stemOf(word));
   }
 
   stemOf(word) {
@@ -67,5 +72,19 @@ export class LexicalIndex {
     const scores = new Float32Array(this.numItems);
     for (const term of this.terms(query)) this.rows(this.number.get(term), (item, score) => (scores[item] += score));
     return scores;
+  }
+
+  /** (N,) how much of what a query says each item has, 0 to 1; terms count by their inverse document frequency. */
+  coverage(query) {
+    const idf = (found) => Math.log1p((this.numItems - found + 0.5) / (found + 0.5));
+    const scores = new Float32Array(this.numItems);
+    let total = idf(0) * new Set(this.typed(query).filter((term) => !this.number.has(term))).size;
+    for (const term of new Set(this.terms(query))) {
+      const items = [];
+      this.rows(this.number.get(term), (item) => items.push(item));
+      total += idf(items.length);
+      for (const item of items) scores[item] += idf(items.length);
+    }
+    return scores.map((score) => (total > 0 ? score / total : 0));
   }
 }

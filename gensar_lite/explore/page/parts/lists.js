@@ -3,7 +3,7 @@
 import { codeChip, identifierChips } from "./codes.js";
 import { h, percent } from "./dom.js";
 
-const SOURCES = { network: "network", words: "words", neighbours: "clicked together", content: "alike in text" };
+const SOURCES = { words: "words", neighbours: "clicked together", content: "alike in text" };
 
 /** How each item of a list stands against the list before. */
 export function movement(before, after) {
@@ -33,25 +33,25 @@ export function answerList({ name, answers, moves = [], marks, truly = null, vie
     )));
 }
 
-/** The table of what each source adds, code by code. */
+/** The table of what each part of the answer adds, code by code. */
 export function whyTable(gensar, meanings, task, asked, item) {
   const view = gensar.viewOf(task);
   const viewName = gensar.about.tasks[task].view;
   const steps = gensar.explain(asked, item);
-  const sources = ["network", ...asked.heard];
+  const parts = ["network", `store: ${asked.heard.map((source) => SOURCES[source]).join(", ")}`, "all words of the query"].slice(0, 1 + asked.sources.length);
   const size = Math.max(1e-9, ...steps.flatMap((step) => step.parts.map(Math.abs)));
   const total = steps.reduce((sum, step) => sum + step.logprob, 0);
   const bar = (value) => h("span", { class: "bar", role: "img", "aria-label": value.toFixed(1) },
     h("span", { class: value < 0 ? "less" : "more", style: `width:${(50 * Math.abs(value)) / size}%;${value < 0 ? "right" : "left"}:50%` }));
   return h("table", {},
     h("caption", {}, "What speaks for each code, against the codes that may stand in its place (bars to the right: for it)"),
-    h("thead", {}, h("tr", {}, h("th", {}, "code and its items"), h("th", {}, "chosen at"), sources.map((source) => h("th", {}, SOURCES[source])))),
-    h("tbody", {}, steps.map(({ node, code, level, children, logprob, parts }) => {
+    h("thead", {}, h("tr", {}, h("th", {}, "code and its items"), h("th", {}, "chosen at"), parts.map((part) => h("th", {}, part)))),
+    h("tbody", {}, steps.map(({ node, code, level, children, logprob, parts: values }) => {
       const meaning = meanings.of(viewName, level, node);
       return h("tr", {},
         h("td", {}, codeChip(view.names[level], code), h("span", { class: "meaning" }, meaning.items === 1 ? "this item alone" : `${meaning.items}: ${meaning.words.join(", ")}`)),
         h("td", { class: "number" }, children === 1 ? "only one" : `${percent(Math.exp(logprob))} of ${children}`),
-        sources.map((_, s) => h("td", {}, parts.length ? bar(parts[s] ?? 0) : null)));
+        parts.map((_, i) => h("td", {}, values.length ? bar(values[i] ?? 0) : null)));
     })),
-    h("tfoot", {}, h("tr", {}, h("td", { colspan: 2 + sources.length }, `All codes together: ${percent(Math.exp(total))}, score ${total.toFixed(2)}.`))));
+    h("tfoot", {}, h("tr", {}, h("td", { colspan: 2 + parts.length }, `All codes together: ${percent(Math.exp(total))}, score ${total.toFixed(2)}.`))));
 }
