@@ -240,7 +240,7 @@ class _Line:
             shutil.rmtree(checkpoints, ignore_errors=True)
 
     def make_evidence(self) -> None:
-        """Ask the store, and fit how much each source counts beside the trained generator."""
+        """Ask the store, and fit how much it counts beside the trained generator."""
         if self.model is None:
             self.model = GenSAR.read(self.out, replace(self.config, evidence=()))
         self.model = self.model.join_evidence(self.config.evidence)
