@@ -16,9 +16,11 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
 
 
-def open_page(browser, path: Path, settings: str = "", size: tuple[int, int] = (1366, 768), view: str = "store"):
+def open_page(
+    browser, path: Path, settings: str = "", size: tuple[int, int] = (1366, 768), view: str = "store", **options
+):
     """The page, opened from its file; an error of its scripts or a request to anywhere fails the test at `check`."""
-    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **options)
     page.troubles = []
     page.on("pageerror", lambda error: page.troubles.append(str(error)))
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else page.troubles.append(r.url))

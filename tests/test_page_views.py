@@ -227,3 +227,72 @@ def test_the_film_as_a_widget(browser, tmp_path, model):
     page = open_page(browser, tmp_path / "page.html")
     assert "4 of 4 codes of m1 are in use" in page.inner_text("section[aria-label='what the codes do']")
     check(page)
+
+
+@needs_chromium
+def test_a_lasso_catches_what_lies_inside(browser, path, model):
+    page = open_page(browser, path, view="codes")
+    page.click("[data-key=lasso]")
+    box = page.locator(".map canvas").bounding_box()
+    corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()
+    shown = "section[aria-label='items of the chosen code']"
+    assert f"{model.data.num_items} items inside the lasso" in page.inner_text(shown)
+    with page.expect_download() as told:
+        page.click(f"{shown} [data-key=csv]")
+    rows = list(csv.DictReader(io.StringIO(Path(told.value.path()).read_text(encoding="utf-8-sig"))))
+    assert [row["item_id"] for row in rows] == model.data.items["item_id"].tolist()
+    page.click(".node >> nth=0")
+    assert "inside" not in page.inner_text(shown)
+    check(page)
+
+
+VIEWS = ("Store", "Codes", "At work", "Beam search", "Trade-off")
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("size", "settings"),
+    [((1366, 768), ""), ((1024, 768), "projector=1"), ((911, 512), "dark=1"), ((390, 844), "compare=1&codes=1")],
+    ids=["laptop", "projector", "zoom of 150 %", "phone"],
+)
+def test_each_view_fits_and_names_its_controls(browser, path, size, settings):
+    page = open_page(browser, path, settings, size)
+    for view in VIEWS:
+        page.click(f"nav >> text={view}")
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll("button, input, select, canvas, [role=button], [role=img]")]
+            .filter((part) => !(part.getAttribute("aria-label") || part.labels?.length || part.textContent.trim()))
+            .map((part) => part.outerHTML.slice(0, 80))"""
+        )
+        assert not nameless, view
+    check(page)
+
+
+@needs_chromium
+def test_the_page_is_worked_by_keyboard_and_follows_the_system(browser, path, model):
+    page = open_page(browser, path, f"user={model.data.log.user_ids[2]}", color_scheme="dark")
+    assert page.evaluate("document.documentElement.classList.contains('dark')")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 30)"
+    page.keyboard.press("/")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("lamp")
+    page.keyboard.press("Enter")
+    assert "query=lamp" in page.evaluate("location.hash")
+    seen = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.add(page.evaluate("document.activeElement.dataset.key ?? document.activeElement.textContent"))
+    assert {"compare", "hide", "save", "search why 0", "search click 0", "recommendation why 9"} <= seen
+    page.focus("[data-key='search why 0']")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.key") == "search why 0"
+    assert "All codes together" in page.inner_text(".why")
+    check(page)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
 from html.parser import HTMLParser
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from matplotlib import font_manager
 
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
 from gensar_lite.explore.report import Example, Picture, RunReport, duration, write_report
+from gensar_lite.explore.style import font_names, glyphs_missed, style
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -253,3 +256,15 @@ def test_the_ceiling_is_never_the_best(tmp_path):
     rows = {row[0]["text"]: row[1:] for row in page.table("Search: ranked")[2:]}
     assert not any(cell["bold"] for cell in rows["oracle"])
     assert all(cell["bold"] for cell in rows["GenSAR"])
+
+
+def test_letters_without_a_font_are_told_once(recwarn):
+    with style():
+        figure, ax = plt.subplots()
+        ax.set_title("睡袋 冬季")
+    with glyphs_missed() as note:
+        figure.savefig(io.BytesIO(), format="png")
+    plt.close(figure)
+    assert len(note) == (len(font_names(font.name for font in font_manager.fontManager.ttflist)) == 1)
+    assert not [warning for warning in recwarn if "missing from font" in str(warning.message)]
+    assert font_names(["Arial", "Noto Sans CJK SC", "SimHei"]) == ["DejaVu Sans", "Noto Sans CJK SC"]

@@ -15,7 +15,9 @@ from typing import Any
 
 import gensar_lite
 from gensar_lite.data.storage import DataError, hash_files, new_export
+from gensar_lite.explore.arrays import Arrays
 from gensar_lite.explore.bundle import PAGE, join_modules
+from gensar_lite.explore.film import Recorder, pack_film
 from gensar_lite.explore.packing import pack
 from gensar_lite.explore.slider import Slider
 from gensar_lite.explore.sweeps import pack_sweep
@@ -120,6 +122,15 @@ def show_page(
     """The page of a model as an output of a notebook. `address` is what follows # in a page's address, such as
     "beam?query=tent" or "codes"; other arguments as `build_page`."""
     return PageView(build_page(model, users, method, **more), address, height)
+
+
+def show_film(recorder: Recorder, height: int = 720) -> PageView:
+    """A film of codebooks that learn (see `film_of`) as an output of a notebook."""
+    arrays = Arrays()
+    about = {"made_by": f"gensar_lite {gensar_lite.__version__}", "film": pack_film(recorder, arrays)}
+    return PageView(
+        fill_page("Codebooks learning", {**about, "arrays": arrays.contents}, arrays.bytes()), "film", height
+    )
 
 
 def show_sweeps(folders: Sequence[str | Path], height: int = 640) -> PageView:

@@ -12,11 +12,13 @@ import torch
 
 from gensar_lite.explore.arrays import Arrays
 from gensar_lite.identifiers.assignment import Layout
-from gensar_lite.identifiers.encoder import standardise
+from gensar_lite.identifiers.encoder import fit_scaling, standardise
 from gensar_lite.identifiers.quantise import decode, encode
 from gensar_lite.identifiers.quantisers import balanced_books
 from gensar_lite.identifiers.rqvae import RQVAE, RQVAEConfig, train_rqvae
+from gensar_lite.identifiers.strategies import codebooks_of, plan
 from gensar_lite.model import GenSAR
+from gensar_lite.signals import Signals
 
 NUM_POINTS, NUM_FRAMES = 240, 60
 
@@ -70,6 +72,30 @@ def record_film(model: GenSAR) -> Recorder | None:
     recorder, config = Recorder(signals, table.layout), RQVAEConfig(**settings.rqvae)
     layout, seed = table.layout, table.made_from["seed"]
     train_rqvae(signals, layout.spans, layout.sizes, config, balanced_books(layout), seed, watch=recorder)
+    return recorder
+
+
+def film_of(
+    signals: Signals,
+    num_codes: int = 64,
+    config: RQVAEConfig | None = None,
+    seed: int = 0,
+    weight: float = 0.5,
+    grown: Callable[[Recorder], None] | None = None,
+) -> Recorder:
+    """Train GenSAR's codebooks, two shared ones and two of each signal's own, on the signals of a store, watched.
+
+    `weight` is that of the clicks, at 0.5 as that of the texts. `grown` is called after each frame.
+    """
+    config = config or RQVAEConfig()
+    weights = {"semantic": 2 * (1 - weight), "collaborative": 2 * weight}
+    layout, names = plan(codebooks_of("gensar", 2, 2), dict.fromkeys(weights, config.latent_dim), num_codes)
+    scaled = []
+    for name in names:
+        table = getattr(signals, name)
+        scaled.append(np.float32(weights[name]) * standardise(fit_scaling(name, table), name, table))
+    recorder = Recorder(scaled, layout, grown)
+    train_rqvae(scaled, layout.spans, layout.sizes, config, balanced_books(layout), seed, watch=recorder)
     return recorder
 
 

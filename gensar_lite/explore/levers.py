@@ -14,12 +14,8 @@ import traitlets
 from gensar_lite.data.storage import DataError
 from gensar_lite.explore.arrays import Arrays
 from gensar_lite.explore.bundle import PAGE, join_modules
-from gensar_lite.explore.film import Recorder, pack_film
-from gensar_lite.identifiers.assignment import Layout
-from gensar_lite.identifiers.encoder import fit_scaling, standardise
-from gensar_lite.identifiers.quantisers import balanced_books
-from gensar_lite.identifiers.rqvae import RQVAEConfig, train_rqvae
-from gensar_lite.identifiers.strategies import codebooks_of, plan
+from gensar_lite.explore.film import Recorder, film_of, pack_film
+from gensar_lite.identifiers.rqvae import RQVAEConfig
 from gensar_lite.signals import Signals
 
 try:
@@ -95,16 +91,9 @@ class CodebookLevers(widgets.VBox):
     def _train(self) -> Recorder:
         steps = {"warmup_steps": self.warmup_steps.value, "max_steps": self.max_steps.value}
         config = RQVAEConfig(balance=self.balance.value, patience=1_000, **steps)
-        tables = {name: getattr(self.signals, name) for name in ("semantic", "collaborative")}
-        weights = {"semantic": 2 * (1 - self.share.value), "collaborative": 2 * self.share.value}
-        layout = lay_out(self.num_codes.value, config)
-        scaled = [weights[n] * standardise(fit_scaling(n, table), n, table) for n, table in tables.items()]
-        recorder = Recorder(scaled, layout, lambda r: self.film.show(r) if len(r.frames) % EVERY == 0 else None)
-        train_rqvae(scaled, layout.spans, layout.sizes, config, balanced_books(layout), watch=recorder)
-        return recorder
 
+        def grown(recorder: Recorder) -> None:
+            if len(recorder.frames) % EVERY == 0:
+                self.film.show(recorder)
 
-def lay_out(num_codes: int, config: RQVAEConfig) -> Layout:
-    """The codebooks of GenSAR: two shared ones, and two of each signal's own."""
-    names = codebooks_of("gensar", 2, 2)
-    return plan(names, {"semantic": config.latent_dim, "collaborative": config.latent_dim}, num_codes)[0]
+        return film_of(self.signals, self.num_codes.value, config, weight=self.share.value, grown=grown)

@@ -24,6 +24,7 @@ from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, PRIMARY
 from gensar_lite.explore.curves import MINUS, PROTOCOL_TEXTS
 from gensar_lite.explore.report_page import PAGE, STYLE
+from gensar_lite.explore.style import glyphs_missed
 
 MAIN_METRICS = ("HR@10", "NDCG@10")
 
@@ -240,14 +241,15 @@ def _identifier_text(identifier: Any) -> str:
 
 def _picture_view(picture: Picture) -> dict[str, Any]:
     buffer = io.BytesIO()
-    picture.figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
+    with glyphs_missed() as note:
+        picture.figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
     buffer.seek(0)
     height, width = imread(buffer).shape[:2]
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
     return {
         "source": source,
         "alt": picture.alt,
-        "caption": picture.caption,
+        "caption": " ".join([picture.caption, *note]),
         "width": round(width * 0.6),
         "height": round(height * 0.6),
     }

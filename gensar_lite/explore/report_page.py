@@ -1,10 +1,24 @@
-"""The page of a report: a Jinja template with its style sheet inline, without script or outside request."""
+"""The page of a report: a Jinja template with its style sheet inline, in the live page's colours, without script or outside request."""
 
-STYLE = """
-:root { color-scheme: light dark; --paper: #fbfbfc; --card: #ffffff; --ink: #1f2430; --muted: #596071; --line: #dfe2e8;
-  --strong: #0b5a8f; --own: #fff4dc; --warn: #9a4a00; --warn-paper: #fff3e8; --bar: #0072b2; }
-@media (prefers-color-scheme: dark) { :root { --paper: #15181e; --card: #1d2129; --ink: #e8eaf0; --muted: #a3abbb; --line: #343a46;
-  --strong: #7cc4f2; --own: #3a3220; --warn: #ffb77a; --warn-paper: #33251a; --bar: #56b4e9; } }
+from __future__ import annotations
+
+import re
+
+from gensar_lite.explore.bundle import PAGE as FOLDER
+
+
+def _colours() -> str:
+    """The colours of the live page, light and dark as the system asks."""
+    light, dark = re.findall(
+        r":root(?:\.dark)? \{(.*?)\}", (FOLDER / "page.css").read_text(encoding="utf-8"), re.DOTALL
+    )[:2]
+    return f":root {{{light}}}\n@media (prefers-color-scheme: dark) {{ :root {{{dark}}} }}"
+
+
+STYLE = (
+    _colours()
+    + """
+:root { --warn-paper: color-mix(in srgb, var(--warn) 10%, var(--card)); --bar: var(--semantic); }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 main, header, footer { max-width: 66rem; margin: 0 auto; padding: 0 1.25rem; }
@@ -38,6 +52,7 @@ figcaption { font-size: .9rem; max-width: 46rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; } dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
 @media print { details { display: block; } .scroll { overflow: visible; } }
 """
+)
 
 PAGE = """
 {%- macro number(value, digits=3) -%}{{ "–" if value is none else ("%." ~ digits ~ "f")|format(value) }}{%- endmacro -%}

@@ -6,13 +6,16 @@ well as in hue, and groups on a map differ in their marker as well, so that a gr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 
 INK = "#1f2430"
@@ -50,6 +53,21 @@ SEQUENTIAL = sns.light_palette(
     "#0b3358", as_cmap=True
 )  # lightness falls steadily from paper: equal steps in greyscale too
 
+EAST_ASIAN = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "SimHei",
+    "Arial Unicode MS",
+    "Droid Sans Fallback",
+)
+
 _SETTINGS: Any = {
     "figure.facecolor": PAPER,
     "figure.dpi": 110,
@@ -81,8 +99,6 @@ _SETTINGS: Any = {
     "legend.fontsize": 9,
     "text.color": INK,
     "text.parse_math": False,  # titles of items may hold dollar signs
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure on every machine
     "font.size": 9.5,
 }
 
@@ -92,8 +108,35 @@ def style() -> Iterator[None]:
     """Draw in the style of the package inside this block, and leave the caller's settings as they were."""
     # a notebook's backend turns itself on at first use; inside the block its settings would be undone at the end
     plt.draw_if_interactive()
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context({**_SETTINGS, "font.family": _fonts()}):
         yield
+
+
+def font_names(installed: Iterable[str]) -> list[str]:
+    """DejaVu Sans, which comes with matplotlib and makes the same figure on every machine, and for titles in Chinese, Japanese or
+    Korean the first font that is there."""
+    there = set(installed)
+    return ["DejaVu Sans", *[name for name in EAST_ASIAN if name in there][:1]]
+
+
+@cache
+def _fonts() -> list[str]:
+    return font_names(font.name for font in font_manager.fontManager.ttflist)
+
+
+@contextmanager
+def glyphs_missed() -> Iterator[list[str]]:
+    """Draw inside this block: letters that no font has are boxes, and one note, not a warning for each of them, is in the list."""
+    note: list[str] = []
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        yield note
+    missed = [warning for warning in told if "missing from font" in str(warning.message)]
+    if missed:
+        note.append("Some letters are shown as boxes: no font here has them (Debian: apt-get install fonts-noto-cjk).")
+    for warning in told:
+        if warning not in missed:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def new_axes(ax: Axes | None, width: float, height: float) -> Axes:

@@ -35,13 +35,17 @@ export class Meanings {
     if (!this.known.has(key)) {
       const { trie } = this.gensar.views[viewName];
       const items = trie.items.subarray(trie.leaves[level + 1][node], trie.leaves[level + 1][node + 1]);
-      const inside = new Map();
-      for (const item of items) for (const word of this.bags[item]) inside.set(word, (inside.get(word) ?? 0) + 1);
-      const rated = [...inside].map(([word, count]) => [word, count * Math.log((count / items.length) / (this.counts.get(word) / this.bags.length))]);
-      rated.sort((a, b) => b[1] - a[1]);
-      this.known.set(key, { items: items.length, words: rated.map(([word]) => word) });
+      this.known.set(key, { items: items.length, words: this.shared(items) });
     }
     const { items, words: all } = this.known.get(key);
     return { items, words: all.slice(0, num) };
+  }
+
+  /** The words of some items, the most telling first. */
+  shared(items) {
+    const inside = new Map();
+    for (const item of items) for (const word of this.bags[item]) inside.set(word, (inside.get(word) ?? 0) + 1);
+    const rated = [...inside].map(([word, count]) => [word, count * Math.log((count / items.length) / (this.counts.get(word) / this.bags.length))]);
+    return rated.sort((a, b) => b[1] - a[1]).map(([word]) => word);
   }
 }

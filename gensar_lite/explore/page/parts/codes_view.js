@@ -2,6 +2,7 @@
 
 import { codeChip } from "./codes.js";
 import { fill, h } from "./dom.js";
+import { csv, save, saveButtons } from "./save.js";
 
 const VIEWS = { semantic: "semantic identifiers", collaborative: "collaborative identifiers" };
 const MAPS = { semantic: "near: alike in text", collaborative: "near: clicked by the same people" };
@@ -27,6 +28,8 @@ export class CodesView {
     this.path = this.known((path ?? "").split(".").filter(Boolean).map(Number)); // trie nodes, one a level
     this.words = words ?? "";
     this.zoom = { scale: 1, x: 0, y: 0 };
+    this.inside = null; // items that a lasso caught
+    this.loop = []; // its corners on the canvas
   }
 
   /** The nodes of a path as far as it leads down the tree. */
@@ -45,7 +48,7 @@ export class CodesView {
   }
 
   change(settings) {
-    Object.assign(this, settings);
+    Object.assign(this, { inside: null, loop: [] }, settings);
     this.show();
   }
 
@@ -62,8 +65,9 @@ export class CodesView {
     this.told(this.settings());
   }
 
-  /** The items that light up: what the words match, or what the chosen code holds. */
+  /** The items that light up: what the lasso caught, what the words match, or what the chosen code holds. */
   found() {
+    if (this.inside) return this.inside;
     if (this.words.trim()) {
       const scores = this.gensar.index.scores(this.words);
       return this.gensar.items.id.map((_, item) => item).filter((item) => scores[item] > 0).sort((a, b) => scores[b] - scores[a]).slice(0, FOUND);
@@ -79,7 +83,9 @@ export class CodesView {
     const typed = h("input", { type: "search", value: this.words, "data-key": "words", "aria-label": "light up the items that match", placeholder: "find on the map, then Enter", onchange: () => this.change({ words: typed.value, path: [] }) });
     fill(this.controls, h("p", { class: "chips" },
       Object.entries(VIEWS).map(([name, label]) => pick("viewName", name, label)), h("span", { class: "note" }, "map,"),
-      Object.entries(MAPS).filter(([name]) => this.gensar.store.has(`map.${name}`)).map(([name, label]) => pick("mapName", name, label)), typed));
+      Object.entries(MAPS).filter(([name]) => this.gensar.store.has(`map.${name}`)).map(([name, label]) => pick("mapName", name, label)), typed,
+      h("button", { "data-key": "lasso", "aria-pressed": String(Boolean(this.catching)), title: "draw around items on the map", onclick: () => { this.catching = !this.catching; this.change({}); } }, "lasso"),
+      saveButtons("map", () => this.canvas, ["png"])));
   }
 
   showTree() {
@@ -106,10 +112,15 @@ export class CodesView {
 
   showList() {
     const items = [...this.lit];
-    const what = this.words.trim() ? `${items.length} items match` : this.path.length ? `${items.length} ${items.length === 1 ? "item begins" : "items begin"} like this` : "Choose a code: its items light up on the map. Or click a point.";
-    fill(this.list, h("p", { class: "note", role: "status" }, what),
+    const what = this.inside ? `${items.length} items inside the lasso${items.length ? `: ${this.meanings.shared(items).slice(0, 4).join(", ")}` : ""}` : this.words.trim() ? `${items.length} items match` : this.path.length ? `${items.length} ${items.length === 1 ? "item begins" : "items begin"} like this` : "Choose a code: its items light up on the map. Or click a point.";
+    fill(this.list, h("p", { class: "note", role: "status" }, what, " ", items.length ? h("button", { class: "small", "data-key": "csv", onclick: () => this.save(items) }, "save them (CSV)") : null),
       h("ol", { class: "events" }, items.slice(0, 12).map((item) => h("li", {}, h("span", {}, this.gensar.items.title[item]),
         h("button", { class: "small", "data-key": `follow ${item}`, "aria-label": `follow ${this.gensar.items.title[item]} down the tree`, onclick: () => this.follow(item) }, "follow")))));
+  }
+
+  save(items) {
+    const { id, title } = this.gensar.items;
+    save("items.csv", csv(items.map((item) => ({ item_id: id[item], title: title[item], identifier: this.gensar.identifier(this.view, item) }))));
   }
 
   follow(item) {
@@ -147,6 +158,23 @@ export class CodesView {
       paint.stroke();
     }
     this.label(paint, colour, unit);
+    if (!this.loop.length) return;
+    paint.strokeStyle = colour("--strong");
+    paint.lineWidth = 2 * unit;
+    paint.beginPath();
+    this.loop.forEach((corner) => paint.lineTo(...corner));
+    paint.closePath();
+    paint.stroke();
+  }
+
+  /** The items within the lasso: a line to the right of them crosses it an odd number of times. */
+  caught() {
+    const { loop } = this;
+    const crosses = ([x, y]) => loop.filter(([a, b], i) => {
+      const [c, d] = loop[(i + 1) % loop.length];
+      return b > y !== d > y && x < a + ((y - b) / (d - b)) * (c - a);
+    }).length;
+    return this.points.flatMap((point, item) => (crosses(point) % 2 ? [item] : []));
   }
 
   /** The commonest words of the largest first codes, where their items lie. */
@@ -186,10 +214,34 @@ export class CodesView {
     return near;
   }
 
+  /** Zoom, and move by so many pixels. */
+  zoomTo(wished, x = 0, y = 0) {
+    const scale = Math.min(Math.max(wished, 1), 20);
+    const change = scale / this.zoom.scale;
+    this.zoom = scale === 1 ? { scale, x: 0, y: 0 } : { scale, x: this.zoom.x * change + x, y: this.zoom.y * change + y };
+    this.draw();
+  }
+
   listen() {
     let from = null;
     let moved = false;
+    const corner = (event) => {
+      const box = this.canvas.getBoundingClientRect();
+      return [(event.clientX - box.left) * devicePixelRatio, (event.clientY - box.top) * devicePixelRatio];
+    };
+    this.canvas.addEventListener("pointerup", () => {
+      if (this.catching && this.loop.length > 2) this.change({ inside: this.caught(), loop: this.loop, path: [], words: "" });
+    });
+    this.canvas.addEventListener("keydown", (event) => {
+      const moves = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+      const zooms = { "+": 1.25, "=": 1.25, "-": 0.8 };
+      if (!(event.key in moves) && !(event.key in zooms)) return;
+      event.preventDefault();
+      const [x, y] = moves[event.key] ?? [0, 0];
+      this.zoomTo(this.zoom.scale * (zooms[event.key] ?? 1), x, y);
+    });
     this.canvas.addEventListener("pointerdown", (event) => {
+      if (this.catching) this.loop = [corner(event)];
       from = { x: event.clientX, y: event.clientY, zoom: { ...this.zoom } };
       moved = false;
     });
@@ -197,6 +249,10 @@ export class CodesView {
       if (from && event.buttons) {
         const [x, y] = [event.clientX - from.x, event.clientY - from.y];
         moved ||= Math.hypot(x, y) > 4;
+        if (this.catching) {
+          this.loop.push(corner(event));
+          return this.draw();
+        }
         Object.assign(this.zoom, { x: from.zoom.x + x * devicePixelRatio, y: from.zoom.y + y * devicePixelRatio });
         this.draw();
         return;
@@ -215,11 +271,7 @@ export class CodesView {
     });
     this.canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
-      const scale = Math.min(Math.max(this.zoom.scale * 1.0015 ** -event.deltaY, 1), 20);
-      const change = scale / this.zoom.scale;
-      this.zoom = { scale, x: this.zoom.x * change, y: this.zoom.y * change };
-      if (scale === 1) this.zoom = { scale, x: 0, y: 0 };
-      this.draw();
+      this.zoomTo(this.zoom.scale * 1.0015 ** -event.deltaY);
     }, { passive: false });
     new ResizeObserver(() => this.lit && this.draw()).observe(this.canvas);
   }
