@@ -90,6 +90,7 @@ def _rounded_end(model: GenSAR, end: GenSAR) -> GenSAR:
         for name, weight in twin.backbone.named_parameters():
             codes, scale = _difference(own[name] - weight)
             weight.add_(own[name] - weight if BIAS in name else torch.from_numpy(codes * scale).view_as(weight))
+    twin.backbone.config.balance = getattr(end.backbone.config, "balance", {})
     return twin
 
 
@@ -127,7 +128,7 @@ def pack(model: GenSAR, users: Sequence[str], method: str = "umap", slider: Slid
         **_pack_evidence(model, users, arrays),
         "tokenizer": _tokenizer(model),
         "film": None if film is None else pack_film(film, arrays),
-        "slider": None if slider is None else {"points": slider.points},
+        "slider": None if slider is None else {"points": slider.points, "balance": [_balance(e) for e in slider.ends]},
         "arrays": arrays.contents,
     }
     return about, arrays.bytes()
@@ -186,8 +187,14 @@ def _add_view(model: GenSAR, view: str, arrays: Arrays) -> dict:
         "behaviour": VIEW_BEHAVIOUR[view],
         "names": [table.layout.names[book] for book in table.codebooks_of[view]],
         "levels": vocabulary.level_slices[view],
-        "balance": [balance_of(model.backbone, view, level) for level in range(vocabulary.num_levels)],
+        "balance": _balance(model)[view],
     }
+
+
+def _balance(model: GenSAR) -> dict[str, list]:
+    """How much a code's own vectors count, and how much those of the items below it, by view and level."""
+    levels = range(model.vocabulary.num_levels)
+    return {view: [balance_of(model.backbone, view, level) for level in levels] for view in VIEW_BEHAVIOUR}
 
 
 def _pack_evidence(model: GenSAR, users: Sequence[str], arrays: Arrays) -> dict:

@@ -32,6 +32,9 @@ export class Gensar {
   at(share) {
     const other = Object.assign(Object.create(Gensar.prototype), this);
     other.t5 = new T5(this.store.between(share), this.about);
+    const [first, second] = this.store.about.slider.balance;
+    const mixed = (view) => first[view].map((pair, level) => pair.map((value, i) => (1 - share) * value + share * second[view][level][i]));
+    other.views = Object.fromEntries(Object.entries(this.views).map(([name, view]) => [name, { ...view, balance: mixed(name) }]));
     return other;
   }
 
