@@ -168,12 +168,12 @@ class GenSAR:
 
     def join_evidence(self, names: Sequence[str]) -> GenSAR:
         """This model with other sources of evidence, made from its store; how much each counts is fitted to validation cases."""
-        from gensar_lite.training.calibration import fit_weights
+        from gensar_lite.training.calibration import fit_evidence
 
         config = replace(self.config, evidence=tuple(names))
         evidence = Evidence.make(self.data, self.signals.semantic, config.evidence)
         held = [self.data.cases(task, "valid") for task in self.tasks]
-        evidence.weights = fit_weights(self.backbone, self.vocabulary, self.requests, evidence, held, config.seed)
+        fit_evidence(self.backbone, self.vocabulary, self.requests, evidence, held, config.seed)
         joined = copy.copy(self)
         joined.config, joined.evidence, joined.heard = config, evidence, config.evidence
         return joined
@@ -260,7 +260,7 @@ class GenSAR:
     def scorer(self, request: Request, task: str, trie: IdentifierTrie | None = None) -> Scorer:
         """What beam search and exact scoring ask about some requests: the generator with what is heard of the store."""
         view = TASK_VIEW[task]
-        told = self.evidence.ask(request.question, self.heard)
+        told = self.evidence.ask(request.question, self.heard, view)
         weights = self.evidence.weights.get(" + ".join(self.heard), {}).get(view)
         softmax = self.config.training.softmax
         return Scorer(self.backbone, self.vocabulary, view, request.inputs, softmax, trie, told, weights)
@@ -443,7 +443,8 @@ class GenSAR:
             semantic=np.vstack([self.signals.semantic, semantic]),
             collaborative=np.vstack([self.signals.collaborative, collaborative]),
         )
-        evidence = Evidence.make(data, signals.semantic, list(self.evidence.sources), self.evidence.weights)
+        evidence = Evidence.make(data, signals.semantic, list(self.evidence.sources))
+        evidence.weights, evidence.powers = self.evidence.weights, self.evidence.powers
         grown = GenSAR(data, signals, table, self.vocabulary.tokenizer, self.backbone, self.config, evidence)
         grown.training_history, grown.heard = self.training_history, self.heard
         return grown

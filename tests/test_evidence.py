@@ -37,7 +37,9 @@ NO_CLICKS = np.zeros(0, int), np.zeros(0, int)
 
 
 def ask(num: int, queries=None, clicks=NO_CLICKS, user=None, names=NAMES) -> ItemProbs:
-    return EVIDENCE.ask(Question(queries, clicks, np.full(num, -1) if user is None else np.array(user)), names)
+    return EVIDENCE.ask(
+        Question(queries, clicks, np.full(num, -1) if user is None else np.array(user)), names, "semantic"
+    )
 
 
 def spread(table: np.ndarray) -> np.ndarray:
@@ -224,7 +226,9 @@ def test_what_is_saved_says_the_same(tmp_path) -> None:
     again = Evidence.load(folder, DATA)
     assert list(again.sources) == list(NAMES) == list(SOURCES)
     question = Question([DATA.log.queries[0]], (np.array([0, 0]), np.array([3, 5])), np.array([4]))
-    for part, same in zip(EVIDENCE.ask(question, NAMES), again.ask(question, NAMES), strict=True):
+    for part, same in zip(
+        EVIDENCE.ask(question, NAMES, "semantic"), again.ask(question, NAMES, "semantic"), strict=True
+    ):
         np.testing.assert_array_equal(part, same)
     (folder / "words.safetensors").write_bytes(b"no")
     with pytest.raises(DataError, match=r"words\.safetensors was changed"):

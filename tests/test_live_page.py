@@ -299,7 +299,7 @@ def test_words_are_read_as_python_reads_them(browser, tmp_path, language):
     asked = [*titles, "schlafsack", "Zelte", "kinder schlafsäcke", "GRÜN für Zelte", "boxes tents 1/2", "睡袋", *ODD]
     model = quick_tiny_model()
     other = GenSAR.__new__(GenSAR)
-    evidence = Evidence.make(data, model.signals.semantic, ["words", "neighbours"], {})
+    evidence = Evidence.make(data, model.signals.semantic, ["words", "neighbours"])
     other.__dict__.update(model.__dict__, data=data, evidence=evidence)
     page = open_page(browser, write_page(other, tmp_path / "page.html", method="pca"))
     found = page.evaluate("asked => asked.map((query) => gensar.index.terms(query))", asked)

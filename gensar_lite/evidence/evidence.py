@@ -1,8 +1,8 @@
 """What the sources of a store say together: asked, joined, summed over the nodes of a trie, saved.
 
 Explained in notebook 05. Each source is a distribution over items, with a share of its probability on all alike for what it
-misses. Their product over items is one distribution (a product of experts: Hinton 2002), so that clicks choose among the items
-that match a query and lend nothing to others. The probability of a trie node is the sum over its items. Whoever decodes
+misses. Their product over items, each to a power, is one distribution (a product of experts: Hinton 2002), so that clicks choose
+among the items that match a query and lend nothing to others. The probability of a trie node is the sum over its items. Whoever decodes
 adds its logarithm, times a weight, to the logits of a node's children. The probabilities of all items still sum to one,
 and a beam still sees nothing but codes. (kNN-LM, Khandelwal et al., ICLR 2020, joins a memory to a trained model alike.)
 
@@ -30,6 +30,7 @@ from gensar_lite.evidence.sources import SOURCES, Question, Source
 SPREAD = 0.1  # share of the probability that lies on all items alike, for what a source misses
 COVERAGE = 8.0  # validation clicks rank best with 5 to 10; below 8 products that a query names lose their place
 Weights = dict[str, list[list[float]]]  # view -> (L, 2): of the generator, then of the evidence
+Powers = dict[str, list[float]]  # view -> (S,): of the sources
 
 
 class ItemProbs(NamedTuple):
@@ -45,32 +46,47 @@ class ItemProbs(NamedTuple):
 
 
 class Evidence:
-    """Sources of a store, and for each choice among them how much it counts: `weights["words + neighbours"]`."""
+    """Sources of a store, and for each choice among them how they are joined: `weights["words + neighbours"]`, and `powers`."""
 
-    def __init__(self, sources: Sequence[Source], num_items: int, weights: dict[str, Weights] | None = None) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        num_items: int,
+        weights: dict[str, Weights] | None = None,
+        powers: dict[str, Powers] | None = None,
+    ) -> None:
         self.sources = {source.name: source for source in sources}
         self.num_items = num_items
-        self.weights = weights or {}
+        self.weights, self.powers = weights or {}, powers or {}
 
     @classmethod
-    def make(cls, data: Dataset, vectors: np.ndarray, names: Sequence[str], weights: dict | None = None) -> Evidence:
+    def make(cls, data: Dataset, vectors: np.ndarray, names: Sequence[str]) -> Evidence:
         """The named sources of a store whose items' texts say `vectors` (N, D)."""
-        return cls([SOURCES[name].make(data, vectors) for name in names], data.num_items, weights)
+        return cls([SOURCES[name].make(data, vectors) for name in names], data.num_items)
 
-    def ask(self, question: Question, names: Sequence[str]) -> ItemProbs | None:
-        """What the named sources together say of B requests; None where there are none."""
+    def gains(self, question: Question, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """How much more probable than others each source makes the items that it names, as logarithms (nnz, S); `key` (nnz,) is
+        request * N + item, ascending."""
+        found = []
+        for name in names:
+            scores = self.sources[name].scores(question)
+            found.append(_distribution(scores) if scores is not None else (np.zeros(0, np.int64), np.zeros(0)))
+        key, place = np.unique(np.concatenate([key for key, _ in found]), return_inverse=True)
+        gains = np.zeros((len(key), len(names)))
+        for column, (own, there) in enumerate(
+            zip(found, np.split(place, np.cumsum([len(k) for k, _ in found])[:-1]), strict=True)
+        ):
+            gains[there, column] = np.log1p((1 - SPREAD) / SPREAD * self.num_items * own[1])
+        return key, gains
+
+    def ask(self, question: Question, names: Sequence[str], view: str) -> ItemProbs | None:
+        """What the named sources together say of B requests for a view's identifiers; None where there are none."""
         if not names:
             return None
         size, num = self.num_items, len(question.user)
-        keys, gains = [np.zeros(0, np.int64)], [np.zeros(0)]
-        for name in names:
-            scores = self.sources[name].scores(question)
-            if scores is not None:
-                key, prob = _distribution(scores)
-                keys.append(key)
-                gains.append(np.log1p((1 - SPREAD) / SPREAD * size * prob))
-        key, place = np.unique(np.concatenate(keys), return_inverse=True)
-        gain = np.expm1(np.bincount(place, np.concatenate(gains), len(key)))  # against an item that no source names
+        key, gains = self.gains(question, names)
+        powers = self.powers.get(" + ".join(names), {}).get(view, [1.0] * len(names))
+        gain = np.expm1(gains @ np.array(powers))  # against an item that no source names
         row, item = key // size, key % size
         total = np.bincount(row, gain, num) + size
         coverage = np.zeros(len(key), np.float32)
@@ -83,7 +99,8 @@ class Evidence:
 
     def save(self, folder: str | Path) -> None:
         """Write the sources and their weights into a folder that appears complete or not at all."""
-        about: dict = {"items": self.num_items, "weights": self.weights, "sources": list(self.sources)}
+        about: dict = {"items": self.num_items, "sources": list(self.sources)}
+        about |= {"weights": self.weights, "powers": self.powers}
         with new_folder(folder, "evidence") as temporary:
             for name, source in self.sources.items():
                 arrays, others = _parts(source)
@@ -95,7 +112,7 @@ class Evidence:
     def load(cls, folder: Path, data: Dataset) -> Evidence:
         """Read what `save` wrote. Raises DataError where it is broken or of another catalogue."""
         check_whole(folder, "evidence")
-        about = read_json(folder / "evidence.json", items=int, weights=dict, sources=list)
+        about = read_json(folder / "evidence.json", items=int, weights=dict, powers=dict, sources=list)
         try:
             sources = []
             for name in about["sources"]:
@@ -104,9 +121,7 @@ class Evidence:
                     parts = tuple(arrays[f"{field}.{part}"] for part in ("data", "indices", "indptr"))
                     values[field] = sparse.csr_matrix(parts, shape=tuple(arrays[f"{field}.shape"].tolist()))
                 sources.append(SOURCES[name](**values))
-            found = cls(sources, about["items"], about["weights"])
-            if any(len(row) != 2 for views in found.weights.values() for rows in views.values() for row in rows):
-                raise ValueError("weights of another version of gensar_lite")
+            found = cls(sources, about["items"], about["weights"], about["powers"])
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise DataError(f"{folder} cannot be read ({error}); run it again with `gensar-lite run`") from error
         if found.num_items != data.num_items:

@@ -66,7 +66,7 @@ def rounded(model: GenSAR) -> GenSAR:
         else source
         for source in cast(Iterable[Any], model.evidence.sources.values())
     ]
-    twin.evidence = Evidence(sources, model.data.num_items, model.evidence.weights)
+    twin.evidence = Evidence(sources, model.data.num_items, model.evidence.weights, model.evidence.powers)
     return twin
 
 
@@ -231,6 +231,7 @@ def _shape(model: GenSAR) -> dict:
         "sources": list(model.evidence.sources),
         "heard": list(model.heard),
         "weights": model.evidence.weights,
+        "powers": model.evidence.powers,
         "num_layers": config.num_layers,
         "num_heads": config.num_heads,
         "epsilon": config.layer_norm_epsilon,

@@ -39,7 +39,7 @@ class WeightLine:
                 "the two models have other identifiers or sizes; only fine-tunes of one parent can be interpolated"
             )
         # loading puts values into the parameters, so the working model must not share them with either end
-        evidence = Evidence(list(first.evidence.sources.values()), first.data.num_items)
+        evidence = Evidence(list(first.evidence.sources.values()), first.data.num_items, powers=first.evidence.powers)
         self.model = GenSAR(
             first.data, first.signals, first.table, first.vocabulary.tokenizer, _copy(first), first.config, evidence
         )

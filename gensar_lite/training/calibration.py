@@ -3,7 +3,8 @@
 Explained in notebook 05. The generator is trained without evidence, or evidence would explain the training clicks away; a
 generator is surer of what it has seen than it may be of what it has not, and would drown the evidence. One weight per view,
 level and expert (the generator, the evidence) repairs that: a temperature (Guo et al., ICML 2017) for each part of the
-product of experts, at the maximum likelihood of the clicks of the validation cases.
+product of experts, at the maximum likelihood of the clicks of the validation cases. Before that, the powers of the sources in
+their own product are fitted in the same way, over items.
 """
 
 from __future__ import annotations
@@ -26,32 +27,37 @@ from gensar_lite.network.vocabulary import TASK_VIEW, Vocabulary
 
 CASES_AT_ONCE = 256
 MAX_CASES = 2_000
+FEW_CASES = 500  # are enough for the powers, which are the same at all levels
 PULL = 0.01  # weight of the squared distance from 1: what little data says nothing of stays as it was
 Level = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @torch.no_grad()
-def fit_weights(
+def fit_evidence(
     model: T5,
     vocabulary: Vocabulary,
     requests: RequestEncoder,
     evidence: Evidence,
     cases: Sequence[Cases],
     seed: int = 0,
-) -> dict[str, Weights]:
-    """The weights (L, 2) of each view for every choice among the sources, from the cases of its task; 1 where there are none."""
+) -> None:
+    """Set the powers (S,) and the weights (L, 2) of each view for every choice among the sources, from the cases of its task; 1
+    where there are none."""
     names = list(evidence.sources)
     chosen = [some for size in range(1, len(names) + 1) for some in combinations(names, size)]
     ones = [[1.0, 1.0] for _ in range(vocabulary.num_levels)]
-    found = {" + ".join(some): dict.fromkeys(vocabulary.tries, ones) for some in chosen}
+    evidence.weights = {" + ".join(some): dict.fromkeys(vocabulary.tries, ones) for some in chosen}
+    evidence.powers = {" + ".join(some): {} for some in chosen}
     for held in cases:
         if not len(held):
             continue
-        rows = np.sort(np.random.default_rng(seed).permutation(len(held))[:MAX_CASES])
-        told = _levels(model, vocabulary, requests, evidence, chosen, held.take(rows).one_each())
+        view, order = TASK_VIEW[held.task], np.random.default_rng(seed).permutation(len(held))
+        few = held.take(np.sort(order[:FEW_CASES])).one_each()
+        for some in chosen:
+            evidence.powers[" + ".join(some)][view] = _fit(*_items(requests, evidence, some, few))
+        told = _levels(model, vocabulary, requests, evidence, chosen, held.take(np.sort(order[:MAX_CASES])).one_each())
         for some, levels in zip(chosen, told, strict=True):
-            found[" + ".join(some)][TASK_VIEW[held.task]] = [_fit(*level) for level in levels]
-    return found
+            evidence.weights[" + ".join(some)][view] = [_fit(*level) for level in levels]
 
 
 def fit_balance(
@@ -78,8 +84,8 @@ def _levels(
     cases: Cases,
     parts_of: Callable[..., tuple[torch.Tensor, Branches]] = Scorer.parts,
 ) -> list[list[Level]]:
-    """For each choice of sources and each level: what speaks for all children (P, 2 or 3), which choice each belongs to (P,), the
-    right ones (R,)."""
+    """For each choice of sources and each level: what speaks for all children (P, 3), the last at weight 1, which choice each
+    belongs to (P,), the right ones (R,)."""
     view = TASK_VIEW[cases.task]
     found: list[list[list[Level]]] = [[[] for _ in range(vocabulary.num_levels)] for _ in chosen]
     size = requests_at_once(evidence.num_items, CASES_AT_ONCE)
@@ -94,13 +100,28 @@ def _levels(
         states = t5.decode(model, vectors, scorer.encoded, scorer.inputs.mask)
         choices = path_choices(vocabulary, view, chunk.item)
         for some, levels in zip(chosen, found, strict=True):
-            scorer.hear(evidence.ask(question, some))
+            scorer.hear(evidence.ask(question, some, view))
             for level, (rows, nodes) in enumerate(choices):
                 parts, branches = parts_of(scorer, level, states[rows, 1 + level], nodes, rows.numpy())
                 right = tokens[rows, level].to(scorer.device) - vocabulary.level_slices[view][level][0]
                 at = torch.nonzero(branches.code == right[branches.row]).flatten()
-                levels[level].append((parts.float(), branches.row, at))
+                parts = F.pad(parts.float(), (0, 3 - parts.shape[1]))
+                levels[level].append((parts, branches.row, at))
     return [[_joined(pieces) for pieces in levels] for levels in found]
+
+
+def _items(requests: RequestEncoder, evidence: Evidence, names: Sequence[str], cases: Cases) -> Level:
+    """As a level whose children are the items that some source names, and all others together as one."""
+    key, gains = evidence.gains(requests.cases(cases).question, names)
+    row, num = key // evidence.num_items, len(cases)
+    others = np.log(np.maximum(evidence.num_items - np.bincount(row, minlength=num), 1))
+    parts = np.zeros((len(key) + num, len(names) + 1), np.float32)
+    parts[: len(key), :-1], parts[len(key) :, -1] = gains, others
+    wanted = np.arange(num) * evidence.num_items + cases.item
+    at = np.searchsorted(key, wanted)
+    named = np.append(key, -1)[at] == wanted
+    right = np.where(named, at, len(key) + np.arange(num))
+    return torch.from_numpy(parts), torch.from_numpy(np.append(row, np.arange(num))), torch.from_numpy(right)
 
 
 def _joined(pieces: list[Level]) -> Level:
@@ -115,15 +136,15 @@ def _joined(pieces: list[Level]) -> Level:
 
 
 def _fit(parts: torch.Tensor, row: torch.Tensor, right: torch.Tensor) -> list[float]:
-    """The weights (2,) of the first two parts at which the right children are most probable among their siblings."""
-    weight = torch.ones(2, device=parts.device, requires_grad=True)
+    """The weights of all parts but the last at which the right children are most probable among their siblings."""
+    weight = torch.ones(parts.shape[1] - 1, device=parts.device, requires_grad=True)
     if not len(right):
         return weight.tolist()
     optimiser = torch.optim.LBFGS([weight], max_iter=50, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        logits = parts[:, :2] @ weight + parts[:, 2:].sum(1)
+        logits = parts[:, :-1] @ weight + parts[:, -1]
         top = torch.full((len(right),), -torch.inf, device=parts.device)
         top = top.scatter_reduce(0, row, logits.detach(), "amax")
         mass = torch.zeros_like(top).index_add(0, row, (logits - top[row]).exp())

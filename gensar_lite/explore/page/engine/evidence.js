@@ -47,20 +47,20 @@ export class Evidence {
 
   /**
    * What speaks for a trie node, as functions of its first and last leaf: the log-probability of its items by the product of the
-   * sources, 0 where they know nothing, and for a query what its coverage adds. No source, no function. What names no item
+   * sources, each to its power, 0 where they know nothing, and for a query what its coverage adds. No source, no function. What names no item
    * (no leaf) counts as one item of which the sources know nothing.
    */
-  ask(sources, question, trie) {
+  ask(sources, powers, question, trie) {
     if (!sources.length) return [];
     const product = new Float64Array(this.numItems).fill(1);
     let known = false;
-    for (const source of sources) {
+    for (const [place, source] of sources.entries()) {
       const scores = this.scores(source, question);
       const total = scores ? sum(scores) : 0;
       if (!(total > 0)) continue;
       known = true;
       scores.forEach((score, item) => {
-        if (score > LEAST * total) product[item] *= 1 + (((1 - SPREAD) / SPREAD) * this.numItems * score) / total;
+        if (score > LEAST * total) product[item] *= (1 + (((1 - SPREAD) / SPREAD) * this.numItems * score) / total) ** (powers?.[place] ?? 1);
       });
     }
     const whole = sum(product);

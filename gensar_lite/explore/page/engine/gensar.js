@@ -146,8 +146,8 @@ export class Gensar {
     [start] = this.t5.extend([start], [this.about.behaviours[view.behaviour]], memory, watch);
     const heard = this.about.sources.filter((source) => evidence.includes(source));
     const person = !history && this.users.has(user) ? this.users.get(user) : null;
-    const sources = this.evidence.ask(heard, { query, clicked: clicks(latest), user: person }, view.trie);
-    const weights = this.about.weights[heard.join(" + ")]?.[this.about.tasks[task].view];
+    const [weights, powers] = [this.about.weights, this.about.powers].map((fitted) => fitted[heard.join(" + ")]?.[this.about.tasks[task].view]);
+    const sources = this.evidence.ask(heard, powers, { query, clicked: clicks(latest), user: person }, view.trie);
     return { task, query, events, clicked: clicks(events), positions, memory, start, heard, sources, weights, together: this.together(view, start.state) };
   }
 
