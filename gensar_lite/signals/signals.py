@@ -87,7 +87,8 @@ class Signals:
         check_whole(folder, "signals")
         stored = read_json(folder / "signals.json", item_ids=list, sources=dict, report=dict)
         arrays = {
-            name: load_array(folder / f"{name}.npy") for name in ("semantic", "collaborative", "to_collaborative")
+            name: load_array(folder / f"{name}.npy", mapped=True)
+            for name in ("semantic", "collaborative", "to_collaborative")
         }
         ids = stored.get("item_ids", [])
         shape = (arrays["semantic"].shape[-1] + 1, arrays["collaborative"].shape[-1])

@@ -224,10 +224,10 @@ def load_encoder(folder: Path) -> TextEncoder:
         ) from error
 
 
-def load_array(path: str | Path) -> np.ndarray:
-    """An .npy array; a missing or broken file becomes a sentence."""
+def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
+    """An .npy array, of the file itself (`mapped`; who writes into it changes a copy) or read; a missing or broken file becomes a sentence."""
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, "c" if mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
             f"{path} cannot be read as an .npy array ({error}); make or save it again with numpy.save"
