@@ -272,10 +272,15 @@ def test_the_tour_sets_what_it_speaks_of(browser, path):
     for number in range(1, 9):
         assert page.inner_text(".tour").startswith(f"{number} of 8")
         seen, address = page.inner_text("main"), page.evaluate("location.hash")
-        assert {3: "Empty", 4: "item-kNN", 5: "before the last search", 6: "codebook m1", 7: "codebook m1"}.get(
-            number, ""
-        ) in seen
-        assert address.startswith(("#store", "#codes", "#beam")[0 if number < 6 else 1 if number < 8 else 2])
+        told = {
+            3: "Empty",
+            4: "before the last search",
+            5: "codebook m1",
+            6: "What it reads",
+            7: "Nothing is written yet",
+        }
+        assert {**told, 8: "Two fine-tunes"}.get(number, "") in seen
+        assert address.startswith("#" + ("store", "codes", "work", "beam", "tradeoff")[max(number - 4, 0)])
         page.click(".tour button:last-child")
     assert page.locator(".tour").is_hidden()
     check(page)

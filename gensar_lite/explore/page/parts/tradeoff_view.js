@@ -129,11 +129,11 @@ export class TradeoffView {
     if (!this.slider) {
       this.slider = slider;
       this.answers = h("div", { class: "beside" });
-      this.told_ = h("p", { class: "note", role: "status", "aria-live": "polite" });
-      fill(this.lists, h("h2", {}, "Two fine-tunes, mixed here ", h("span", { class: "note" }, `for ${user || "somebody new"}`)), h("div", { class: "mixing" }, h("span", {}, "search"), this.slider, h("span", {}, "recommendation")), this.told_, this.answers);
+      this.mixture = h("p", { class: "note", role: "status", "aria-live": "polite" });
+      fill(this.lists, h("h2", {}, "Two fine-tunes, mixed here ", h("span", { class: "note" }, `for ${user || "somebody new"}`)), h("div", { class: "mixing" }, h("span", {}, "search"), this.slider, h("span", {}, "recommendation")), this.mixture, this.answers);
     }
     this.slider.value = this.share;
-    this.told_.textContent = `Every weight is ${Math.round((1 - this.share) * 100)} % that of the fine-tune for search and ${Math.round(this.share * 100)} % that of the one for recommendation. Arrows: against the model as trained.`;
+    this.mixture.textContent = `Every weight is ${Math.round((1 - this.share) * 100)} % that of the fine-tune for search and ${Math.round(this.share * 100)} % that of the one for recommendation. Arrows: against the model as trained.`;
     fill(this.answers, lists);
   }
 
