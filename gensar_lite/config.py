@@ -184,6 +184,8 @@ def preset(name: str, seed: int = 0, **changes: Any) -> RunConfig:
     if "mix" in changes and changes.get("mix_levels"):
         raise ValueError("mix and mix_levels exclude each other: with levels the mix is their mean; leave mix out")
     changes = {**{old: new for given, old, new in INSTEAD if given in changes}, **changes}
+    if levels := changes.get("mix_levels"):
+        changes["mix"] = sum(levels) / len(levels)  # in place of the preset's
     config = replace(PRESETS[name], seed=seed, **{k: changes.pop(k) for k in ("evidence",) if k in changes})
     for part in ("signals", "identifiers", "training"):
         section = getattr(config, part)

@@ -167,6 +167,9 @@ def test_levels_are_drawn_so_that_each_has_its_mix():
         assert recommendation + search == pytest.approx((1 - sum(config.aux_shares.values())) / 3)
     with pytest.raises(ValueError, match="mix_levels"):
         TrainingConfig(mix_levels=(0.5,))
+    with pytest.raises(ValueError, match=r"mix_levels have the mean 0.5, mix is 0.3"):
+        TrainingConfig(mix=0.3, mix_levels=(0.0, 1.0))
+    assert preset("small", mix_levels=(0.0, 1.0)).training.mix == 0.5
     with pytest.raises(ValueError, match="exclude each other"):
         preset("tiny", mix=0.3, mix_levels=(0.0, 1.0))
 

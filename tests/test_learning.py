@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from builders import build_small, random_table, tiny_encoder, tiny_store
 
+from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.evaluation.protocols import rank_cases
+from gensar_lite.identifiers import learn_identifiers
 from gensar_lite.model import GenSAR
 from gensar_lite.network import t5
 from gensar_lite.network.vocabulary import Vocabulary
@@ -71,6 +73,30 @@ def test_a_pattern_is_learned_and_noise_is_not() -> None:
     chance = float(np.sum(1 / np.log2(np.arange(2, 12))) / NUM_ITEMS)
     assert quality(walks(shuffled=False)) > 3 * chance
     assert quality(walks(shuffled=True)) < 1.5 * chance
+
+
+SHORT = {
+    "tiny": {"steps": 120, "batch_size": 128, "d_model": 48, "validate_every": 60},
+    "paper-tiny": {"epochs": 2, "batch_size": 32, "d_model": 32, "d_ff": 48, "max_text": 16, "num_layers": 1},
+}
+
+
+@pytest.mark.parametrize("form", SHORT)
+def test_ten_steps_are_clearly_worse_than_the_whole_training(form: str) -> None:
+    data = simulate(BazaarConfig(num_items=200, num_users=200, mean_events=10))
+    signals = embed(data, collaborative="als")
+    table = learn_identifiers(data, signals, quantiser="kmeans", num_codes=12)
+    few = {name: value for name, value in SHORT[form].items() if name != "epochs"} | {"steps": 10, "validate_every": 10}
+    cases = data.cases("search", "test")
+    whole, ten = (
+        GenSAR.fit(data, signals, table, preset=form, evidence=(), vocab_size=800, progress=False, **changes).score(
+            cases, cases.item[:, None]
+        )
+        for changes in (SHORT[form], few)
+    )
+    gain = whole - ten  # of log-probability of what was clicked
+    assert gain.mean() > 0.5
+    assert gain.mean() > 4 * gain.std() / len(gain) ** 0.5, "not by chance"
 
 
 def test_rare_words_start_with_more_attention() -> None:

@@ -1,4 +1,4 @@
-"""How long a run will take: a guess from the sizes of model and data and the measured speed of this machine.
+"""How long a run will take and how much memory: a guess from the sizes of model and data and the measured speed of this machine.
 
 Multiplications are counted, a short test says how many this machine does per second on matrices of the model's
 shape, and one factor for everything that is no multiplication comes from measured runs. Within a factor of two, no more.
@@ -13,12 +13,15 @@ import torch
 
 from gensar_lite.config import RunConfig
 from gensar_lite.data.dataset import Dataset
+from gensar_lite.evidence.sources import neighbours_of
+from gensar_lite.training.loop import MAX_RIVALS
 
 TRAINING_FACTOR = 4.0  # measured seconds by seconds of multiplying, presets tiny and small
 SECONDS_PER_CLICK = 2e-3  # of the sequential model, measured; scaled by the speed test as well
 SECONDS_PER_ITEM = 8e-3  # of the RQ-VAE
 REFERENCE_SPEED = 2e10  # multiplications per second of the machine on which these were measured
 PROBE_ROWS = 2048
+BASE_BYTES = 6e8  # of a process that has done nothing yet
 
 
 def estimate_seconds(data: Dataset, config: RunConfig) -> float:
@@ -26,11 +29,7 @@ def estimate_seconds(data: Dataset, config: RunConfig) -> float:
     training = config.training
     speed = measure_speed(training.d_model, training.d_ff)
     clicks = int(data.train_mask.sum())
-    per_user = clicks / max(data.log.num_users, 1)
-    # a case's history is on average half of what its user did
-    most = training.max_events * (2 if training.history == "template" else 1)
-    events = min(most, per_user / 2) * (1 if training.history == "pooled" else 6)
-    positions = events + 10
+    positions = positions_of(data, config)
     width, inner = training.d_model, training.d_ff
     encoder = positions * (4 * width**2 + 2 * width * inner)
     decoder = 6 * (8 * width**2 + 2 * width * inner)
@@ -38,6 +37,30 @@ def estimate_seconds(data: Dataset, config: RunConfig) -> float:
     learning = TRAINING_FACTOR * num_examples(data, config) * per_example / speed
     before = (SECONDS_PER_CLICK * clicks + SECONDS_PER_ITEM * data.num_items) * REFERENCE_SPEED / measure_speed(64, 128)
     return learning + before
+
+
+def positions_of(data: Dataset, config: RunConfig) -> float:
+    """Mean positions of an example's input."""
+    training = config.training
+    # a case's history is on average half of what its user did
+    per_user = int(data.train_mask.sum()) / max(data.log.num_users, 1)
+    most = training.max_events * (2 if training.history == "template" else 1)
+    return min(most, per_user / 2) * (1 if training.history == "pooled" else 6) + 10
+
+
+def estimate_bytes(data: Dataset, config: RunConfig) -> float:
+    """Memory of a process at its most: weights with gradients and moments, what a batch leaves for the way back, the store."""
+    training, num = config.training, data.num_items
+    width, inner, layers = training.d_model, training.d_ff, training.num_layers
+    codes = config.identifiers.num_codes * (config.identifiers.num_shared + 2 * config.identifiers.num_specific)
+    vocabulary = training.vocab_size + codes + (2 * num if training.remembers_items else 0)
+    weights = vocabulary * width + layers * (12 * width**2 + 4 * width * inner)
+    positions = positions_of(data, config)
+    rows = training.batch_size / training.accumulate
+    of_a_row = layers * (positions + 6) * (16 * width + 3 * inner + 3 * training.num_heads * positions)
+    of_a_row += 3 * (6 * vocabulary if training.softmax == "full" else min(num, MAX_RIVALS))
+    store = num * (2 * 256 * 4 + 8 * len(config.evidence) * neighbours_of(num)) + 60 * len(data.log.item)
+    return BASE_BYTES + 16 * weights + 4 * rows * of_a_row + store
 
 
 def num_examples(data: Dataset, config: RunConfig) -> int:
@@ -79,3 +102,8 @@ def in_words(seconds: float) -> str:
     if seconds < 5400:
         return f"about {round(seconds / 60)} minutes"
     return f"about {round(seconds / 3600, 1):g} hours"
+
+
+def gigabytes(number: float) -> str:
+    """An amount of memory: "about 0.9 GB"."""
+    return f"about {max(number / 1e9, 0.1):.2g} GB"

@@ -45,7 +45,7 @@ from gensar_lite.identifiers.foreign import check_identifier_file, read_codes
 from gensar_lite.identifiers.quantisers import get_quantiser
 from gensar_lite.model import GenSAR
 from gensar_lite.network.weights import check_checkpoint
-from gensar_lite.pipeline.estimate import estimate_seconds, in_words
+from gensar_lite.pipeline.estimate import estimate_bytes, estimate_seconds, gigabytes, in_words
 from gensar_lite.pipeline.folder import RunFolder, digest_of
 from gensar_lite.pipeline.measure import compose_metrics, describe_examples, oracle_of, provenance_of, rank_all, rows_of
 from gensar_lite.signals import Signals, embed
@@ -146,7 +146,7 @@ class _Line:
         stages = self.folder.stages
         if any(stage not in stages for stage in ("signals", "identifiers", "training")):
             self.say(
-                f"The model will take {in_words(estimate_seconds(self.data, self.config))} on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go."
+                f"The model will take {in_words(estimate_seconds(self.data, self.config))} and {gigabytes(estimate_bytes(self.data, self.config))} of memory on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go."
             )
         self.stage("store", {"data": self.data.info["fingerprint"]}, lambda: self.data.save(self.out / "store"))
         made_from |= {"seed": self.seed_of_signals(), "signals": {**asdict(self.config.signals), **self.given_arrays()}}

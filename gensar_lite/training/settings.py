@@ -92,7 +92,10 @@ class TrainingConfig:
         if self.mix_levels:
             if len(set(self.mix_levels)) < 2 or not all(0 <= level <= 1 for level in self.mix_levels):
                 raise ValueError(f"mix_levels must be two or more different mixes from 0 to 1, not {self.mix_levels}")
-            object.__setattr__(self, "mix", sum(self.mix_levels) / len(self.mix_levels))
+            mean = sum(self.mix_levels) / len(self.mix_levels)
+            if self.mix not in (TrainingConfig.mix, mean):
+                raise ValueError(f"mix_levels have the mean {mean:g}, mix is {self.mix:g}; leave mix out")
+            object.__setattr__(self, "mix", mean)
         if not 0 <= self.mix <= 1:
             raise ValueError(f"mix must lie between 0 (search only) and 1 (recommendation only), not {self.mix}")
 
