@@ -9,17 +9,16 @@ and 256 queries at 4 thousand and 1 million items; `largest difference` is that 
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from harness import alternate, clock_of, finish, parse
+from page import open_page
 from worlds import make_world
 
 import gensar_lite as gl
@@ -82,21 +81,7 @@ def ours(model: GenSAR, config: Any, seconds: float, device: torch.device) -> fl
 
 def plain(data: Dataset, folder: Path, codes: np.ndarray, config: Any, seconds: float, device: torch.device) -> float:
     """Examples a second of the plain page: identifiers, texts and templates as it writes them."""
-    page = load_page()
-    page.DATA = folder
-    page.NUM_CODES = int(codes.max()) + 1
-    page.SHAPE = {
-        "d_model": config.d_model, "d_kv": config.d_model // config.num_heads, "num_heads": config.num_heads,
-        "d_ff": config.d_ff, "num_layers": config.num_layers,
-    }  # fmt: skip
-    page.NUM_WORDS = config.vocab_size
-    items, log, closed, _ = page.read_store()
-    names = {
-        task: [speaker + "".join(f"<{page.BOOKS[book]}_{row[book]}>" for book in books) for row in codes.tolist()]
-        for task, (speaker, books) in page.VIEWS.items()
-    }
-    tokenizer, model = page.new_model([*data.item_texts, *data.log.queries])
-    found = page.training_examples(log, closed, names, data.item_texts, items["title"])
+    page, tokenizer, model, found, *_ = open_page(data, folder, codes, config)
     sizes = dict(zip(found, config.epoch_examples.values(), strict=False))
     pool = [
         (task, *row)
@@ -112,16 +97,6 @@ def plain(data: Dataset, folder: Path, codes: np.ndarray, config: Any, seconds: 
         return len(rows)
 
     return rate_of(step, model, seconds, device)
-
-
-def load_page() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / "notebooks" / "paper.py"
-    spec = importlib.util.spec_from_file_location("plain_page", path)
-    assert spec is not None
-    assert spec.loader is not None
-    page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(page)
-    return page
 
 
 def train(arguments: Any, device: torch.device) -> list[dict]:

@@ -63,7 +63,7 @@ def tune(name: str, data: Dataset, signals: Signals, trials: int, seed: int, sam
         parameters = {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in suggest(trial, name).items()}
         trial.set_user_attr("parameters", parameters)
         ranker = fit_baseline(name, data, signals, seed, **parameters)
-        ranks = evaluate_ranker(ranker, data, "valid", tasks=["recommendation"], protocols=["uniform99"])
+        ranks = evaluate_ranker(ranker, data, "fit", tasks=["recommendation"], protocols=["uniform99"])
         return metrics_of(ranks)["recommendation"]["uniform99"]["NDCG@10"]
 
     study = optuna.create_study(
