@@ -33,7 +33,8 @@ from gensar_lite.decoding.beam import Beams, beam_search
 from gensar_lite.decoding.queries import QueryWriter
 from gensar_lite.decoding.scoring import score_items
 from gensar_lite.evaluation.metrics import case_metrics
-from gensar_lite.evaluation.protocols import PRIMARY, measure_shared, rank_cases
+from gensar_lite.evaluation.protocols import PRIMARY, rank_cases
+from gensar_lite.evaluation.sharing import share
 from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
 from gensar_lite.identifiers.trie import IdentifierTrie
@@ -45,6 +46,7 @@ from gensar_lite.network.scorer import Scorer, requests_at_once
 from gensar_lite.network.tokenizer import AnyTokenizer
 from gensar_lite.network.vocabulary import NUM_AGES, TASK_VIEW, Vocabulary
 from gensar_lite.network.weights import read_weights, write_weights
+from gensar_lite.signals.device import choose_device
 from gensar_lite.signals.signals import Signals
 
 CASES_AT_ONCE = 64
@@ -117,6 +119,7 @@ class GenSAR:
         progress: bool = True,
         parent: GenSAR | None = None,
         watch: Callable[[GenSAR], object] | None = None,
+        device: torch.device | str | None = None,
         **changes: object,
     ) -> GenSAR:
         """Train a model on the training part of a data set.
@@ -124,7 +127,8 @@ class GenSAR:
         `preset` and `changes` (any field of `TrainingConfig`) choose the sizes and the schedule, or `config` gives
         them whole. `checkpoint` names a folder from which a training that was killed goes on. `parent` gives a
         model of the same identifiers and sizes whose weights training starts from (a fine-tune). `watch` is called with
-        the model at each validation, its weights as they are then.
+        the model at each validation, its weights as they are then. `device` is where it is trained, and stays (`to` gives it elsewhere);
+        None: this process' GPU where there is one, else the CPU.
         """
         # what only making a model needs is loaded when one is made: an answer comes sooner
         from gensar_lite.training.doc2query import pseudo_queries
@@ -152,27 +156,28 @@ class GenSAR:
             validate=model.validator(data, watch),
             checkpoint=Path(checkpoint) if checkpoint else None,
             progress=progress,
+            device=device,
         )
         model.balance_codes()
         return model.join_evidence(config.evidence)
 
     @torch.no_grad()
     def balance_codes(self) -> None:
-        """Fit how much a code's own vectors count and how much those of the items below it, to validation cases."""
+        """Fit how much a code's own vectors count and how much those of the items below it, to half of the validation cases ("fit")."""
         from gensar_lite.training.calibration import fit_balance
 
         if self.vocabulary.num_remembered:
-            held = [self.data.cases(task, "valid") for task in self.tasks]
+            held = [self.data.cases(task, "fit") for task in self.tasks]
             fitted = fit_balance(self.backbone, self.vocabulary, self.requests, held, self.config.seed)
             self.backbone.config.balance = fitted
 
     def join_evidence(self, names: Sequence[str]) -> GenSAR:
-        """This model with other sources of evidence, made from its store; how much each counts is fitted to validation cases."""
+        """This model with other sources of evidence, made from its store; how much each counts is fitted to half of the validation cases ("fit")."""
         from gensar_lite.training.calibration import fit_evidence
 
         config = replace(self.config, evidence=tuple(names))
         evidence = Evidence.make(self.data, self.signals.semantic, config.evidence)
-        held = [self.data.cases(task, "valid") for task in self.tasks]
+        held = [self.data.cases(task, "fit") for task in self.tasks]
         fit_evidence(self.backbone, self.vocabulary, self.requests, evidence, held, config.seed)
         joined = copy.copy(self)
         joined.config, joined.evidence, joined.heard = config, evidence, config.evidence
@@ -208,17 +213,25 @@ class GenSAR:
     def _asked_for(self, mix: float | None) -> GenSAR:
         return self if mix is None else self.wish_mix(mix)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it answers."""
+        return self.backbone.device
+
     def to(self, device: torch.device | str) -> GenSAR:
-        """The same model with its weights on another device; this one stays where it is."""
+        """The same model with its weights on another device, where it answers from then on; this one stays where it is.
+
+        Raises DataError where there is no such device.
+        """
         other = copy.copy(self)
-        other.backbone = copy.deepcopy(self.backbone).to(device)
+        other.backbone = copy.deepcopy(self.backbone).to(choose_device(device))
         return other
 
     def validator(
         self, data: Dataset, watch: Callable[[GenSAR], object] | None = None, num_cases: int = 500
     ) -> Callable[[T5], dict[str, float]]:
         """A function that measures both tasks on some validation cases; "primary" is the mean of their primary metrics."""
-        asked = {task: data.cases(task, "valid") for task in self.tasks}
+        asked = {task: data.cases(task, "fit") for task in self.tasks}
         rng = np.random.default_rng(0)
         asked = {
             task: cases.take(np.sort(rng.permutation(len(cases))[:num_cases]))
@@ -233,12 +246,8 @@ class GenSAR:
             values = {}
             for task, cases in asked.items():
                 protocol, metric = PRIMARY[task]
-
-                def measure(some: Cases, protocol: str = protocol, metric: str = metric) -> np.ndarray:
-                    place = rank_cases(self, some, protocol, data.num_items)
-                    return case_metrics(*place, (metric,), some.ptr)[metric]
-
-                values[task] = float(measure_shared(measure, cases).mean())
+                place = rank_cases(share(self, data.num_items), cases, protocol, data.num_items)
+                values[task] = float(case_metrics(*place, (metric,), cases.ptr)[metric].mean())
             return {**values, "primary": float(np.mean(list(values.values())))} if values else {}
 
         return validate

@@ -33,7 +33,7 @@ def trained() -> GenSAR:
     )
 
 
-def likelihood(model: GenSAR, task: str, split: str = "valid") -> float:
+def likelihood(model: GenSAR, task: str, split: str = "fit") -> float:
     cases = model.data.cases(task, split)
     return float(model.score(cases, cases.item[:, None]).mean())
 
@@ -55,7 +55,7 @@ def test_an_expert_that_knows_is_made_strong_and_noise_is_shut_out() -> None:
 @pytest.mark.parametrize("task", ["recommendation", "search"])
 def test_validation_clicks_become_more_probable(task: str) -> None:
     model = trained()
-    held = [model.data.cases(t, "valid") for t in model.tasks]
+    held = [model.data.cases(t, "fit") for t in model.tasks]
     again = Evidence(list(model.evidence.sources.values()), model.data.num_items)
     fit_evidence(model.backbone, model.vocabulary, model.requests, again, held)
     assert (again.weights, again.powers) == (model.evidence.weights, model.evidence.powers), "the same again"

@@ -196,6 +196,24 @@ def test_list_quality_of_one_list_for_all(data):
     )
 
 
+def test_listed_items_that_were_clicked_before(data):
+    cases = data.cases("recommendation", "test")
+    listed = range(NUM_ITEMS - 10, NUM_ITEMS)
+    again = [len(set(listed) & set(data.log.item[a:b].tolist())) for a, b in zip(cases.start, cases.stop, strict=True)]
+    assert sum(again) > 0
+    assert list_quality(ByNumber(), data, "recommendation")["repeats"] == pytest.approx(np.mean(again) / 10)
+    some = list_quality(ByNumber(), data, "recommendation", num_cases=3)
+    assert some["coverage"] == pytest.approx(10 / NUM_ITEMS)
+
+
+def test_the_halves_of_validation_are_all_of_it_and_no_user_is_in_both(data):
+    whole = data.cases("search", "valid")
+    halves = [data.cases("search", half) for half in ("fit", "choose")]
+    assert sorted(np.concatenate([half.case_id for half in halves])) == sorted(whole.case_id)
+    assert not set(halves[0].user) & set(halves[1].user)
+    assert min(map(len, halves)) > 0.3 * len(whole)
+
+
 def test_tied_lists_are_drawn_at_random_and_by_seed(data):
     cases = data.cases("recommendation", "test")
     first = top_items(Constant(), cases, NUM_ITEMS, 10, seed=1)

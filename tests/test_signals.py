@@ -275,11 +275,33 @@ class _Model:
 )
 def test_prefixes_of_queries_and_passages(own, given, queries, passages, tmp_path, monkeypatch) -> None:
     model = _Model(own)
-    monkeypatch.setattr("gensar_lite.signals.text._sentence_model", lambda name: model)
+    monkeypatch.setattr("gensar_lite.signals.text._sentence_model", lambda name, device: model)
     encoder, _ = make_encoder("some/model", ["tent"], query_prefix=given[0], passage_prefix=given[1])
     assert model.read == [passages]
     encoder.save(tmp_path)
     load_encoder(tmp_path).encode_queries(["tent"])
+    assert model.read == [queries]
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "queries", "passages"),
+    [
+        ("BAAI/bge-base-en-v1.5", {}, "Represent this sentence for searching relevant passages: tent", "tent"),
+        ("/models/bge-large-zh", {"query": "own: "}, "own: tent", "tent"),
+        ("intfloat/e5-small-v2", {"query": "", "document": ""}, "query: tent", "passage: tent"),
+        ("intfloat/multilingual-e5-large", {}, "query: tent", "passage: tent"),
+        ("intfloat/e5-mistral-7b-instruct", {}, "tent", "tent"),
+        ("BAAI/bge-m3", {}, "tent", "tent"),
+    ],
+)
+def test_families_whose_configuration_names_no_prefix_get_that_of_their_card(
+    name, own, queries, passages, monkeypatch
+) -> None:
+    model = _Model(own)
+    monkeypatch.setattr("gensar_lite.signals.text._sentence_model", lambda name, device: model)
+    encoder, _ = make_encoder(name, ["tent"])
+    assert model.read == [passages]
+    encoder.encode_queries(["tent"])
     assert model.read == [queries]
 
 

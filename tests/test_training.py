@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -284,122 +281,6 @@ def test_without_validation_the_last_weights_stay() -> None:
 def test_divergence_is_told_in_a_sentence() -> None:
     with pytest.raises(DataError, match=r"training diverged at step \d+ .* lower the learning rate"):
         train(replace(CONFIG, learning_rate=math.inf, warmup=0.0))
-
-
-# several processes ------------------------------------------------------------------------------------
-
-SCRIPT = """
-import json, sys
-sys.path.insert(0, {tests!r})
-import torch
-torch.set_num_threads(1)
-from accelerate import Accelerator
-from test_training import CONFIG, Objective, replace, train, world
-state = Accelerator(cpu=True)
-config = replace(CONFIG, steps=40, validate_every=20, batch_size=96, accumulate=2 // state.num_processes)  # the same draws
-model, rows = train(config)
-with torch.no_grad():
-    examples = world(config)[1]
-    loss = Objective(model, examples.vocabulary, config)(examples.chunks(0)).item()
-sums = state.gather(model.shared.weight.detach().double().sum().reshape(1)).tolist()
-if state.is_main_process:
-    print("RESULT", json.dumps({{"world": state.num_processes, "loss": loss, "sums": sums}}))
-"""
-
-
-def launch(script: Path, *launcher: str) -> dict:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
-    environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, *launcher, str(script)], capture_output=True, text=True, timeout=600, env=environment
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    line = next(line for line in done.stdout.splitlines() if "RESULT" in line)
-    return json.loads(line.split("RESULT")[1])
-
-
-TOGETHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-
-
-@pytest.mark.slow
-def test_two_processes_train_a_model_of_the_same_quality(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
-    one = launch(script)
-    two = launch(script, *TOGETHER)
-    assert (one["world"], two["world"]) == (1, 2)
-    assert two["sums"][0] == two["sums"][1], "both processes hold the same weights"
-    assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)
-
-
-SHARED = """
-import json, sys
-sys.path.insert(0, {tests!r})
-import numpy as np
-import torch
-torch.set_num_threads(1)
-from accelerate import Accelerator
-from builders import random_table, tiny_store
-from gensar_lite.config import preset
-from gensar_lite.model import GenSAR
-from gensar_lite.signals import embed
-state = Accelerator(cpu=True)
-data = tiny_store()
-config = preset("paper-tiny", d_model=16, d_ff=16, num_layers=1, max_text=8, steps=12, validate_every=3, patience=2, batch_size=16,
-                warmup=0.1, learning_rate=3e-3, accumulate=2 // state.num_processes)
-watched = []
-model = GenSAR.fit(data, embed(data, collaborative="als"), random_table(data.items["item_id"].tolist()), config=config,
-                   progress=False, watch=lambda model: watched.append(1))
-weights = {{name: weight.double().abs().sum().item() for name, weight in model.backbone.state_dict().items()}}
-everywhere = state.gather(torch.tensor([weights["shared.weight"]]).double()).tolist()
-if state.is_main_process:
-    print("RESULT", json.dumps({{"world": state.num_processes, "history": model.training_history, "weights": weights, "everywhere": everywhere}}))
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one_that_takes_their_parts_in_turns(tmp_path: Path) -> None:
-    """The same weights, the same validation, and the same end."""
-    script = tmp_path / "script.py"
-    script.write_text(SHARED.format(tests=str(Path(__file__).parent)))
-    one, two = launch(script), launch(script, *TOGETHER)
-    assert (one["world"], two["world"]) == (1, 2)
-    assert two["everywhere"][0] == two["everywhere"][1]
-    assert [row["step"] for row in one["history"]] == [row["step"] for row in two["history"]]
-    for ours, theirs in zip(one["history"], two["history"], strict=True):
-        assert ours["primary"] == pytest.approx(theirs["primary"], abs=0.02)  # ties between items may fall otherwise
-        assert ours["recommendation"] == pytest.approx(theirs["recommendation"], abs=0.04)
-    for name, value in one["weights"].items():
-        assert value == pytest.approx(two["weights"][name], rel=1e-3), name
-
-
-FAILING = """
-import sys
-sys.path.insert(0, {tests!r})
-import torch
-torch.set_num_threads(1)
-from accelerate import Accelerator
-from test_training import CONFIG, replace, train
-rank = Accelerator(cpu=True).process_index
-def validate(model):
-    if rank == {rank}:
-        raise ValueError("this process fails")
-    return {{"primary": 0.5}}
-train(replace(CONFIG, steps=8, validate_every=2), validate=validate)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_no_process_waits_for_one_that_failed(tmp_path: Path, rank: int) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(FAILING.format(tests=str(Path(__file__).parent), rank=rank))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, *TOGETHER, script], capture_output=True, text=True, timeout=300, env=environment
-    )
-    assert done.returncode == 1
-    assert "this process fails" in done.stderr
 
 
 def test_batches_laid_out_ahead_are_the_same() -> None:

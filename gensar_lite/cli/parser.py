@@ -75,6 +75,12 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default=None, help="where to compute, such as cpu or cuda:1 (default: a GPU where there is one)"
+    )
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1."""
     value = int(text)
@@ -233,6 +239,7 @@ def _add_run(verbs) -> None:
         default=None,
         help="what the store says beside the generator: words, neighbours, content, several with commas, or none (default: the preset's)",
     )
+    _device(run)
     run.add_argument("--steps", type=positive, default=None, help="training steps (default: the preset's)")
     run.add_argument("--backbone", default=None, help="a T5-family checkpoint to start from, by name or path")
     run.add_argument(
@@ -323,14 +330,17 @@ def _add_results(verbs) -> None:
         "--data", help="data set to measure on: must be the one the run was made from (default: the run's own store)"
     )
     evaluate.add_argument("--split", choices=("test", "valid"), default="test", help="which cases")
+    _device(evaluate)
     evaluate.add_argument("--no-baselines", action="store_true", help="measure the model alone")
     evaluate.add_argument(
         "--export-trec", metavar="DIR", help="write runs and judgements for trec_eval, ir_measures, ranx"
     )
     _json(evaluate)
 
-    report = _verb(verbs, "report", "runs:report", "write one HTML file about one or several runs")
-    report.add_argument("runs", metavar="RUN", nargs="+", help="run folders")
+    report = _verb(verbs, "report", "runs:report", "write one HTML file about one or several runs or sweeps")
+    report.add_argument(
+        "runs", metavar="RUN|SWEEP", nargs="+", help="run folders, or folders of `gensar-lite tradeoff`"
+    )
     report.add_argument("--out", required=True, help="the HTML file")
     report.add_argument("--map", choices=MAPS, default="umap", help="how maps of items are drawn")
 

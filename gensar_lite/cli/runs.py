@@ -8,7 +8,7 @@ from typing import Any
 
 from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import examples_text, print_json, results_text, row_names, show, tell
-from gensar_lite.cli.tradeoff import read_setting
+from gensar_lite.cli.tradeoff import read_setting, write_sweeps
 from gensar_lite.config import preset
 from gensar_lite.data.load import load_dataset
 from gensar_lite.data.storage import DataError, check_export, check_folder, read_json
@@ -16,6 +16,8 @@ from gensar_lite.identifiers import list_strategies
 from gensar_lite.identifiers.quantisers import list_quantisers
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.folder import read_result
+from gensar_lite.signals.device import choose_device
+from gensar_lite.tradeoff.design import ASKED
 
 
 def run(chosen: Namespace) -> None:
@@ -56,6 +58,7 @@ def run(chosen: Namespace) -> None:
         baselines=not chosen.no_baselines,
         examples=chosen.examples,
         say=tell,
+        device=chosen.device,
     )
     if not metrics:  # another process of several tells the result
         return
@@ -80,7 +83,8 @@ def evaluate(chosen: Namespace) -> None:
 
     if chosen.export_trec:
         check_folder(chosen.export_trec, "TREC export")
-    model = GenSAR.load(chosen.run)
+    device = choose_device(chosen.device)
+    model = GenSAR.load(chosen.run).to(device)
     data = model.data
     if chosen.data:
         data = load_dataset(chosen.data)
@@ -92,7 +96,9 @@ def evaluate(chosen: Namespace) -> None:
     metrics = evaluate(model, data, split=chosen.split, baselines=not chosen.no_baselines)
     if chosen.export_trec:
         others = (
-            [] if chosen.no_baselines else [*build_baselines(data, model.signals, model.config.seed), *oracle_of(data)]
+            []
+            if chosen.no_baselines
+            else [*build_baselines(data, model.signals, model.config.seed, device=device), *oracle_of(data)]
         )
         files = export_trec(chosen.export_trec, [model, *others], data, chosen.split)
         tell(f"{len(files)} files of runs and judgements: {chosen.export_trec}")
@@ -100,8 +106,12 @@ def evaluate(chosen: Namespace) -> None:
 
 
 def report(chosen: Namespace) -> None:
-    """Write one HTML file about one or several runs."""
-    show(str(write_runs([Path(folder) for folder in chosen.runs], Path(chosen.out), chosen.map)))
+    """Write one HTML file about one or several runs, or about one or several sweeps."""
+    folders, out = [Path(folder) for folder in chosen.runs], Path(chosen.out)
+    sweeps = [folder for folder in folders if (folder / ASKED).is_file()]
+    if sweeps and len(sweeps) < len(folders):
+        raise UsageError("a report is about runs or about sweeps, not about both; write two")
+    show(str(write_sweeps(folders, out) if sweeps else write_runs(folders, out, chosen.map)))
 
 
 def write_runs(folders: list[Path], page: Path, method: str) -> Path:

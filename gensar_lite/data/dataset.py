@@ -25,6 +25,7 @@ from gensar_lite.data.splits import TASKS, hold_out
 from gensar_lite.data.storage import DataError, check_whole, find_folder, new_folder, read_json, write_json
 from gensar_lite.data.texts import Texts
 
+HALVES = ("fit", "choose")
 ITEM_COLUMNS = ("item_id", "title", "description", "categories", "brand")
 INTERACTION_COLUMNS = ("user_id", "item_id", "timestamp")
 SEARCH_COLUMNS = ("user_id", "session_id", "query", "item_id", "timestamp")
@@ -211,9 +212,17 @@ class Dataset:
         return {user_id: u for u, user_id in enumerate(self.log.user_ids)}
 
     def cases(self, task: str, split: str) -> Cases:
-        """The held-out cases of one task ("recommendation" or "search") and split ("valid" or "test")."""
+        """The held-out cases of one task ("recommendation" or "search") and split ("valid" or "test").
+
+        "fit" and "choose" are the halves of "valid", by user: what is fitted to one (when to stop, how much evidence counts) is
+        chosen between on the other. Where a half would be empty, it is the whole.
+        """
         if task not in TASKS:
             raise ValueError(f"task must be one of {TASKS}, not {task!r}")
+        if split in HALVES:
+            whole = self.cases(task, "valid")
+            own = np.flatnonzero(whole.user % 2 == HALVES.index(split))
+            return whole.take(own) if len(own) else whole
         table = self.candidates
         table = table[(table["task"] == task) & (table["split"] == split)]
         lists = {

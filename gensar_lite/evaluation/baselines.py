@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
@@ -160,9 +161,16 @@ class SASRec:
 
     tasks: tuple[str, ...] = ("recommendation",)
 
-    def __init__(self, data: Dataset, config: SequentialConfig, vectors: np.ndarray | None = None, seed: int = 0):
+    def __init__(
+        self,
+        data: Dataset,
+        config: SequentialConfig,
+        vectors: np.ndarray | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ):
         self.name = "sasrec" if vectors is None else "sasrec-text"
-        self.model = fit_sequential(data.log, data.train_mask, data.num_items, config, vectors, seed)
+        self.model = fit_sequential(data.log, data.train_mask, data.num_items, config, vectors, seed, device=device)
         self.log = data.log
 
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
@@ -218,7 +226,14 @@ def recorded_tuning(data: Dataset) -> dict:
     return read_json(RECORDED).get(data.info.get("log_hash", ""), {})
 
 
-def fit_baseline(name: str, data: Dataset, signals: Signals, seed: int = 0, **parameters: object) -> Ranker:
+def fit_baseline(
+    name: str,
+    data: Dataset,
+    signals: Signals,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    **parameters: object,
+) -> Ranker:
     """One baseline by its name, fitted with the given hyper-parameters (those left out have the class's values)."""
     given: dict = parameters
     if name == "popularity":
@@ -229,7 +244,7 @@ def fit_baseline(name: str, data: Dataset, signals: Signals, seed: int = 0, **pa
         return ALS(data, seed=seed, **given)
     if name in ("sasrec", "sasrec-text"):
         vectors = signals.semantic if name == "sasrec-text" else None
-        return SASRec(data, replace(SequentialConfig(), **given), vectors, seed)
+        return SASRec(data, replace(SequentialConfig(), **given), vectors, seed, device)
     if name == "bm25":
         return BM25(data)
     if name == "dense":
@@ -237,10 +252,16 @@ def fit_baseline(name: str, data: Dataset, signals: Signals, seed: int = 0, **pa
     raise ValueError(f"unknown baseline {name!r}; known are {', '.join(NAMES)}")
 
 
-def build_baselines(data: Dataset, signals: Signals, seed: int = 0, names: Iterable[str] | None = None) -> list[Ranker]:
-    """Fit the named baselines (default: all of `NAMES`) with their recorded hyper-parameters."""
+def build_baselines(
+    data: Dataset,
+    signals: Signals,
+    seed: int = 0,
+    names: Iterable[str] | None = None,
+    device: torch.device | str = "cpu",
+) -> list[Ranker]:
+    """Fit the named baselines (default: all of `NAMES`) with their recorded hyper-parameters; SASRec computes on `device`."""
     parameters = recorded_parameters(data)
     return [
-        fit_baseline(name, data, signals, seed, **parameters.get(name, {}))
+        fit_baseline(name, data, signals, seed, device, **parameters.get(name, {}))
         for name in (NAMES if names is None else names)
     ]

@@ -11,7 +11,7 @@ Recommendation", KDD 2020. So both are always reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -123,24 +123,6 @@ def count_places(scores: np.ndarray, items: np.ndarray | None, relevant: np.ndar
     return better, ties
 
 
-def measure_shared(measure: Callable[[Cases], np.ndarray], cases: Cases) -> np.ndarray:
-    """What `measure` gives for each of C cases, (C,); processes that run together share the work, and all get the whole."""
-    import torch
-    from accelerate import PartialState
-    from accelerate.utils import gather_object
-
-    state = PartialState(cpu=not torch.cuda.is_available())
-    rank, world = state.process_index, state.num_processes
-    if world == 1:
-        return measure(cases)
-    own = cases.take(slice(rank, None, world))
-    parts = gather_object([measure(own) if len(own) else np.zeros(0)])
-    whole = np.empty(len(cases))
-    for number, part in enumerate(parts):
-        whole[number::world] = part
-    return whole
-
-
 def score_in_chunks(
     ranker: Ranker, cases: Cases, protocol: str, num_items: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
@@ -206,22 +188,33 @@ def top_items(ranker: Ranker, cases: Cases, num_items: int, k: int = 10, seed: i
 
 
 def list_quality(
-    ranker: Ranker, data: Dataset, task: str, split: str = "test", k: int = 10, seed: int = 0
+    ranker: Ranker,
+    data: Dataset,
+    task: str,
+    split: str = "test",
+    k: int = 10,
+    seed: int = 0,
+    num_cases: int | None = None,
 ) -> dict[str, float]:
     """What the top-k lists of a ranker look like, apart from being right.
 
     `coverage`: share of the catalogue that is in somebody's list. `popularity_bias`: mean popularity
     percentile of the listed items (0 to 1, equal counts share their mean; .5 is what a uniform draw gets).
     `novelty`: mean self-information -log2(share of all training clicks) in bits, with one click added to
-    every item (Zhou et al., PNAS 2010, without the logarithm's bounds at zero clicks).
+    every item (Zhou et al., PNAS 2010, without the logarithm's bounds at zero clicks). `repeats`: share of the listed items
+    that the user had clicked before. `num_cases` of the cases are looked at, drawn once for all (default: all).
     """
     if task not in ranker.tasks:
         raise ValueError(f"{ranker.name} does not serve {task}")
     cases = data.cases(task, split)
+    if num_cases is not None:
+        cases = cases.take(np.sort(np.random.default_rng(seed).permutation(len(cases))[:num_cases]))
     listed = top_items(ranker, cases, data.num_items, k, seed)
-    listed = listed[listed >= 0]
+    there = listed >= 0
+    again = _clicked_before(data, cases, listed)[there]
+    listed = listed[there]
     if not listed.size:
-        return {"coverage": 0.0, "popularity_bias": float("nan"), "novelty": float("nan")}
+        return {"coverage": 0.0} | dict.fromkeys(("popularity_bias", "novelty", "repeats"), float("nan"))
     from scipy.stats import rankdata
 
     popularity = data.popularity
@@ -231,4 +224,15 @@ def list_quality(
         "coverage": float(len(np.unique(listed)) / data.num_items),
         "popularity_bias": float(percentile[listed].mean()),
         "novelty": float(-np.log2(share[listed]).mean()),
+        "repeats": float(again.mean()),
     }
+
+
+def _clicked_before(data: Dataset, cases: Cases, listed: np.ndarray) -> np.ndarray:
+    """(C, k) whether each listed item is in the history of its case."""
+    size = cases.stop - cases.start
+    case = np.repeat(np.arange(len(cases)), size)
+    event = np.arange(len(case)) + np.repeat(cases.stop - np.cumsum(size), size)
+    clicked = case * (data.num_items + 1) + data.log.item[event]  # an event without a click is item -1
+    asked = np.arange(len(cases))[:, None] * (data.num_items + 1) + listed
+    return np.isin(asked, clicked[data.log.item[event] >= 0])

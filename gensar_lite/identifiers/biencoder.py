@@ -21,41 +21,41 @@ BATCH = 512
 LEARNING_RATE = 2e-3
 
 
-def fit_biencoder(data: Dataset, signals: Signals, seed: int = 0) -> np.ndarray:
+def fit_biencoder(data: Dataset, signals: Signals, seed: int = 0, device: torch.device | str = "cpu") -> np.ndarray:
     """The map (D_s, D) from semantic vectors to the joint space.
 
     It starts as the leading principal directions of the items and is trained with in-batch negatives: as many pairs
     of (query, clicked item) as of (click, next click of the same user), of training events alone.
     """
-    semantic = torch.from_numpy(np.ascontiguousarray(signals.semantic))
+    semantic = torch.from_numpy(np.ascontiguousarray(signals.semantic)).to(device)
     dim = min(DIM, semantic.shape[1])
     _, _, directions = torch.linalg.svd(semantic - semantic.mean(0), full_matrices=False)
-    weight = torch.zeros(semantic.shape[1], dim)
+    weight = torch.zeros(semantic.shape[1], dim, device=device)
     weight[:, : len(directions[:dim])] = directions[:dim].T
     weight.requires_grad_(True)
-    tasks = [pairs for pairs in _pairs(data, signals) if len(pairs[1])]
+    tasks = [(sources.to(device), target) for sources, target in _pairs(data, signals) if len(target)]
     if not tasks:
-        return weight.detach().numpy()
+        return weight.numpy(force=True)
     rng = np.random.default_rng(seed)
     steps = EPOCHS * -(-max(len(target) for _, target in tasks) // BATCH)
     optimiser = torch.optim.Adam([weight], lr=LEARNING_RATE)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / steps)
-        loss = torch.zeros(())
+        loss = torch.zeros((), device=device)
         for sources, target in tasks:
             rows = rng.choice(len(target), min(BATCH, len(target)), replace=False)
             asked = F.normalize(sources[rows] @ weight, dim=1)
             found = F.normalize(semantic[target[rows]] @ weight, dim=1)
             scores = asked @ found.T / TEMPERATURE
             # another example's target may be this one's, too: then it is no negative
-            twin = torch.from_numpy(target[rows][:, None] == target[rows][None, :])
-            scores = scores.masked_fill(twin & ~torch.eye(len(rows), dtype=torch.bool), -torch.inf)
-            loss = loss + F.cross_entropy(scores, torch.arange(len(rows)))
+            twin = (target[rows][:, None] == target[rows]) & ~np.eye(len(rows), dtype=bool)
+            scores = scores.masked_fill(torch.from_numpy(twin).to(device), -torch.inf)
+            loss = loss + F.cross_entropy(scores, torch.arange(len(rows), device=device))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return weight.detach().numpy()
+    return weight.numpy(force=True)
 
 
 def _pairs(data: Dataset, signals: Signals) -> list[tuple[torch.Tensor, np.ndarray]]:

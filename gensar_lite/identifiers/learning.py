@@ -21,6 +21,7 @@ from gensar_lite.identifiers.quantisers import get_quantiser
 from gensar_lite.identifiers.rqvae import RQVAEConfig
 from gensar_lite.identifiers.strategies import codebooks_of, list_strategies, plan, resolve
 from gensar_lite.identifiers.table import VIEWS, IdentifierTable
+from gensar_lite.signals.device import choose_device
 from gensar_lite.signals.signals import Signals
 
 
@@ -35,7 +36,7 @@ def learn_identifiers(
     num_specific: int = 2,
     seed: int = 0,
     config: RQVAEConfig | None = None,
-    device: str = "cpu",
+    device: torch.device | str | None = None,
     rqvae: dict[str, Any] | None = None,
 ) -> IdentifierTable:
     """Give every item of the catalogue a unique identifier in each view.
@@ -43,15 +44,16 @@ def learn_identifiers(
     Args: `signals` with rows in the order of `data.items`; `strategy` one of `list_strategies()`;
     `quantiser` "rqvae" (the paper's), "kmeans" or "faiss" (residual k-means on the signals themselves, ours or that of
     faiss); `rqvae` changes entries of its settings, or `config` gives them whole; identifiers have num_shared + num_specific codes out of `num_codes` each.
+    `device` is where they are fitted (`choose_device`).
     Raises: DataError for unknown names, sizes that cannot work, signals that do not fit the catalogue.
     """
     _check_request(strategy, quantiser, num_codes, num_shared, num_specific)
-    config = config or RQVAEConfig(**(rqvae or {}))
+    config, chosen = config or RQVAEConfig(**(rqvae or {})), choose_device(device)
     meant = resolve(strategy, data, signals)
     encoder: dict[str, np.ndarray] = {}
     views = codebooks_of(meant, num_shared, num_specific)
     if any(name.startswith("b") for name in views["semantic"] + views["collaborative"]):
-        encoder["joint.map"] = fit_biencoder(data, signals, seed)
+        encoder["joint.map"] = fit_biencoder(data, signals, seed, chosen)
     tables = _tables(signals, encoder)
     method = get_quantiser(quantiser)
     widths = {name: method.latent_width(x.shape[1], config) for name, x in tables.items()}
@@ -62,7 +64,7 @@ def learn_identifiers(
     vectors: list[np.ndarray] = []
     lost: dict[str, float] = {}
     if used:
-        made = method.fit({name: tables[name] for name in used}, layout, config, seed, device)
+        made = method.fit({name: tables[name] for name in used}, layout, config, seed, chosen)
         encoder, lost = encoder | made.encoder, made.lost
         before = encode(torch.from_numpy(made.latents), layout.spans, made.codebooks).numpy()
         vectors = [c.numpy() for c in made.codebooks]

@@ -31,7 +31,7 @@ class Quantised(NamedTuple):
 
 
 # (signals by name (N, width), layout, config, seed, device) -> Quantised
-Fit = Callable[[dict[str, np.ndarray], Layout, RQVAEConfig, int, str], Quantised]
+Fit = Callable[[dict[str, np.ndarray], Layout, RQVAEConfig, int, torch.device], Quantised]
 
 
 class Quantiser(NamedTuple):
@@ -69,7 +69,9 @@ def get_quantiser(name: str) -> Quantiser:
 
 
 @register_quantiser("rqvae", latent_width=lambda width, config: config.latent_dim)
-def fit_rqvae(tables: dict[str, np.ndarray], layout: Layout, config: RQVAEConfig, seed: int, device: str) -> Quantised:
+def fit_rqvae(
+    tables: dict[str, np.ndarray], layout: Layout, config: RQVAEConfig, seed: int, device: torch.device
+) -> Quantised:
     """The joint RQ-VAE of the paper."""
     encoder: dict[str, np.ndarray] = {}
     for name, table in tables.items():
@@ -92,15 +94,19 @@ def balanced_books(layout: Layout) -> list[int]:
 
 
 @register_quantiser("kmeans")
-def fit_kmeans(tables: dict[str, np.ndarray], layout: Layout, config: RQVAEConfig, seed: int, device: str) -> Quantised:
+def fit_kmeans(
+    tables: dict[str, np.ndarray], layout: Layout, config: RQVAEConfig, seed: int, device: torch.device
+) -> Quantised:
     """Residual k-means on the signals themselves."""
-    return _fit_residual(fit_codebooks, tables, layout, seed)
+    return _fit_residual(fit_codebooks, tables, layout, seed, device)
 
 
 @register_quantiser("faiss")
-def fit_faiss(tables: dict[str, np.ndarray], layout: Layout, config: RQVAEConfig, seed: int, device: str) -> Quantised:
+def fit_faiss(
+    tables: dict[str, np.ndarray], layout: Layout, config: RQVAEConfig, seed: int, device: torch.device
+) -> Quantised:
     """The residual quantiser of faiss: an outside reference."""
-    return _fit_residual(fit_faiss_codebooks, tables, layout, seed)
+    return _fit_residual(fit_faiss_codebooks, tables, layout, seed, torch.device("cpu"))
 
 
 def _fit_residual(
@@ -108,12 +114,14 @@ def _fit_residual(
     tables: dict[str, np.ndarray],
     layout: Layout,
     seed: int,
+    device: torch.device,
 ) -> Quantised:
     encoder: dict[str, np.ndarray] = {}
     for name, table in tables.items():
         encoder |= fit_scaling(name, table, by_row=True)
     latents = encode_signals(encoder, list(tables), tables)
-    codebooks = fit(torch.from_numpy(latents), layout.spans, layout.sizes, seed)
+    fitted = fit(torch.from_numpy(latents).to(device), layout.spans, layout.sizes, seed)
+    codebooks = [codebook.cpu() for codebook in fitted]
     codes = encode(torch.from_numpy(latents), layout.spans, codebooks)
     rest = (torch.from_numpy(latents) - decode(codes, layout.spans, codebooks, latents.shape[1])).numpy()
     return Quantised(latents, codebooks, shares_lost(rest, tables), encoder)

@@ -138,7 +138,7 @@ def train_rqvae(
     config: RQVAEConfig | None = None,
     balanced: Sequence[int] = (),
     seed: int = 0,
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
     watch: Callable[[RQVAE, int, bool], None] | None = None,
 ) -> RQVAE:
     """Train the RQ-VAE: auto-encoder warm-up, k-means of all latents level by level, joint training.

@@ -127,7 +127,7 @@ def resolve(strategy: str, data: Dataset, signals: Signals) -> str:
 
 def recommendation_quality(data: Dataset, vectors: np.ndarray, num_cases: int = 2_000, num_clicks: int = 10) -> float:
     """NDCG@10 (`uniform99`) on validation cases of ranking by cosine with the mean of the latest clicks' vectors (N, D)."""
-    cases = data.cases("recommendation", "valid")
+    cases = data.cases("recommendation", "fit")
     cases = cases.take(np.sort(np.random.default_rng(0).permutation(len(cases))[:num_cases])).one_each()
     if not len(cases):
         return 0.0

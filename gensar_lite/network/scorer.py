@@ -30,7 +30,7 @@ from gensar_lite.network.vocabulary import Vocabulary
 
 # blocks of logits: on a CPU as large as its cache
 ROWS_AT_ONCE = 256
-LOGITS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
+LOGITS_AT_ONCE = {"cpu": 1 << 19, "other": 1 << 26}
 TOTALS_AT_ONCE = 1 << 25  # pairs of a request and an item
 
 
@@ -171,7 +171,7 @@ def log_normaliser(model: T5, states: Tensor) -> Tensor:
     """(..., 1) log of the softmax's denominator over the whole vocabulary."""
     weight, sums = t5.head(model), []
     for part in states.reshape(-1, states.shape[-1]).split(ROWS_AT_ONCE):
-        words = max(LOGITS_AT_ONCE[states.device.type] // len(part), 1)
+        words = max(LOGITS_AT_ONCE["cpu" if states.device.type == "cpu" else "other"] // len(part), 1)
         logits = (linear(part, block).float() for block in weight.split(words))
         # torch's log_softmax is fused and twice as fast as its logsumexp
         sums.append(torch.stack([block[:, 0] - block.log_softmax(-1)[:, 0] for block in logits]).logsumexp(0))

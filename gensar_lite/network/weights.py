@@ -29,7 +29,7 @@ UNREADABLE = (OSError, ValueError, TypeError, RuntimeError, KeyError, AttributeE
 
 def write_weights(folder: Path, backbone: T5, tokenizer: AnyTokenizer, history: list[dict]) -> None:
     """Weights, tokenizer, and the history of their training."""
-    weights = {name: weight.detach().contiguous() for name, weight in backbone.named_parameters()}
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in backbone.named_parameters()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     write_json(folder / "config.json", vars(backbone.config))
     tokenizer.save_pretrained(folder)

@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 
 from gensar_lite.config import RunConfig
 from gensar_lite.data.dataset import Dataset
@@ -34,6 +35,7 @@ from gensar_lite.data.storage import (
     write_sealed,
 )
 from gensar_lite.evaluation.baselines import NAMES, build_baselines, recorded_parameters
+from gensar_lite.evaluation.sharing import share
 from gensar_lite.identifiers import (
     IdentifierTable,
     is_identifier_file,
@@ -50,6 +52,7 @@ from gensar_lite.pipeline.folder import RunFolder, digest_of
 from gensar_lite.pipeline.measure import compose_metrics, describe_examples, oracle_of, provenance_of, rank_all, rows_of
 from gensar_lite.signals import Signals, embed
 from gensar_lite.signals.collaborative import SOURCES
+from gensar_lite.signals.device import choose_device
 from gensar_lite.training.doc2query import read_pseudo_queries
 
 Say = Callable[[str], None]
@@ -64,20 +67,24 @@ def run(
     examples: int = 3,
     progress: bool = True,
     say: Say = lambda sentence: None,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Go through all stages and give the content of `metrics.json`.
 
     `out` is the run folder: a new one, or one of the same data set, of which only what changed is made again.
     `examples` is the number of test cases per task whose answers are kept in `examples.json`. `say` is told what
-    happens. Raises DataError before any work where the configuration cannot be run, `out` holds something else, or
+    happens. `device` is where all stages compute (None: this process' GPU where there is one, else the CPU). Raises DataError before any work where the configuration cannot be run, `out` holds something else, or
     another process is writing there.
     """
     check_config(config)
+    chosen = choose_device(device)
     if is_identifier_file(config.identifiers.strategy):
         read_codes(config.identifiers.strategy, data)
     first = PartialState(cpu=not torch.cuda.is_available()).is_main_process
+    if device is not None and chosen.type != "cpu" and PartialState().num_processes > 1:
+        raise DataError(f"several processes compute on one GPU each; leave out the device {device!r}")
     with locked(out, wait=0) if first else nullcontext():
-        return _Line(data, config, out, baselines, examples, progress, say).run()
+        return _Line(data, config, out, baselines, examples, progress, say, chosen).run()
 
 
 def check_config(config: RunConfig) -> None:
@@ -121,14 +128,10 @@ class _Line:
         examples: int,
         progress: bool,
         say: Say,
+        device: torch.device,
     ) -> None:
-        self.data, self.config, self.baselines, self.examples, self.progress = (
-            data,
-            config,
-            baselines,
-            examples,
-            progress,
-        )
+        self.data, self.config, self.device = data, config, device
+        self.baselines, self.examples, self.progress = baselines, examples, progress
         self.processes = PartialState(cpu=not torch.cuda.is_available())
         self.first = self.processes.is_main_process
         self.say: Say = say if self.first else lambda sentence: None
@@ -148,6 +151,8 @@ class _Line:
             self.say(
                 f"The model will take {in_words(estimate_seconds(self.data, self.config))} and {gigabytes(estimate_bytes(self.data, self.config))} of memory on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go."
             )
+        if self.device.type != "cpu":
+            self.say(f"It computes on {self.device}.")
         self.stage("store", {"data": self.data.info["fingerprint"]}, lambda: self.data.save(self.out / "store"))
         made_from |= {"seed": self.seed_of_signals(), "signals": {**asdict(self.config.signals), **self.given_arrays()}}
         self.stage("signals", made_from, self.make_signals)
@@ -166,23 +171,24 @@ class _Line:
         self.train(made_from)
         made_from = {**made_from, "evidence": self.config.evidence, "from": self.folder.digest("training")}
         self.stage("evidence", made_from, self.make_evidence)
-        if not self.first:
-            return {}
-        write_sealed(self.out / "config.json", self.config.to_json())
-        return self.measure(made_from)
+        if self.first:
+            write_sealed(self.out / "config.json", self.config.to_json())
+        self.processes.wait_for_everyone()
+        metrics = self.measure(made_from)
+        return metrics if self.first else {}
 
     # the stages ---------------------------------------------------------------------------------
 
-    def stage(self, name: str, made_from: dict, make: Callable[[], object]) -> None:
-        """Do a stage unless it is current; other processes wait for the first."""
-        if self.first:
-            if self.is_current(name, made_from):
-                self.say(f"{name}: unchanged")
-            else:
-                self.say(f"{name} …")
-                start = time.perf_counter()
+    def stage(self, name: str, made_from: dict, make: Callable[[], object], together: bool = False) -> None:
+        """Do a stage unless it is current: in the first process, for which the others wait, or in all `together`."""
+        current = broadcast_object_list([self.first and self.is_current(name, made_from)])[0]
+        self.say(f"{name}: unchanged" if current else f"{name} …")
+        if not current and (self.first or together):
+            start = time.perf_counter()
+            if self.first:
                 self.folder.begin(name)
-                make()
+            make()
+            if self.first:
                 self.folder.finish(name, made_from, time.perf_counter() - start)
         self.processes.wait_for_everyone()
         if not self.first:
@@ -199,14 +205,15 @@ class _Line:
         return True
 
     def make_signals(self) -> None:
-        embed(self.data, **asdict(self.config.signals), seed=self.config.seed).save(self.out / "signals")
+        signals = embed(self.data, **asdict(self.config.signals), seed=self.config.seed, device=self.device)
+        signals.save(self.out / "signals")
 
     def make_identifiers(self) -> None:
         chosen, signals = self.config.identifiers, Signals.load(self.out / "signals")
         if is_identifier_file(chosen.strategy):
             table = read_identifiers(chosen.strategy, self.data, signals)
         else:
-            table = learn_identifiers(self.data, signals, **asdict(chosen), seed=self.config.seed)
+            table = learn_identifiers(self.data, signals, **asdict(chosen), seed=self.config.seed, device=self.device)
         table.save(self.out / "identifiers")
 
     def train(self, made_from: dict) -> None:
@@ -232,7 +239,15 @@ class _Line:
         signals = Signals.load(self.out / "signals")
         table = IdentifierTable.load(self.out / "identifiers", self.data.items["item_id"].tolist())
         alone = replace(self.config, evidence=())
-        self.model = GenSAR.fit(self.data, signals, table, config=alone, checkpoint=checkpoint, progress=self.progress)
+        self.model = GenSAR.fit(
+            self.data,
+            signals,
+            table,
+            config=alone,
+            checkpoint=checkpoint,
+            progress=self.progress,
+            device=self.device,
+        )
         if self.first:
             with new_folder(self.out / "model", "model") as temporary:
                 self.model.write_weights(temporary)
@@ -242,19 +257,21 @@ class _Line:
     def make_evidence(self) -> None:
         """Ask the store, and fit how much it counts beside the trained generator."""
         if self.model is None:
-            self.model = GenSAR.read(self.out, replace(self.config, evidence=()))
+            self.model = GenSAR.read(self.out, replace(self.config, evidence=())).to(self.device)
         self.model = self.model.join_evidence(self.config.evidence)
         self.model.evidence.save(self.out / "evidence")
 
     def measure(self, made_from: dict) -> dict[str, Any]:
-        """Baselines, metrics and examples, by the first process alone."""
+        """Baselines and examples by the first process, the model's metrics by all of them."""
         beside = {**self.common(), "seed": self.config.seed, "from": self.folder.digest("signals")}
         if self.baselines:
             beside |= {"names": list(NAMES), "parameters": recorded_parameters(self.data)}
             self.stage("baselines", beside, self.measure_baselines)
         asked = {"of": made_from, "beside": beside if self.baselines else None, "split": "test"}
-        self.stage("evaluation", asked, self.measure_model)
+        self.stage("evaluation", asked, self.measure_model, together=True)
         self.stage("examples", {"of": made_from, "num": self.examples}, self.write_examples)
+        if not self.first:
+            return {}
         timings = self.folder.timings()
         if not (self.out / "timings.json").is_file() or read_sealed(self.out / "timings.json") != timings:
             write_sealed(self.out / "timings.json", timings)
@@ -262,7 +279,7 @@ class _Line:
 
     def measure_baselines(self) -> None:
         signals = Signals.load(self.out / "signals")
-        rankers = [*build_baselines(self.data, signals, self.config.seed), *oracle_of(self.data)]
+        rankers = [*build_baselines(self.data, signals, self.config.seed, device=self.device), *oracle_of(self.data)]
         ranks, lists = rank_all(rankers, self.data, self.config.seed)
         with new_folder(self.out / "baselines", "baselines") as temporary:
             ranks.to_parquet(temporary / "ranks.parquet", index=False, compression="zstd")
@@ -270,7 +287,10 @@ class _Line:
 
     def measure_model(self) -> None:
         model = self.trained()
-        ranks, lists = rank_all(rows_of(model), self.data, self.config.seed)
+        rows = [share(row, self.data.num_items) for row in rows_of(model)]
+        ranks, lists = rank_all(rows, self.data, self.config.seed)
+        if not self.first:
+            return
         if self.baselines:
             ranks = pd.concat([ranks, pd.read_parquet(self.out / "baselines" / "ranks.parquet")], ignore_index=True)
             lists |= read_json(self.out / "baselines" / "lists.json")
@@ -291,8 +311,10 @@ class _Line:
         return self.folder.path
 
     def trained(self) -> GenSAR:
-        if self.model is None:
-            self.model = GenSAR.load(self.out)
+        if (
+            self.model is None or self.model.config.evidence != self.config.evidence
+        ):  # another process may have joined the evidence
+            self.model = GenSAR.load(self.out).to(self.device)
         return self.model
 
     def common(self) -> dict[str, Any]:

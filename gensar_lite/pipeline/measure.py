@@ -50,7 +50,7 @@ def evaluate(
     ranks, found = rank_all(rows_of(model), data, model.config.seed, split, protocols, lists)
     if baselines:
         names = None if baselines is True else list(baselines)
-        rankers = [*build_baselines(data, model.signals, model.config.seed, names), *oracle_of(data)]
+        rankers = [*build_baselines(data, model.signals, model.config.seed, names, model.device), *oracle_of(data)]
         other_ranks, other_lists = rank_all(rankers, data, model.config.seed, split, protocols, lists)
         ranks, found = pd.concat([ranks, other_ranks], ignore_index=True), {**found, **other_lists}
     return compose_metrics(ranks, found, model, provenance_of(data, split, model.config.seed))

@@ -16,6 +16,7 @@ clicks is all expectation.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from gensar_lite.data.dataset import Dataset
@@ -28,7 +29,12 @@ PRIOR_CLICKS = 1.0
 
 
 def collaborative_vectors(
-    data: Dataset, semantic: np.ndarray, source: str = "sequential", seed: int = 0, unit: bool = False
+    data: Dataset,
+    semantic: np.ndarray,
+    source: str = "sequential",
+    seed: int = 0,
+    unit: bool = False,
+    device: torch.device | str = "cpu",
 ) -> tuple[np.ndarray, np.ndarray, dict]:
     """Vectors of all N items and the map that makes them for items without clicks.
 
@@ -42,7 +48,7 @@ def collaborative_vectors(
     warm = data.popularity > 0
     report: dict = {"source": source, "num_cold": int((~warm).sum())}
     if source in SOURCES:
-        raw = _learn(data, semantic, source, seed)[warm]
+        raw = _learn(data, semantic, source, seed, device)[warm]
         learned = normalise(without_popularity(raw, data.popularity[warm])) if len(raw) else raw
         known, evidence = warm, data.popularity[warm, None] / (data.popularity[warm, None] + PRIOR_CLICKS)
         report |= {
@@ -83,7 +89,7 @@ def click_matrix(data: Dataset) -> sparse.csr_matrix:
     return sparse.csr_matrix((ones, (data.log.user[rows], data.log.item[rows])), shape=shape)
 
 
-def _learn(data: Dataset, semantic: np.ndarray, source: str, seed: int) -> np.ndarray:
+def _learn(data: Dataset, semantic: np.ndarray, source: str, seed: int, device: torch.device | str) -> np.ndarray:
     """(N, D_c) raw item vectors of one of `SOURCES`."""
     if source == "als":
         from implicit.cpu.als import AlternatingLeastSquares
@@ -94,8 +100,8 @@ def _learn(data: Dataset, semantic: np.ndarray, source: str, seed: int) -> np.nd
         model.fit(click_matrix(data), show_progress=False)
         return np.asarray(model.item_factors, np.float32)
     start = semantic if source == "sequential-text" else None
-    model = fit_sequential(data.log, data.train_mask, data.num_items, SEQUENTIAL, start, seed)
-    return model.items().detach().numpy()
+    model = fit_sequential(data.log, data.train_mask, data.num_items, SEQUENTIAL, start, seed, device=device)
+    return model.items().numpy(force=True)
 
 
 def _popularity_r2(vectors: np.ndarray, popularity: np.ndarray) -> float:

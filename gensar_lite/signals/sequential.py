@@ -149,6 +149,7 @@ def fit_sequential(
     vectors: np.ndarray | None = None,
     seed: int = 0,
     validate: Callable[[SequentialModel, int], bool] | None = None,
+    device: torch.device | str = "cpu",
 ) -> SequentialModel:
     """Train on the events of `train_mask` (E,) alone; every click is predicted from the clicks before its decision.
 
@@ -158,9 +159,11 @@ def fit_sequential(
     config = config or SequentialConfig()
     with torch.random.fork_rng(devices=[]), without_denormals():
         torch.manual_seed(seed)  # dropout draws from the global generator; the fork gives it back unchanged
-        model = SequentialModel(num_items, config, vectors)
+        model = SequentialModel(num_items, config, vectors).to(device)
         table, sees = training_histories(log, train_mask, config.max_length)
-        _train(model, torch.from_numpy(table), torch.from_numpy(sees), config, np.random.default_rng(seed), validate)
+        sizes = (table >= 0).sum(1)
+        histories, sees = torch.from_numpy(table).to(device), torch.from_numpy(sees).to(device)
+        _train(model, histories, sees, sizes, config, np.random.default_rng(seed), validate)
     return model.eval()
 
 
@@ -179,6 +182,7 @@ def _train(
     model: SequentialModel,
     histories: Tensor,
     sees: Tensor,
+    sizes: np.ndarray,
     config: SequentialConfig,
     rng: np.random.Generator,
     validate: Callable[[SequentialModel, int], bool] | None,
@@ -186,7 +190,6 @@ def _train(
     if histories.numel() == 0:
         return
     num_items = len(model.own)
-    sizes = (histories >= 0).sum(1).numpy()
     kept = [p for n, p in model.named_parameters() if n not in ("own", "projection")]
     vectors = [p for n, p in model.named_parameters() if n in ("own", "projection")]
     groups = [{"params": vectors, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
@@ -204,7 +207,7 @@ def _train(
             used: Tensor | slice = slice(None)
             drawn = None
             if config.num_negatives < num_items:  # then only the items of this batch need vectors
-                sample = torch.from_numpy(rng.choice(num_items, config.num_negatives, replace=False))
+                sample = torch.from_numpy(rng.choice(num_items, config.num_negatives, replace=False)).to(batch.device)
                 used, place = torch.unique(torch.cat([batch[real], sample]), return_inverse=True)
                 batch = batch.masked_scatter(real, place[: -len(sample)])
                 drawn = place[-len(sample) :]
@@ -266,6 +269,6 @@ def next_item_states(
     sizes = (histories >= 0).sum(1)
     for rows in np.array_split(np.argsort(sizes, kind="stable"), max(1, -(-len(histories) // batch_rows))):
         if len(rows):
-            batch = torch.from_numpy(histories[rows][:, : int(sizes[rows].max())])
-            states[rows] = model(batch, items)[torch.arange(len(rows)), torch.from_numpy(sizes[rows])].numpy()
-    return states, items.numpy().copy(), model.popularity.numpy().copy()
+            batch = torch.from_numpy(histories[rows][:, : int(sizes[rows].max())]).to(items.device)
+            states[rows] = model(batch, items)[torch.arange(len(rows)), torch.from_numpy(sizes[rows])].numpy(force=True)
+    return states, items.numpy(force=True).copy(), model.popularity.numpy(force=True).copy()

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.storage import DataError, check_whole, new_folder, read_json, write_json
 from gensar_lite.signals.collaborative import SOURCES, collaborative_vectors
+from gensar_lite.signals.device import choose_device
 from gensar_lite.signals.text import (
     TextEncoder,
     apply_ridge,
@@ -115,24 +117,27 @@ def embed(
     normalise: bool = False,
     query_prefix: str | None = None,
     passage_prefix: str | None = None,
+    device: torch.device | str | None = None,
 ) -> Signals:
     """Make both signals of a data set.
 
     `text_encoder`: "tfidf", a sentence-transformers name or path, or the path of an (N, D) .npy array.
     `collaborative`: "sequential", "als", "sequential-text", or the path of an (N, D) .npy array.
     Arrays are taken as they are, or with rows of length 1 (`normalise`). `query_prefix` and `passage_prefix` stand before the
-    texts that a sentence-transformers model reads (default: what the model itself names).
+    texts that a sentence-transformers model reads (default: what the model itself names). `device` is where that model and the
+    sequential one compute (`choose_device`).
     Raises `DataError` on arrays that don't fit the catalogue and on models that can't be loaded.
     """
     if collaborative not in SOURCES and not str(collaborative).endswith(".npy"):
         raise DataError(
             f"unknown source of collaborative vectors {collaborative!r}; use one of {', '.join(SOURCES)} or the path of an .npy file"
         )
+    chosen = choose_device(device)
     given = {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
     encoder, semantic = make_encoder(
-        str(text_encoder), data.item_texts, seed, language=data.language, unit=normalise, **given
+        str(text_encoder), data.item_texts, seed, language=data.language, unit=normalise, device=chosen, **given
     )
-    vectors, weights, report = collaborative_vectors(data, semantic, str(collaborative), seed, normalise)
+    vectors, weights, report = collaborative_vectors(data, semantic, str(collaborative), seed, normalise, chosen)
     report = {
         "num_items": data.num_items,
         "num_wordless": int((np.abs(semantic).sum(axis=1) == 0).sum()),

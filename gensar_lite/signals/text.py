@@ -7,6 +7,7 @@ a known word gives a row of zeros; vectors that came as an array keep their leng
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from gensar_lite.data.lexical import index_terms
 from gensar_lite.data.storage import DataError, read_json, write_json
+from gensar_lite.signals.device import choose_device
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -127,15 +130,29 @@ class TfidfEncoder:
         np.save(folder / "encoder_components.npy", self.components, allow_pickle=False)
 
 
+# before queries and before passages, by what names of models hold: their cards ask for it, their configurations do not say so
+PREFIXES = {
+    r"bge-(small|base|large)-en": ("Represent this sentence for searching relevant passages: ", ""),
+    r"bge-(small|base|large)-zh": ("为这个句子生成表示以用于检索相关文章：", ""),
+    r"\be5-(small|base|large)": ("query: ", "passage: "),
+}
+
+
 class SentenceEncoder:
     """A sentence-transformers model, by name or by path; it is loaded at the first `encode`.
 
     E5, BGE and others expect a prefix before queries or passages ("query: "): `query_prefix` and `passage_prefix` give it.
-    Where one is None the model's own is taken, which its configuration may name.
+    Where one is None the model's own is taken, which its configuration may name, or else that of its family (`PREFIXES`). `device` as in `choose_device`.
     """
 
-    def __init__(self, name: str, query_prefix: str | None = None, passage_prefix: str | None = None):
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        query_prefix: str | None = None,
+        passage_prefix: str | None = None,
+        device: torch.device | str | None = None,
+    ):
+        self.name, self.device = name, device
         self.query_prefix, self.passage_prefix = query_prefix, passage_prefix
         self._model: Any = None
 
@@ -149,12 +166,14 @@ class SentenceEncoder:
 
     def _encode(self, texts: Sequence[str], prefix: str | None, names: tuple[str, ...]) -> np.ndarray:
         if self._model is None:
-            self._model = _sentence_model(self.name)
-        own = getattr(self._model, "prompts", None) or {}
-        prompt = next((own[name] for name in names if own.get(name)), "") if prefix is None else prefix
+            self._model = _sentence_model(self.name, choose_device(self.device))
+        if prefix is None:
+            own = getattr(self._model, "prompts", None) or {}
+            family = next((two for part, two in PREFIXES.items() if re.search(part, self.name, re.I)), ("", ""))
+            prefix = next((own[name] for name in names if own.get(name)), family[names != ("query",)])
         vectors = self._model.encode(
             list(texts),
-            prompt=prompt,
+            prompt=prefix,
             batch_size=64,
             show_progress_bar=len(texts) > 1000 and sys.stderr.isatty(),
             convert_to_numpy=True,
@@ -294,6 +313,7 @@ def make_encoder(
     unit: bool = False,
     query_prefix: str | None = None,
     passage_prefix: str | None = None,
+    device: torch.device | str | None = None,
 ) -> tuple[TextEncoder, np.ndarray]:
     """The encoder that `source` names, and the (N, D) vectors of the catalogue's texts.
 
@@ -307,11 +327,11 @@ def make_encoder(
         vectors = load_vectors(source, len(texts), unit)
         base = TfidfEncoder.fit(texts, seed=seed, language=language)
         return MappedEncoder(base, fit_ridge(base.encode(texts), vectors), is_unit(vectors)), vectors
-    model = SentenceEncoder(str(source), query_prefix, passage_prefix)
+    model = SentenceEncoder(str(source), query_prefix, passage_prefix, device)
     return model, model.encode(texts)
 
 
-def _sentence_model(name: str) -> Any:
+def _sentence_model(name: str, device: torch.device) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -319,7 +339,7 @@ def _sentence_model(name: str) -> Any:
             f'the text encoder {name!r} needs sentence-transformers: pip install "gensar_lite[text]", or use "tfidf", which needs nothing'
         ) from error
     try:
-        return SentenceTransformer(name, device="cpu")
+        return SentenceTransformer(name, device=str(device))
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(

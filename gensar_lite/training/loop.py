@@ -27,6 +27,7 @@ from gensar_lite.network.backbone import T5
 from gensar_lite.network.branches import child_logits, code_logits
 from gensar_lite.network.linear import linear
 from gensar_lite.network.vocabulary import Vocabulary
+from gensar_lite.signals.device import choose_device
 from gensar_lite.signals.sequential import without_denormals
 from gensar_lite.training.batches import batches
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
@@ -155,15 +156,18 @@ def fit_generator(
     validate: Validate | None = None,
     checkpoint: Path | None = None,
     progress: bool = True,
+    device: torch.device | str | None = None,
 ) -> list[dict]:
     """Train `backbone` in place and give the history of the training, one row per validation.
 
     `validate` maps the model to metrics; the entry "primary" decides which weights are kept and when
     to stop early. `checkpoint` names a folder: written every minute and at each validation, read when present.
+    `device` as in `choose_device`.
     """
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available()
-    )  # without `cpu`, processes on CPUs never find each other
+    device = choose_device(device)
+    # without `cpu`, processes on CPUs never find each other
+    accelerator = Accelerator(cpu=device.type == "cpu", device_placement=False)
+    backbone.to(device)
     objective = Objective(backbone, vocabulary, config)
     optimiser = torch.optim.AdamW(
         backbone.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
@@ -180,16 +184,16 @@ def fit_generator(
         disable=None if progress and rank == 0 else True,
     )
     # seeding is for this training alone: whoever draws after it finds the generators as they were
-    cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
+    cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), without_denormals():
         backbone.train()
         parts = world * config.accumulate
         share = range(rank * config.accumulate, (rank + 1) * config.accumulate)
-        feed = batches(examples, range(run.step, config.steps), share, parts, accelerator.device)
+        feed = batches(examples, range(run.step, config.steps), share, parts, device)
         while run.step < config.steps and not run.stopped(config):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(run.step, config)
-            value = torch.zeros((), device=accelerator.device)
+            value = torch.zeros((), device=device)
             for part in share:
                 torch.manual_seed(run.step * parts + part)  # dropout alone draws from this
                 with contextlib.nullcontext() if part == share[-1] else accelerator.no_sync(wrapped):
@@ -199,7 +203,7 @@ def fit_generator(
             run.pending.append(value)
             validates = (run.step + 1) % config.validate_every == 0 or run.step + 1 == config.steps
             saves = rank == 0 and run.due()
-            if validates or saves or accelerator.device.type == "cpu" or len(run.pending) == WAITING:
+            if validates or saves or device.type == "cpu" or len(run.pending) == WAITING:
                 run.settle(config)
             accelerator.clip_grad_norm_(backbone.parameters(), 1.0)
             prepared.step()
@@ -278,7 +282,9 @@ class _Run:
                 tensors[f"optimiser/{key}/{name}"] = torch.as_tensor(value)
         tensors |= {f"best/{name}": value for name, value in (self.best or {}).items()}
         with new_folder(self.folder, "checkpoint") as folder:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "state.safetensors")
+            save_file(
+                {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, folder / "state.safetensors"
+            )
             write_json(folder / "progress.json", {"step": self.step, "history": self.history, "losses": self.losses})
         self.saved = time.monotonic()
 
@@ -296,7 +302,8 @@ class _Run:
                     parameter.copy_(tensors[f"weight/{name}"])
                 prefix = "optimiser/"
                 keys = {k.split("/")[1] for k in tensors if k.startswith(prefix) and k.endswith("/" + name)}
-                self.optimiser.state[parameter] = {key: tensors[f"{prefix}{key}/{name}"].clone() for key in keys}
+                state = {key: tensors[f"{prefix}{key}/{name}"] for key in keys}
+                self.optimiser.state[parameter] = {k: v.to(parameter.device, copy=True) for k, v in state.items()}
             self.best = (
                 {name: tensors[f"best/{name}"] for name in self.parameters}
                 if any(k.startswith("best/") for k in tensors)

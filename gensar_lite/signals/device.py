@@ -1,0 +1,24 @@
+"""Where a stage computes."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from gensar_lite.data.storage import DataError
+
+
+def choose_device(name: torch.device | str | None = None) -> torch.device:
+    """The device of that name; None: this process' GPU where there is one, else the CPU.
+
+    Raises DataError where there is no such device.
+    """
+    if name is None:
+        here = torch.cuda.is_available()
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if here else torch.device("cpu")
+    try:
+        return torch.empty(0, device=name).cpu().new_empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        there = ", ".join(["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))])
+        raise DataError(f"there is no device {str(name)!r} here; torch sees {there}") from error
