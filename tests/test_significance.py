@@ -150,3 +150,20 @@ def test_a_model_of_one_seed_stands_beside_all_seeds_of_the_other(ranks):
     forward = compare(ranks, "ours", ["bm25"]).iloc[0]
     assert backward["difference"] == pytest.approx(-forward["difference"])
     assert backward["num_seeds"] == 3
+
+
+def test_means_and_differences_are_over_the_seeds_that_both_have():
+    def ranks(model: str, by_seed: dict[int, float]) -> pd.DataFrame:
+        about = {"model": model, "task": "search", "protocol": "full", "split": "test", "ties": 0}
+        rows = [
+            {**about, "seed": seed, "case_id": user, "user_id": user, "rank": 1.0 if user < share * 10 else 50.0}
+            for seed, share in by_seed.items()
+            for user in range(10)
+        ]
+        return pd.DataFrame(rows)
+
+    table = pd.concat([ranks("a", {0: 0.2, 1: 0.4, 2: 0.9}), ranks("b", {0: 0.1, 1: 0.1})])
+    (row,) = compare(table, "a").to_dict("records")
+    assert (row["value"], row["against_value"]) == (pytest.approx(0.3), pytest.approx(0.1))
+    assert row["difference"] == pytest.approx(row["value"] - row["against_value"])
+    assert row["num_seeds"] == 2

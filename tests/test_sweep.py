@@ -18,12 +18,13 @@ from test_faults import HARMS, harm
 
 import gensar_lite.tradeoff.runs as units
 from gensar_lite.cli import main
+from gensar_lite.config import PRESETS
 from gensar_lite.data.storage import DataError
 from gensar_lite.signals import Signals
 from gensar_lite.tradeoff import sweep as sweep_module
 from gensar_lite.tradeoff.agreement import measure_signals, signals_table
-from gensar_lite.tradeoff.design import Design, leave_out, name_source, read_asked
-from gensar_lite.tradeoff.results import TIDY, read_ranks, read_results
+from gensar_lite.tradeoff.design import Design, Unit, leave_out, name_source, read_asked
+from gensar_lite.tradeoff.results import LISTS, TIDY, read_ranks, read_results
 from gensar_lite.tradeoff.study import TrialState, Work, code_version
 from gensar_lite.tradeoff.summary import read_tradeoff
 from gensar_lite.tradeoff.sweep import run_sweep
@@ -76,13 +77,16 @@ def values_of(results: pd.DataFrame) -> pd.DataFrame:
 def test_the_table_is_tidy_and_its_ranks_are_there(finished, store):
     results = read_results(finished)
     assert list(results.columns) == TIDY
-    assert results.groupby("mix").size().tolist() == [24, 24]  # 2 tasks, 2 splits, 6 metrics
+    ranked, listed = results[results["protocol"] != LISTS], results[results["protocol"] == LISTS]
+    assert ranked.groupby("mix").size().tolist() == [24, 24]  # 2 tasks, 2 splits, 6 metrics
+    assert set(listed["metric"]) >= {"coverage", "popularity_bias", "novelty", "repeats"}
+    assert listed["value"].notna().all()
     assert results["version"].unique().tolist() == [code_version()]
     assert results["fingerprint"].unique().tolist() == [tiny_store().info["fingerprint"]]
     assert json.loads(results["parameters"].iloc[0])["training"]["steps"] == 3
     ranks = read_ranks(finished, results)
     assert len(ranks) == 2 * sum(
-        len(tiny_store().cases(t, s)) for t in ("search", "recommendation") for s in ("valid", "test")
+        len(tiny_store().cases(t, s)) for t in ("search", "recommendation") for s in ("choose", "test")
     )
     assert (finished / "signals").is_dir()
     assert len(list((finished / "identifiers").iterdir())) == 1, "identifiers are made once"
@@ -263,6 +267,37 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
     assert name_source({"signal": 0.5, "alignment": 0.25}) == "bazaar(alignment=0.25, signal=0.5)"
 
 
+def test_the_ladder_pulls_one_lever_a_rung() -> None:
+    ladder = Design.read(Path(__file__).parents[1] / "data" / "results" / "ladder.design.json")
+    ladder.check()
+    rungs = []
+    for variant in ladder.blocks[0].variants:
+        config = ladder.config(Unit("sweep", "bazaar", "gensar", 0.5, 0, variant))
+        form = config.training
+        rungs.append(
+            {
+                "starting vectors": form.start_vectors,
+                "siblings": form.softmax,
+                "pooled": form.history,
+                "items": form.remembers_items,
+                "age": form.marks_ages,
+                "searched": form.recommend_searched,
+                "pseudo-queries": form.pseudo_queries_per_item,
+                "evidence": config.evidence,
+            }
+        )
+    levers = list(rungs[0])
+    assert len(rungs) == 1 + len(levers)
+    for number, lever in enumerate(levers):
+        below, above = rungs[number], rungs[number + 1]
+        assert [name for name in levers if below[name] != above[name]] == [lever]
+    assert not rungs[0]["evidence"]
+    paper = PRESETS["paper"].training
+    low = ladder.config(Unit("sweep", "bazaar", "gensar", 0.5, 0)).training
+    for name in ("history", "max_events", "softmax", "start_vectors", "recommend_searched", "attention_dropout"):
+        assert getattr(low, name) == getattr(paper, name), name
+
+
 # processes ---------------------------------------------------------------------------------------
 
 
@@ -272,6 +307,7 @@ import os, sys, time
 from pathlib import Path
 import gensar_lite.tradeoff.sweep as sweep
 from gensar_lite.cli import main
+from gensar_lite.config import PRESETS
 do_unit, out, count = sweep.do_unit, Path({out!r}), 0
 def do(*arguments):
     global count
@@ -338,6 +374,13 @@ def test_the_command_reads_what_it_ran(store, finished, capsys):
     assert main(command(store, finished)) == 0
     printed = capsys.readouterr()
     assert "one seed" in printed.out
+    assert "What shop says" in printed.out
+    assert "Validation takes gensar at mix" in printed.out
+    assert "one training: nothing below is sure" in printed.out
+    assert main(["report", str(finished), "--out", str(finished.parent / "page.html")]) == 0
+    page = (finished.parent / "page.html").read_text()
+    assert "Validation takes gensar at mix" in page
+    capsys.readouterr()
     assert "2 runs, 2 of them done" in printed.err
     assert (finished / "tradeoff.png").stat().st_size > 10_000
     assert "hypervolume" in json.loads((finished / "figures.json").read_text())["tradeoff.png"]["alt"]

@@ -37,7 +37,7 @@ def reading_of(seeds: tuple[int, ...] = (0, 1)) -> Reading:
     results, ranks = sweep_of(MORE, seeds)
     curves = read_curves(results, ranks)
     tables = points_table(curves), curves_table(curves), specialists_table(results)
-    return Reading(results, ranks, curves, *tables, *[pd.DataFrame()] * 4)
+    return Reading(results, curves, *tables, *[pd.DataFrame()] * 4)
 
 
 def test_the_trade_off_is_drawn_where_its_points_are():

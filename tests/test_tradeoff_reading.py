@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +19,9 @@ from gensar_lite.tradeoff.comparing import (
     specialists_table,
 )
 from gensar_lite.tradeoff.gains import _groups, case_features, signal_agreement, who_gains
-from gensar_lite.tradeoff.pareto import hypervolume
+from gensar_lite.tradeoff.pareto import hypervolume, pareto_front, staircase, staircase_area
 from gensar_lite.tradeoff.reading import (
+    Curve,
     Goals,
     clashing,
     curves_table,
@@ -26,7 +29,9 @@ from gensar_lite.tradeoff.reading import (
     read_curves,
     resample_points,
     sweep_at_cost,
+    volume_of,
 )
+from gensar_lite.tradeoff.results import CURVE as NAMES
 from gensar_lite.tradeoff.runs import metrics_table
 from gensar_lite.tradeoff.summary import records, summary_text
 
@@ -121,12 +126,72 @@ def test_hypervolume_and_cost_of_a_curve():
     assert table.loc["gensar", "per_cpu_minute"] == pytest.approx(expected / 1.5)
 
 
+def equal_models(num_places: int, rng: np.random.Generator, num_users: int = 1_000, num_seeds: int = 3) -> Curve:
+    """A curve whose places are equally good: .4 in recommendation and .8 in search, whatever was measured of them."""
+    truth = np.array([0.4, 0.8])[:, None]
+
+    def draw(cases: int) -> np.ndarray:
+        easy = rng.normal(0, 0.2, (2, cases))  # what all models of a user's cases share
+        return truth + easy + rng.normal(0, 0.3, (num_seeds, num_places, 2, cases))
+
+    name = dict.fromkeys(NAMES, "") | {"data": "shop", "curve": "sweep", "strategy": str(num_places)}
+    users, spent = draw(num_users).astype(np.float32), np.ones(num_seeds)
+    places = np.linspace(0, 1, num_places)
+    return Curve(name, list(range(num_seeds)), places, users, draw(num_users).mean(axis=3), spent, spent)
+
+
+def test_more_places_cover_no_more_of_equal_models():
+    """Of equal models the area is the same for one place and for nine; taking the best of the measured ones, it is not."""
+    rng, num_draws = np.random.default_rng(0), 150
+    for num_places in (1, 5, 9):
+        drawn = [equal_models(num_places, rng) for _ in range(num_draws)]
+        areas = np.array([volume_of(curve, curve.test).mean() for curve in drawn])
+        assert abs(areas.mean() - 0.4 * 0.8) < 3 * areas.std() / num_draws**0.5, num_places
+        fronts = [curve.test[:, pareto_front(curve.valid.mean(axis=0))] for curve in drawn]
+        flattering = np.mean([hypervolume(points).mean() for points in fronts])
+        if num_places > 1:
+            assert flattering > 0.4 * 0.8 + 4 * areas.std() / num_draws**0.5
+
+
+def test_the_area_of_a_clear_curve_is_its_hypervolume():
+    points = np.array([(0.1, 0.8), (0.5, 0.7), (0.6, 0.1), (0.4, 0.6), (0.5, 0.7)])
+    steps = staircase(points)
+    assert points[steps].tolist() == [[0.6, 0.1], [0.5, 0.7], [0.1, 0.8]]
+    assert staircase_area(points[steps]) == pytest.approx(float(hypervolume(points)))
+
+
+def test_two_hundred_thousand_users_fit_into_memory():
+    """What is kept of a run is one number for each user, place, seed and task, and draws of users come in blocks."""
+    num_users, results, tables = 200_000, [], []
+    shares = {"recommendation": 0.4, "search": 0.8}
+    small, _ = sweep_of({("sweep", "gensar", place): (0.4, 0.8) for place in (0.0, 1.0)})
+    for (place, seed, run), part in small.groupby(["place", "seed", "run"]):
+        results.append(part)
+        about = {name: part[name].iloc[0] for name in (*NAMES, "mix")}
+
+        def table(about=about, place=place, seed=seed, run=run) -> pd.DataFrame:
+            ranks = ranks_of(shares, num_users, shift=seed)
+            return ranks[ranks["split"] == "test"].assign(**about, place=place, seed=seed, run=run)
+
+        tables.append(table)
+    tracemalloc.start()
+    (curve,) = read_curves(pd.concat(results), (make() for make in tables))
+    kept, peak = tracemalloc.get_traced_memory()
+    drawn = resample_points(curve.users, 50)
+    _, later = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert curve.users.shape == (2, 2, 2, num_users)
+    assert kept < 4 * curve.users.nbytes + 20e6
+    assert max(peak, later) < 500e6
+    assert drawn.mean(axis=0) == pytest.approx(curve.test, abs=0.001)
+
+
 def test_one_seed_has_no_interval():
     results, ranks = sweep_of(CURVES, seeds=(0,))
     curves = read_curves(results, ranks)
     assert points_table(curves)[["recommendation_low", "search_high"]].isna().all(axis=None)
     assert curves_table(curves)[["low", "high"]].isna().all(axis=None)
-    assert compare_strategies(ranks, curves, "gensar")[["low", "high", "p", "p_holm"]].isna().all(axis=None)
+    assert compare_strategies(curves, "gensar")[["low", "high", "p", "p_holm"]].isna().all(axis=None)
 
 
 def test_intervals_cover_what_they_should():
@@ -154,7 +219,7 @@ def test_users_without_a_case_of_a_task_count_in_the_other():
 def test_strategies_are_compared_at_the_chosen_mix():
     results, ranks = sweep_of(CURVES)
     curves = read_curves(results, ranks)
-    table = compare_strategies(ranks, curves, "gensar").set_index("task")
+    table = compare_strategies(curves, "gensar").set_index("task")
     assert table.loc["recommendation", "difference"] == pytest.approx(0.2)
     assert table.loc["search", "difference"] == pytest.approx(0.2)
     assert (table["p_holm"] >= table["p"]).all()
@@ -164,12 +229,12 @@ def test_sweeps_are_compared_at_one_mix_that_both_have():
     more = {("sweep", "semantic", 1.0): (0.65, 0.05)}
     results, ranks = sweep_of(CURVES | more)
     curves = read_curves(results, ranks)
-    table = compare_strategies(ranks, curves, "gensar").set_index("task")
+    table = compare_strategies(curves, "gensar").set_index("task")
     assert table[["place", "against_place"]].eq(0.5).all(axis=None), "0 is a mix of gensar alone"
     assert table.loc["recommendation", "difference"] == pytest.approx(0.2)
     apart = {("sweep", "semantic", 1.0): (0.6, 0.1), ("sweep", "gensar", 1.0): (0.5, 0.3)}
-    curves = read_curves(*(read := sweep_of(apart)))
-    table = compare_strategies(read[1], curves, "gensar").set_index("task")
+    curves = read_curves(*sweep_of(apart))
+    table = compare_strategies(curves, "gensar").set_index("task")
     assert table["place"].eq(1).all()
 
 
@@ -221,7 +286,9 @@ def test_specialists_are_rankers_and_models_of_one_task():
     table = specialists_table(results)
     best = table[table["best"]].set_index("task")["specialist"].to_dict()
     assert best == {"recommendation": "gensar recommendation-only", "search": "bm25"}
-    distances = compare_with_specialists(results, ranks, read_curves(results, ranks))
+    distances = compare_with_specialists(
+        results, read_curves(results, ranks), read_curves(results, ranks, specialists=True)
+    )
     own = distances[distances["model"] == "gensar"].set_index("task")
     assert own.loc["search", "difference"] == pytest.approx(0.7 - 0.9)
     assert own.loc["search", "shortfall"] == pytest.approx(max(0.2 / 0.9, 0.1 / 0.6))
@@ -308,11 +375,8 @@ def test_the_text_says_where_there_is_one_seed():
     curves = read_curves(results, ranks)
     empty = pd.DataFrame()
     text = summary_text(
-        Reading(
-            results, ranks, curves, points_table(curves), curves_table(curves), specialists_table(results), *[empty] * 4
-        ),
+        Reading(results, curves, points_table(curves), curves_table(curves), specialists_table(results), *[empty] * 4),
         GOALS,
     )
     assert text.count("one seed") == 2
     assert "best specialist of search: bm25 0.900" in text
-    assert "validation chooses among the sweeps, at the 1 mix of all: gensar (mean of both tasks 0.600)" in text

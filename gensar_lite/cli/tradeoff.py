@@ -10,7 +10,7 @@ from typing import Any
 from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import print_json, show, tell
 from gensar_lite.cli.parser import build_parser
-from gensar_lite.data.storage import DataError, check_folder, read_sealed
+from gensar_lite.data.storage import DataError, check_export, check_folder, read_sealed
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
 from gensar_lite.identifiers import list_strategies
@@ -24,7 +24,8 @@ WHAT = ["data", "strategies", "mixes", "seeds", "preset", "steps", "set", "axis"
 def tradeoff(chosen: Namespace) -> None:
     """Run what is left of a sweep, write tables and figures, print what they say."""
     from gensar_lite.tradeoff.agreement import measure_signals
-    from gensar_lite.tradeoff.summary import read_tradeoff, records, summary_text, write_reading
+    from gensar_lite.tradeoff.decision import decide, decision_text, measure_gains
+    from gensar_lite.tradeoff.summary import records, summary_text, write_reading
 
     goals = _goals(chosen)
     out = check_folder(chosen.out, "sweep")
@@ -52,23 +53,50 @@ def tradeoff(chosen: Namespace) -> None:
         failures, still_open = earlier["failures"], earlier["open"]
     if not chosen.read_only:
         measure_signals(out, _sources(about), about["fingerprints"])
-    first = about["blocks"][0]["strategies"][0]
-    reading = read_tradeoff(out, goals, about["version"], about["fingerprints"], first, about.get("runs"))
+    reading = _read(out, goals, about)
     told = {"design": about, "failures": failures, "open": still_open}
     written = write_reading(out, reading, goals, told)
     if reading.results.empty:
         raise DataError(_failed(failures) if failures else f"no run of {out} is done yet")
-    figures = _draw(out, reading, goals, about)
+    gains = measure_gains(out, reading, goals, _sources(about))
+    figures = _draw(out, reading, goals, about, gains)
+    decision = decide(reading, goals, gains)
     if still_open:
         tell(f"{still_open} runs are still under way in other processes; the one that ends last writes all results")
     if chosen.json:
         tables = {name: records(getattr(reading, name)) for name in ("volumes", "specialists", "distances")}
-        print_json({**told, "figures": [str(path) for path in figures], **tables})
+        print_json({**told, "decision": decision, "figures": [str(path) for path in figures], **tables})
     else:
+        show(decision_text(decision))
         show(summary_text(reading, goals))
         show(f"\nTables: {out / 'results.parquet'}, {written}. Figures: {', '.join(map(str, figures))}")
     if failures and not chosen.read_only:
         raise DataError(_failed(failures))
+
+
+def write_sweeps(folders: list[Path], page: Path) -> Path:
+    """A page for a decision from what the folders of sweeps hold. Raises DataError where no run of one is done."""
+    from gensar_lite.explore.decision_page import write_decision
+    from gensar_lite.tradeoff.decision import measure_gains
+
+    check_export(page)
+    goals, sweeps = Goals(), {}
+    for folder in folders:
+        about = read_asked(folder)
+        reading = _read(folder, goals, about)
+        if reading.results.empty:
+            raise DataError(f"no run of {folder} is done yet")
+        sweeps[folder.resolve().name] = reading, measure_gains(folder, reading, goals, _sources(about))
+    if len(sweeps) < len(folders):
+        raise UsageError("two of the sweeps have the same name; rename one of the folders")
+    return write_decision(page, sweeps, goals, f"gensar_lite: {', '.join(sweeps)}")
+
+
+def _read(out: Path, goals: Goals, about: dict[str, Any]) -> Any:
+    from gensar_lite.tradeoff.summary import read_tradeoff
+
+    first = about["blocks"][0]["strategies"][0]
+    return read_tradeoff(out, goals, about["version"], about["fingerprints"], first, about.get("runs"))
 
 
 def _failed(failures: dict[str, str]) -> str:
@@ -77,10 +105,10 @@ def _failed(failures: dict[str, str]) -> str:
     return f"these runs failed: {label} ({error}){more}; summary.json names all, --retry-failed tries them again"
 
 
-def _draw(out: Path, reading: Any, goals: Goals, about: dict[str, Any]) -> list[Path]:
+def _draw(out: Path, reading: Any, goals: Goals, about: dict[str, Any], gains: Any) -> list[Path]:
     from gensar_lite.explore.tradeoff_pictures import draw_tradeoff
 
-    return draw_tradeoff(out, reading, goals, _sources(about))
+    return draw_tradeoff(out, reading, goals, _sources(about), gains)
 
 
 def _sources(about: dict[str, Any]) -> dict[str, Source]:

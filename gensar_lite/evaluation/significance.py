@@ -10,7 +10,7 @@ Statistical Significance Tests for Information Retrieval Evaluation", CIKM 2007,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -101,7 +101,8 @@ def compare(
     ties. A model of one seed (most baselines) stands beside every seed of the other. A user's difference
     is its mean over the seeds; resampling users resamples them within all seeds at once.
 
-    Returns one row per task, protocol, metric and opponent: `value` and `against_value` (means),
+    Returns one row per task, protocol, metric and opponent: `value` and `against_value` (means over users, of the seeds
+    that both have),
     `difference`, its interval `low` to `high` over users, `seed_low` to `seed_high` (smallest and largest
     difference of a single seed), `num_seeds`, `num_users`, `p` (paired randomisation test) and `p_holm`
     (corrected over all rows). Raises ValueError where splits are mixed or cases do not match.
@@ -140,25 +141,45 @@ def _compare_one(
         raise ValueError(
             f"the two models answered different cases of {own['task'].iloc[0]}, {own['protocol'].iloc[0]}; evaluate both on one data set"
         )
-    shared = [s for s in ours.columns if s in other.columns]
-    if shared and len(ours.columns) > 1 and len(other.columns) > 1:
-        by_seed = ours[shared].to_numpy() - other[shared].to_numpy()
-    elif 1 in (ours.shape[1], other.shape[1]):
-        by_seed = ours.to_numpy() - other.to_numpy()
+    tables = [table.groupby(level="user_id", sort=True).mean() for table in (ours, other)]
+    values = [table.to_numpy().T for table in tables]
+    seeds = [list(table.columns) for table in tables]
+    return compare_values(values[0], values[1], seeds[0], seeds[1], confidence, num_resamples, seed)
+
+
+def compare_values(
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    our_seeds: Sequence[int],
+    their_seeds: Sequence[int],
+    confidence: float = 0.95,
+    num_resamples: int = 5000,
+    seed: int = 0,
+) -> dict[str, float | int]:
+    """One row of `compare`, from values (S, U) and (S', U) of the same users.
+
+    Means and differences are over the seeds that both have; where there are none, or one side has but one, over all.
+    """
+    shared = [s for s in our_seeds if s in set(their_seeds)]
+    if shared and len(our_seeds) > 1 and len(their_seeds) > 1:
+        ours = ours[[list(our_seeds).index(s) for s in shared]]
+        theirs = theirs[[list(their_seeds).index(s) for s in shared]]
+        by_seed = ours - theirs
+    elif 1 in (len(ours), len(theirs)):
+        by_seed = ours - theirs
     else:
-        by_seed = ours.to_numpy() - other.to_numpy().mean(axis=1, keepdims=True)
-    users = pd.Series(by_seed.mean(axis=1), index=ours.index.get_level_values("user_id"))
-    differences = users.groupby(level=0, sort=True).mean().to_numpy()
+        by_seed = ours - theirs.mean(axis=0)
+    differences = by_seed.mean(axis=0)
     low, high = bootstrap_interval(differences, confidence, num_resamples, seed)
     return {
-        "value": float(ours.to_numpy().mean()),
-        "against_value": float(other.to_numpy().mean()),
+        "value": float(ours.mean()),
+        "against_value": float(theirs.mean()),
         "difference": float(differences.mean()),
         "low": low,
         "high": high,
-        "seed_low": float(by_seed.mean(axis=0).min()),
-        "seed_high": float(by_seed.mean(axis=0).max()),
-        "num_seeds": by_seed.shape[1],
+        "seed_low": float(by_seed.mean(axis=1).min()),
+        "seed_high": float(by_seed.mean(axis=1).max()),
+        "num_seeds": len(by_seed),
         "num_users": len(differences),
         "p": randomisation_test(differences, num_resamples, seed),
     }

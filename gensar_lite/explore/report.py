@@ -208,7 +208,7 @@ def _run_view(run: RunReport) -> dict[str, Any]:
     return {
         "name": run.name,
         "examples": [_example_view(e) for e in run.examples],
-        "figures": [_picture_view(p) for p in run.pictures],
+        "figures": [picture_view(p) for p in run.pictures],
         "health": _health_view(run.health),
         "timings": [
             {"name": k, "text": duration(v), "percent": f"{100 * v / total if total else 0:.1f}"}
@@ -239,7 +239,8 @@ def _identifier_text(identifier: Any) -> str:
     return " ".join(str(part) for part in identifier)
 
 
-def _picture_view(picture: Picture) -> dict[str, Any]:
+def picture_view(picture: Picture) -> dict[str, Any]:
+    """A picture as a template shows it: its PNG as a data URI, texts, width and height in pixels of the page."""
     buffer = io.BytesIO()
     with glyphs_missed() as note:
         picture.figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})

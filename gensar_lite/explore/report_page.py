@@ -107,9 +107,9 @@ PAGE = """
 {% if group.lists -%}
 <h3>What the lists look like</h3>
 <div class="scroll" role="region" aria-label="Quality of the lists" tabindex="0"><table>
-<caption>Top-10 lists of the held-out cases. Coverage: share of the catalogue in somebody's list. Popularity bias: mean popularity percentile, 0.5 is neutral. Novelty: mean self-information in bits. Named: share of the first five that are the product named, for queries of a colour and a noun by somebody with a history, where the truth is known.</caption>
-<thead><tr><th scope="col" class="left">ranker</th><th scope="col" class="left">task</th><th scope="col">coverage</th><th scope="col">popularity bias</th><th scope="col">novelty</th><th scope="col">named</th></tr></thead>
-<tbody>{% for row in group.lists %}<tr{% if row.own %} class="own"{% endif %}><th scope="row">{{ row.name }}</th><td class="left">{{ row.task }}</td><td>{{ number(row.coverage) }}</td><td>{{ number(row.popularity_bias) }}</td><td>{{ number(row.novelty, 2) }}</td><td>{{ number(row["noun_precision@5"]) if "noun_precision@5" in row else "" }}</td></tr>
+<caption>Top-10 lists of the held-out cases. Coverage: share of the catalogue in somebody's list. Popularity bias: mean popularity percentile, 0.5 is neutral. Novelty: mean self-information in bits. Repeats: share of the listed items that the user had clicked before. Named: share of the first five that are the product named, for queries of a colour and a noun by somebody with a history, where the truth is known.</caption>
+<thead><tr><th scope="col" class="left">ranker</th><th scope="col" class="left">task</th><th scope="col">coverage</th><th scope="col">popularity bias</th><th scope="col">novelty</th><th scope="col">repeats</th><th scope="col">named</th></tr></thead>
+<tbody>{% for row in group.lists %}<tr{% if row.own %} class="own"{% endif %}><th scope="row">{{ row.name }}</th><td class="left">{{ row.task }}</td><td>{{ number(row.coverage) }}</td><td>{{ number(row.popularity_bias) }}</td><td>{{ number(row.novelty, 2) }}</td><td>{{ number(row.repeats) if "repeats" in row else "" }}</td><td>{{ number(row["noun_precision@5"]) if "noun_precision@5" in row else "" }}</td></tr>
 {% endfor %}</tbody></table></div>
 {% endif -%}
 </section>

@@ -191,7 +191,7 @@ def _draw_curve(
     # with more curves than colours, a colour comes back with another marker
     colour, marker = GROUPS[number % len(GROUPS)], MARKERS[(number + number // len(GROUPS)) % len(MARKERS)]
     x, y = points["recommendation"].to_numpy(), points["search"].to_numpy()
-    ax.plot(x, y, color=colour, linestyle=LINES[number % len(LINES)], linewidth=1.6, zorder=2)
+    ax.plot(*_joined(points), color=colour, linestyle=LINES[number % len(LINES)], linewidth=1.6, zorder=2)
     for row in points.to_dict("records") if crosses else ():
         if np.isfinite(row["recommendation_low"]):
             ends = [row["recommendation_low"], row["recommendation_high"]], [row["search_low"], row["search_high"]]
@@ -219,6 +219,18 @@ def _draw_curve(
         ax.annotate(
             f"{place:g}", (x[end], y[end]), xytext=(6, 5), textcoords="offset points", fontsize=7.5, color=MUTED
         )
+
+
+def _joined(points: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """A line through points, broken between neighbours that no interval tells apart: it would go through noise."""
+    apart = np.zeros(max(len(points) - 1, 0), bool)
+    for task in TASKS:
+        low, high = points[f"{task}_low"].to_numpy(float), points[f"{task}_high"].to_numpy(float)
+        apart |= (low[1:] > high[:-1]) | (high[1:] < low[:-1])
+    gaps = np.flatnonzero(~apart) + 1
+    return np.insert(points[TASKS[0]].to_numpy(float), gaps, np.nan), np.insert(
+        points[TASKS[1]].to_numpy(float), gaps, np.nan
+    )
 
 
 def _draw_specialists(ax: Axes, specialists: pd.DataFrame, label: str) -> None:

@@ -7,28 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
-from gensar_lite.data.dataset import Dataset
-from gensar_lite.data.splits import TASKS
-from gensar_lite.data.storage import new_file, read_json, write_json
+from gensar_lite.data.storage import new_file, write_json
 from gensar_lite.explore.curves import MINUS
 from gensar_lite.explore.report import Picture
 from gensar_lite.explore.store_map import describe_store_map, moved_knobs, plot_store_map, store_knobs
 from gensar_lite.explore.tradeoff import ONE_SEED, plot_cheap, plot_gains, plot_tradeoff
-from gensar_lite.signals import Signals
 from gensar_lite.tradeoff.comparing import GENERATIVE
-from gensar_lite.tradeoff.design import Source, load_source
-from gensar_lite.tradeoff.gains import FEATURES, case_features, who_gains
-from gensar_lite.tradeoff.reading import Goals, at_places, describe_choice
+from gensar_lite.tradeoff.decision import Gains
+from gensar_lite.tradeoff.design import Source
+from gensar_lite.tradeoff.gains import FEATURES
+from gensar_lite.tradeoff.reading import Goals, describe_choice
 from gensar_lite.tradeoff.summary import Reading, named
 
 
-def draw_tradeoff(out: Path, reading: Reading, goals: Goals, sources: Mapping[str, Source]) -> list[Path]:
+def draw_tradeoff(
+    out: Path, reading: Reading, goals: Goals, sources: Mapping[str, Source], gains: Mapping[str, Gains]
+) -> list[Path]:
     """Write all figures of a sweep and `figures.json`, their captions and the texts that stand for them.
 
-    `sources` says where the data sets are; the figure of who gains needs them.
+    `sources` says where the data sets are, `gains` who gains in each (`measure_gains`).
     """
     pictures = describe_tradeoff(reading, goals)
     stores = store_knobs(sources)
@@ -36,8 +35,10 @@ def draw_tradeoff(out: Path, reading: Reading, goals: Goals, sources: Mapping[st
         caption = "Along each knob of the simulated store, the others as in the first one; filled: p < .05 after Holm's correction."
         drawn = plot_store_map(reading.strategies, stores, goals.metric)
         pictures["map"] = Picture(drawn, caption, describe_store_map(reading.strategies, stores))
-    for label in reading.volumes["data"].unique() if len(reading.volumes) else ():
-        pictures |= _gains_picture(out, reading, goals, label, sources[label])
+    pictures |= gains_pictures(gains, goals)
+    for label, found in gains.items():
+        with new_file(out / f"{named(f'gains_{file_name(label)}', goals)}.parquet") as temporary:
+            found.table.to_parquet(temporary, index=False)
     paths, texts = [], {}
     for name, picture in pictures.items():
         paths.append(out / f"{named(name, goals)}.png")
@@ -54,7 +55,7 @@ def describe_tradeoff(reading: Reading, goals: Goals) -> dict[str, Picture]:
     pictures: dict[str, Picture] = {}
     points, volumes = reading.points, reading.volumes
     if len(points) and (points["curve"] == "sweep").any():
-        caption = "Filled: on the front of validation; crosses: 95 % intervals over users."
+        caption = "Filled: on the front of validation; crosses: 95 % intervals over users; a line joins neighbours that an interval tells apart."
         if points.loc[points["curve"] == "sweep", "place"].nunique() > 1:
             caption += " Ring: the mix that validation chooses; small numbers: mixes."
         alt = " ".join(_curve_text(row) for row in volumes[volumes["curve"] == "sweep"].to_dict("records"))
@@ -72,41 +73,16 @@ def describe_tradeoff(reading: Reading, goals: Goals) -> dict[str, Picture]:
     return pictures
 
 
-def _gains_picture(out: Path, reading: Reading, goals: Goals, label: str, source: Source) -> dict[str, Picture]:
-    """One model for both tasks against the same identifiers' models of one task, where the sweep holds those."""
-    sweeps = [c for c in reading.curves if c.name["curve"] == "sweep" and c.name["data"] == label]
-    ends = set(GENERATIVE.values())
-    between = [at_places(c, np.setdiff1d(c.places, list(ends))) for c in sweeps if ends < set(c.places)]
-    if not between:
-        return {}
-    curve = max(between, key=lambda c: c.valid.mean(axis=(0, 2)).max())
-    asked = reading.ranks["task"].map(goals.of) == reading.ranks["protocol"]
-    own = reading.ranks[asked & (reading.ranks["split"] == "test") & (reading.ranks["curve"] == "sweep")]
-    own = own[(own[list(curve.name)] == list(curve.name.values())).all(axis=1) & own["seed"].isin(curve.seeds)]
-    data = load_source(source)
-    signals = _signals_of(out, data)
-    if signals is None:
-        return {}
-    chosen = float(curve.places[curve.chosen[0]])
-    features = pd.concat([case_features(data, signals, data.cases(task, "test")) for task in TASKS], ignore_index=True)
-    table = who_gains(
-        own[own["place"] == chosen], own[own["place"] == own["task"].map(GENERATIVE)], features, goals.metric
-    )
-    with new_file(out / f"{named(f'gains_{file_name(label)}', goals)}.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
-    model = f"{describe_choice(curve.name)} at mix {chosen:g}"
-    against = {task: f"{task} only (mix {mix:g})" for task, mix in GENERATIVE.items()}
-    figure = plot_gains(table, f"one model for both tasks: {model}", against, goals.metric)
-    caption = f"{label}: difference of the chosen model and the models of one task, by group of test cases; bold: p < .05 after Holm's correction."
-    return {f"gains_{file_name(label)}": Picture(figure, caption, _gains_text(table))}
-
-
-def _signals_of(out: Path, data: Dataset) -> Signals | None:
-    """The first signals of a data set that the sweep made, if it has any here."""
-    for path in sorted((out / "signals").glob("*/made_from.json")):
-        if read_json(path, data=str)["data"] == data.info["fingerprint"]:
-            return Signals.load(path.parent / "content")
-    return None
+def gains_pictures(gains: Mapping[str, Gains], goals: Goals) -> dict[str, Picture]:
+    """For each data set one model for both tasks against the same identifiers' models of one task, by file name."""
+    found = {}
+    for label, own in gains.items():
+        model = f"{describe_choice(own.curve.name)} at mix {own.place:g}"
+        against = {task: f"{task} only (mix {mix:g})" for task, mix in GENERATIVE.items()}
+        figure = plot_gains(own.table, f"one model for both tasks: {model}", against, goals.metric)
+        caption = f"{label}: difference of the chosen model and the models of one task, by group of test cases; bold: p < .05 after Holm's correction."
+        found[f"gains_{file_name(label)}"] = Picture(figure, caption, _gains_text(own.table))
+    return found
 
 
 def file_name(label: str) -> str:

@@ -6,15 +6,17 @@ and tested as in `evaluation.significance`; all p-values of a table are correcte
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
 from gensar_lite.evaluation.protocols import PRIMARY
-from gensar_lite.evaluation.significance import compare, correct_holm
-from gensar_lite.tradeoff.pareto import hypervolume, pareto_front, shortfall
+from gensar_lite.evaluation.significance import compare_values, correct_holm
+from gensar_lite.tradeoff.pareto import shortfall
 from gensar_lite.tradeoff.reading import (
     NUM_RESAMPLES,
     PRIMARY_GOALS,
@@ -23,11 +25,12 @@ from gensar_lite.tradeoff.reading import (
     at_places,
     describe_choice,
     resample_points,
+    volume_of,
 )
-from gensar_lite.tradeoff.results import CURVE
 
 GENERATIVE = {"search": 0.0, "recommendation": 1.0}
 """The mix at which a generative model serves one task alone."""
+ENDS = list(GENERATIVE.values())
 
 
 def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
@@ -62,51 +65,49 @@ def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd
     return table
 
 
-def labelled_ranks(ranks: pd.DataFrame, curves: Iterable[Curve], goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
-    """Test ranks of each curve at its chosen place, and of every specialist, named in the column `model`.
-
-    A curve is called by its strategy, variant and kind; a specialist as in `specialists_table`.
-    """
-    asked = ranks[(ranks["split"] == "test") & (ranks["protocol"] == ranks["task"].map(goals.of))]
-    parts = []
-    for curve in curves:
-        own = asked[(asked[CURVE] == [curve.name[c] for c in CURVE]).all(axis=1) & asked["seed"].isin(curve.seeds)]
-        for task, row in zip(TASKS, curve.chosen, strict=True):
-            taken = own[(own["task"] == task) & (own["place"] == curve.places[row])]
-            parts.append(taken.assign(model=describe_choice(curve.name)))
-    rankers = asked[asked["curve"] == "specialist"]
-    parts.append(rankers.assign(model=rankers["strategy"]))
-    single = asked[(asked["curve"] == "sweep") & (asked["place"] == asked["task"].map(GENERATIVE))]
-    named = single["strategy"] + np.where(single["variant"] == "", "", " (" + single["variant"] + ")")
-    parts.append(single.assign(model=named + " " + single["task"] + "-only"))
-    return pd.concat(parts, ignore_index=True)
+def inner(curve: Curve) -> Curve:
+    """A sweep's curve without its models of one task, where it has others; other curves as they are."""
+    places = np.setdiff1d(curve.places, ENDS)
+    return at_places(curve, places) if len(places) and curve.name["curve"] == "sweep" else curve
 
 
-def compare_strategies(
-    ranks: pd.DataFrame, curves: list[Curve], reference: str, goals: Goals = PRIMARY_GOALS
-) -> pd.DataFrame:
+def compare_strategies(curves: list[Curve], reference: str, goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
     """One curve (by its name, such as "gensar") against all others of the same data, task by task.
 
     Two sweeps are compared at one mix, the one with the best validation mean of both curves among those that both have;
     any other curve where validation chooses on it. Columns as in `significance.compare`, with data in front, and
     `place` and `against_place`; `p_holm` is corrected over the whole table.
     """
-    parts = []
-    for label, group in _by_data(curves).items():
+    rows = []
+    for group in _by_data(curves).values():
         named = {describe_choice(curve.name): curve for curve in group}
         if (own := named.pop(reference, None)) is None:
             continue
-        table = ranks[ranks["data"] == label]
         for name, other in named.items():
-            first, second = _at_one_mix(own, other)
-            found = compare(labelled_ranks(table, [first, second], goals), reference, [name], (goals.metric,))
-            seeds = min(len(first.seeds), len(second.seeds))
-            places = {
-                column: found["task"].map(dict(zip(TASKS, curve.places[list(curve.chosen)], strict=True)))
-                for column, curve in (("place", first), ("against_place", second))
-            }
-            parts.append(found.assign(data=label, num_seeds=np.minimum(found["num_seeds"], seeds), **places))
-    return _corrected(parts)
+            pair = _at_one_mix(own, other)
+            for t, task in enumerate(TASKS):
+                places = [float(curve.places[curve.chosen[t]]) for curve in pair]
+                about = {"model": reference, "against": name, "place": places[0], "against_place": places[1]}
+                rows.append(_difference(task, goals, *((curve, curve.chosen[t]) for curve in pair)) | about)
+    return _corrected([pd.DataFrame(rows)] if rows else [])
+
+
+def compare_places(curve: Curve, pairs: Iterable[tuple[str, float, float]], goals: Goals) -> pd.DataFrame:
+    """A curve at one place against the same curve at another, for some (task, place, other place); columns as above."""
+    rows = []
+    for task, place, other in pairs:
+        ours, theirs = ((curve, int(np.flatnonzero(curve.places == at)[0])) for at in (place, other))
+        about = {"model": describe_choice(curve.name), "place": place, "against_place": other}
+        rows.append(_difference(task, goals, ours, theirs) | about)
+    return _corrected([pd.DataFrame(rows)] if rows else [])
+
+
+def _difference(task: str, goals: Goals, ours: tuple[Curve, int], theirs: tuple[Curve, int]) -> dict[str, Any]:
+    """One row of a table of differences: one curve at a place (its row) and another one, in a task."""
+    values = [curve.users[:, place, TASKS.index(task)] for curve, place in (ours, theirs)]
+    both = np.isfinite(values[0]).all(axis=0) & np.isfinite(values[1]).all(axis=0)
+    found = compare_values(*(table[:, both].astype(float) for table in values), ours[0].seeds, theirs[0].seeds)
+    return {"data": ours[0].name["data"], "task": task, "protocol": goals.of(task), "metric": goals.metric, **found}
 
 
 def _at_one_mix(first: Curve, second: Curve) -> tuple[Curve, Curve]:
@@ -165,39 +166,51 @@ def compare_volumes(
 
 def _volumes(curve: Curve, places: np.ndarray, seeds: list[int], num_resamples: int) -> tuple[float, np.ndarray]:
     """A sweep's hypervolume at some places, mean over some seeds, and (R,) what draws of its users make of it."""
-    curve, own = at_places(curve, places), np.isin(curve.seeds, seeds)
-    front = pareto_front(curve.valid[own].mean(axis=0))
-    drawn = resample_points(curve.users[own][:, front], num_resamples)
-    return float(hypervolume(curve.test[own][:, front]).mean()), hypervolume(drawn).mean(axis=1)
+    curve = at_places(curve, places)
+    own = np.isin(curve.seeds, seeds)
+    curve = replace(curve, seeds=seeds, users=curve.users[own], valid=curve.valid[own])
+    drawn = volume_of(curve, resample_points(curve.users, num_resamples))
+    return float(volume_of(curve, curve.test).mean()), drawn.mean(axis=1)
 
 
 def compare_with_specialists(
-    results: pd.DataFrame, ranks: pd.DataFrame, curves: list[Curve], goals: Goals = PRIMARY_GOALS
+    results: pd.DataFrame, curves: list[Curve], rankers: list[Curve], goals: Goals = PRIMARY_GOALS
 ) -> pd.DataFrame:
-    """Each curve's chosen model against the best specialist of each task (best on validation).
+    """Each curve's chosen model, of those for both tasks, against the best specialist of each task (best on validation); `rankers` are those of
+    `read_curves(…, specialists=True)`.
 
-    Columns as in `significance.compare`, with data in front, and `shortfall`: the larger share by which the model stays
+    Columns as in `significance.compare`, with data in front, `place`, and `shortfall`: the larger share by which the model stays
     below the best specialist of a task, 0 where it is at or above both.
     """
     yardsticks = specialists_table(results, goals)
-    parts = []
+    rows: list[dict[str, Any]] = []
     for label, group in _by_data(curves).items():
         best = yardsticks[(yardsticks["data"] == label) & yardsticks["best"]] if len(yardsticks) else yardsticks
-        table = labelled_ranks(ranks[ranks["data"] == label], group, goals)
-        for curve in group:
-            rows = []
+        for curve in map(inner, group):
+            found = []
             for other in best.to_dict("records"):
-                of_task = table[table["task"] == other["task"]]
-                name = describe_choice(curve.name)
-                rows.append(compare(of_task, name, [other["specialist"]], (goals.metric,)).assign(data=label))
-            if rows:
-                rows_of_curve = pd.concat(rows, ignore_index=True)
-                if len(rows_of_curve) == len(TASKS) and (rows_of_curve["against_value"] > 0).all():
-                    both = rows_of_curve.set_index("task").loc[list(TASKS)]
-                    pair = (float(both["against_value"].iloc[0]), float(both["against_value"].iloc[1]))
-                    rows_of_curve["shortfall"] = float(shortfall(both["value"].to_numpy(), pair))
-                parts.append(rows_of_curve)
-    return _corrected(parts)
+                if (against := _specialist(other, group, rankers)) is not None:
+                    at = curve.chosen[TASKS.index(other["task"])]
+                    about = {"model": describe_choice(curve.name), "against": other["specialist"]}
+                    place = {"place": float(curve.places[at])}
+                    found.append(_difference(other["task"], goals, (curve, at), against) | about | place)
+            if [row["task"] for row in found] and len(found) == len(TASKS):
+                both = sorted(found, key=lambda row: TASKS.index(row["task"]))
+                ideal = (both[0]["against_value"], both[1]["against_value"])
+                if min(ideal) > 0:
+                    below = float(shortfall(np.array([row["value"] for row in both]), ideal))
+                    found = [row | {"shortfall": below} for row in found]
+            rows += found
+    return _corrected([pd.DataFrame(rows)] if rows else [])
+
+
+def _specialist(row: Mapping[Any, Any], curves: list[Curve], rankers: list[Curve]) -> tuple[Curve, int] | None:
+    """A row of `specialists_table` as a curve and the place (its row) that serves the task."""
+    for curve in [*curves, *rankers]:
+        if all(curve.name[c] == row[c] for c in ("data", "curve", "strategy", "variant")):
+            at = np.flatnonzero((curve.places == GENERATIVE[row["task"]]) | np.isnan(curve.places))
+            return (curve, int(at[0])) if len(at) else None
+    return None
 
 
 def _by_data(curves: Iterable[Curve]) -> dict[str, list[Curve]]:

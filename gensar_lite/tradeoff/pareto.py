@@ -50,6 +50,24 @@ def hypervolume(points: np.ndarray, reference: tuple[float, float] = REFERENCE) 
     return (first * height).sum(axis=-1)
 
 
+def staircase(points: np.ndarray) -> np.ndarray:
+    """The points (rows of (P, 2)) on the front, from the largest first goal downward: the steps of the area they cover."""
+    rows = np.flatnonzero(pareto_front(points))
+    rows = rows[np.lexsort((points[rows, 1], -points[rows, 0]))]
+    return rows[np.concatenate([[True], (np.diff(points[rows], axis=0) != 0).any(axis=1)])]  # of equal points one
+
+
+def staircase_area(points: np.ndarray, reference: tuple[float, float] = REFERENCE) -> np.ndarray:
+    """Area (...,) under steps (..., P, 2) whose order other data have fixed, such as `staircase` of validation values.
+
+    Of each step's strip as much counts as its points say, also where they fall out of order. So the mean is right whatever the
+    number of steps, while `hypervolume`, which takes the best of the measured points, grows with the number of chances.
+    """
+    gain = _checked(points) - np.asarray(reference, np.float64)
+    height = np.diff(gain[..., 1], axis=-1, prepend=0.0)
+    return (gain[..., 0] * height).sum(axis=-1)
+
+
 def shortfall(points: np.ndarray, specialists: tuple[float, float]) -> np.ndarray:
     """Relative distance (...,) of points (..., 2) below the best specialist of each task: the larger of both shares.
 

@@ -7,7 +7,7 @@ says nothing about another training, so it gets no interval.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import DataError
 from gensar_lite.evaluation.metrics import add_metrics
 from gensar_lite.evaluation.protocols import PRIMARY
-from gensar_lite.tradeoff.pareto import REFERENCE, hypervolume, pareto_front
+from gensar_lite.tradeoff.pareto import REFERENCE, pareto_front, staircase, staircase_area
 from gensar_lite.tradeoff.results import CURVE
 
 POINT = [*CURVE, "place"]
@@ -47,7 +47,11 @@ PRIMARY_GOALS = Goals()
 @dataclass(frozen=True)
 class Curve:
     """One curve: `places` (P,), test values per user `users` (S, P, 2, U) with NaN where a user has no case of the
-    task, validation means `valid` (S, P, 2), `cpu_minutes` and `minutes` (S,) of its trainings."""
+    task, validation means `valid` (S, P, 2), `cpu_minutes` and `minutes` (S,) of its trainings.
+
+    The U users are those of the data set, the same for all of its curves. A specialist is a curve with one place, NaN, and NaN in the task
+    that it does not serve.
+    """
 
     name: dict[str, str]
     seeds: list[int]
@@ -60,7 +64,7 @@ class Curve:
     @property
     def test(self) -> np.ndarray:
         """(S, P, 2) mean test values."""
-        return np.nanmean(self.users, axis=3)
+        return np.nanmean(self.users, axis=3, dtype=np.float64)
 
     @property
     def chosen(self) -> tuple[int, int]:
@@ -113,22 +117,52 @@ def clashing(results: pd.DataFrame) -> pd.Series:
     return results.groupby(what, dropna=False, observed=True)["run"].transform("nunique") > 1
 
 
-def read_curves(results: pd.DataFrame, ranks: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> list[Curve]:
-    """All curves that serve both tasks. Seeds that lack a place that others have are left out of that curve.
+def read_curves(
+    results: pd.DataFrame,
+    ranks: pd.DataFrame | Iterable[pd.DataFrame],
+    goals: Goals = PRIMARY_GOALS,
+    specialists: bool = False,
+) -> list[Curve]:
+    """All curves that serve both tasks, or all `specialists`. Seeds that lack a place that others have are left out of that curve.
 
+    `ranks` may come a run at a time (`ranks_of_runs`): what stays in memory is one number for each user, place, seed and task.
     Raises DataError where results of several data sets under one name, of several versions or settings, are mixed.
     """
     refuse_mixture(results)
-    values = user_values(ranks, goals)
+    cells, users = _cells([ranks] if isinstance(ranks, pd.DataFrame) else ranks, goals)
     means = results[(results["split"] == "valid") & (results["metric"] == goals.metric)]
     curves = []
-    for keys, part in values.groupby(CURVE, sort=False, observed=True):
+    for keys, own in cells.items():
         name = dict(zip(CURVE, map(str, keys), strict=True))
-        if part["task"].nunique() < len(TASKS) or name["curve"] == "specialist":
+        if specialists != (name["curve"] == "specialist"):
             continue
-        own = means[(means[CURVE] == list(keys)).all(axis=1)]
-        curves.append(_one_curve(name, part, own, goals))
+        if not specialists and {task for *_, task in own} != set(TASKS):
+            continue
+        valid = means[(means[CURVE] == list(keys)).all(axis=1)]
+        curves.append(_one_curve(name, own, len(users[name["data"]]), valid))
     return curves
+
+
+Cell = tuple[np.ndarray, np.ndarray]  # users, by number, and their values
+
+
+def _cells(
+    tables: Iterable[pd.DataFrame], goals: Goals
+) -> tuple[dict[tuple, dict[tuple[int, float | None, str], Cell]], dict[str, pd.Index]]:
+    """Values by curve, then by seed, place (None: it has none) and task; and the users of each data set."""
+    cells: dict[tuple, dict[tuple[int, float | None, str], Cell]] = {}
+    users: dict[str, pd.Index] = {}
+    columns = [*POINT, "seed", "task"]
+    for table in tables:
+        for keys, part in user_values(table, goals).groupby(columns, sort=False, dropna=False, observed=True):
+            *curve, place, seed, task = keys
+            label, ids = str(curve[0]), pd.Index(part["user_id"])
+            known = users.get(label)
+            known = ids if known is None else known if ids.isin(known).all() else known.union(ids, sort=False)
+            users[label] = known
+            found = known.get_indexer(ids).astype(np.int32), part["value"].to_numpy(np.float32)
+            cells.setdefault(tuple(curve), {})[int(seed), None if place != place else float(place), task] = found
+    return cells, users
 
 
 def user_values(ranks: pd.DataFrame, goals: Goals) -> pd.DataFrame:
@@ -140,32 +174,28 @@ def user_values(ranks: pd.DataFrame, goals: Goals) -> pd.DataFrame:
     return found.rename("value").reset_index()
 
 
-def _one_curve(name: dict[str, str], values: pd.DataFrame, valid: pd.DataFrame, goals: Goals) -> Curve:
-    places = np.sort(values["place"].unique())
-    measured = values.groupby("seed")["place"].nunique()
-    seeds = sorted(measured.index[measured == len(places)].tolist())
-    if not seeds:  # a sweep under way: what the first seed has
-        seeds = [int(measured.index[int(np.argmax(measured.to_numpy()))])]
-        places = np.sort(values.loc[values["seed"] == seeds[0], "place"].unique())
-    users = np.sort(values["user_id"].unique())
-    inside = values[values["seed"].isin(seeds) & values["place"].isin(places)]
-    table = np.full((len(seeds), len(places), len(TASKS), len(users)), np.nan)
-    at = (
-        _rows_of(seeds, inside["seed"]),
-        _rows_of(places, inside["place"]),
-        _rows_of(TASKS, inside["task"]),
-        _rows_of(users, inside["user_id"]),
-    )
-    table[at] = inside["value"]
-    chosen = valid[valid["seed"].isin(seeds) & valid["place"].isin(places)]
-    means = np.full((len(seeds), len(places), len(TASKS)), np.nan)
+def _one_curve(name: dict[str, str], cells: dict[tuple, Cell], num_users: int, valid: pd.DataFrame) -> Curve:
+    there = {(seed, place) for seed, place, _ in cells}
+    places = sorted({place for _, place in there if place is not None}) or [None]
+    seeds = sorted({seed for seed, _ in there})
+    whole = [seed for seed in seeds if all((seed, place) in there for place in places)]
+    if not whole:  # a sweep under way: what the seed with the most has
+        whole = [max(seeds, key=lambda seed: sum(seed == s for s, _ in there))]
+        places = [place for place in places if (whole[0], place) in there]
+    table = np.full((len(whole), len(places), len(TASKS), num_users), np.nan, np.float32)
+    for s, p, t in np.ndindex(table.shape[:3]):
+        if (cell := cells.get((whole[s], places[p], TASKS[t]))) is not None:
+            table[s, p, t, cell[0]] = cell[1]
+    at = np.array([np.nan if place is None else place for place in places])
+    chosen = valid[valid["seed"].isin(whole) & (valid["place"].isin(at) | valid["place"].isna())]
+    means = np.full((len(whole), len(places), len(TASKS)), np.nan)
     for number, task in enumerate(TASKS):
         rows = chosen[(chosen["task"] == task) & (chosen["protocol"] == PRIMARY[task][0])]
-        row = _rows_of(seeds, rows["seed"]), _rows_of(places, rows["place"])
+        row = _rows_of(whole, rows["seed"]), _rows_of(at, rows["place"])
         means[row[0], row[1], number] = rows["value"]
     runs = chosen.drop_duplicates(["seed", "run"]).groupby("seed")[["seconds", "cpu_seconds"]].sum() / 60
-    spent = runs.reindex(seeds)
-    return Curve(name, seeds, places, table, means, spent["cpu_seconds"].to_numpy(), spent["seconds"].to_numpy())
+    spent = runs.reindex(whole)
+    return Curve(name, whole, at, table, means, spent["cpu_seconds"].to_numpy(), spent["seconds"].to_numpy())
 
 
 def _rows_of(known: Any, values: pd.Series) -> np.ndarray:
@@ -177,15 +207,14 @@ def resample_points(users: np.ndarray, num_resamples: int = NUM_RESAMPLES, seed:
     """(R, S, P, 2) mean values under R draws of the users, with replacement; all seeds, places and tasks meet the
     same draw, so that their differences are paired. `users` is (S, P, 2, U) with NaN where a user has no case."""
     num_users, rng = users.shape[-1], np.random.default_rng(seed)
-    there = np.isfinite(users)
-    filled, counted = np.where(there, users, 0), there.astype(float)
+    flat = users.reshape(-1, num_users)
+    there = np.isfinite(flat)
+    filled, counted = np.where(there, flat, 0).T, there.astype(np.float32).T
     means, step = np.empty((num_resamples, *users.shape[:-1])), max(1, DRAWS_AT_ONCE // num_users)
     for begin in range(0, num_resamples, step):  # the same draws as all at once
         part = means[begin : begin + step]
         draws = rng.multinomial(num_users, np.full(num_users, 1 / num_users), len(part)).astype(float)
-        total = np.einsum("ru,...u->r...", draws, filled, optimize=True)
-        count = np.einsum("ru,...u->r...", draws, counted, optimize=True)
-        part[:] = total / np.maximum(count, 1)
+        part[:] = (draws @ filled / np.maximum(draws @ counted, 1)).reshape(part.shape)
     return means
 
 
@@ -228,16 +257,14 @@ def curves_table(
     num_resamples: int = NUM_RESAMPLES,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """One row per curve: the chosen place, its validation value (`valid`, mean of both tasks) and test values, `hypervolume` of the test values of the points that
-    are on the curve's own front in validation, `low` and `high` (users resampled within seeds; NaN with one seed),
+    """One row per curve: the chosen place, its validation value (`valid`, mean of both tasks) and test values, `hypervolume` (`volume_of`), `low` and `high` (users resampled within seeds; NaN with one seed),
     `seed_low`, `seed_high`, `cpu_minutes` of all its trainings (mean over seeds), `per_cpu_minute`."""
     rows = []
     for curve in curves:
         valid = curve.valid.mean(axis=0)
-        on_front = np.flatnonzero(pareto_front(valid))
         first, second = curve.chosen
-        volumes = _volume(curve.test, on_front, (first, second), reference)  # (S,)
-        drawn = _volume(resample_points(curve.users, num_resamples), on_front, (first, second), reference).mean(axis=1)
+        volumes = volume_of(curve, curve.test, reference)  # (S,)
+        drawn = volume_of(curve, resample_points(curve.users, num_resamples), reference).mean(axis=1)
         tail = (1 - confidence) / 2
         several = len(curve.seeds) > 1
         low, high = np.quantile(drawn, [tail, 1 - tail]) if several else (np.nan, np.nan)
@@ -265,12 +292,16 @@ def curves_table(
     return pd.DataFrame(rows)
 
 
-def _volume(
-    points: np.ndarray, on_front: np.ndarray, chosen: tuple[int, int], reference: tuple[float, float]
-) -> np.ndarray:
-    """(...,) hypervolume of the points (..., P, 2) of a front, and of the one that takes each task's chosen place."""
-    own = np.stack([points[..., chosen[0], 0], points[..., chosen[1], 1]], axis=-1)
-    return hypervolume(np.concatenate([points[..., on_front, :], own[..., None, :]], axis=-2), reference)
+def volume_of(curve: Curve, points: np.ndarray, reference: tuple[float, float] = REFERENCE) -> np.ndarray:
+    """(...,) area that a curve covers by points (..., P, 2): validation says which of them are its steps, and in what order.
+
+    So that more places are not more chances to be lucky on the test cases. Fused scores take the best weight of each task.
+    """
+    valid = curve.valid.mean(axis=0)
+    if not curve.name["curve"].startswith(SEPARATE_WEIGHTS):
+        return staircase_area(points[..., staircase(valid), :], reference)
+    first, second = curve.chosen
+    return staircase_area(np.stack([points[..., first, 0], points[..., second, 1]], axis=-1)[..., None, :], reference)
 
 
 def sweep_at_cost(curves: list[Curve], of: Curve, reference: tuple[float, float] = REFERENCE) -> dict[str, float]:
@@ -288,10 +319,8 @@ def sweep_at_cost(curves: list[Curve], of: Curve, reference: tuple[float, float]
     num = int(np.clip(float(of.cpu_minutes.mean()) / max(each, 1e-9), 1, len(sweep.places)))
     middle = [len(sweep.places) // 2]
     taken = np.unique(np.round(np.linspace(0, len(sweep.places) - 1, num)).astype(int)) if num > 1 else np.array(middle)
-    valid = sweep.valid.mean(axis=0)
     volumes = [
-        float(hypervolume(sweep.test[:, rows[pareto_front(valid[rows])]], reference).mean())
-        for rows in (taken, np.arange(len(sweep.places)))
+        float(volume_of(some, some.test, reference).mean()) for some in (at_places(sweep, sweep.places[taken]), sweep)
     ]
     return {
         "sweep_points": float(num),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ TIDY = [
 ]
 """Columns. `mix` is that of training (NaN where there is none), `place` where the point lies on its curve, from search
 to recommendation; `seconds` and `cpu_seconds` are those of all trainings that `run`, a row's piece of work, needs."""
+LISTS = "lists"
+"""The protocol of rows that say what lists of ten look like (`evaluation.protocols.list_quality`)."""
 CURVE = ["data", "fingerprint", "version", "curve", "strategy", "variant"]
 """What tells a curve from others."""
 
@@ -101,31 +103,36 @@ def read_results(folder: str | Path) -> pd.DataFrame:
     return table
 
 
-def read_ranks(folder: str | Path, results: pd.DataFrame) -> pd.DataFrame:
-    """The ranks of all cases behind a table: the columns of `CURVE`, place, seed, and those of `evaluate_ranker`.
+def ranks_of_runs(
+    folder: str | Path, results: pd.DataFrame, split: str | None = None, protocols: Sequence[str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """The ranks behind a table, a run at a time: the columns of `CURVE`, place, seed, and those of `evaluate_ranker`.
 
-    Raises DataError where a run's ranks are not in the folder (another machine has them).
+    `split` and `protocols` leave out what is not asked for as it is read. Raises DataError where a run's ranks are not in the
+    folder (another machine has them).
     """
-    parts = []
-    shared = results.drop_duplicates("run")[[*CURVE, "mix", "seed", "run"]]
-    for row in shared.to_dict("records"):
+    filters = [("split", "==", split)] if split else []
+    filters += [("protocol", "in", list(protocols))] if protocols else []
+    curves = results.groupby("run")["curve"].agg(set)
+    for row in results.drop_duplicates("run")[[*CURVE, "mix", "seed", "run"]].to_dict("records"):
         path = Path(folder) / "runs" / row["run"] / "ranks.parquet"
         if not path.is_file():
             raise DataError(f"{path} is missing; copy the runs of the other machines into {Path(folder) / 'runs'}")
         check_whole(path.parent, "sweep's run")
-        ranks = _read_table(path)
+        ranks = _read_table(path, filters or None)
         same = {str(name): value for name, value in row.items() if name not in ("curve", "run")}
-        parts.append(ranks.assign(**same, run=row["run"]))
-    if not parts:
-        return pd.DataFrame()
-    table = pd.concat(parts, ignore_index=True)
-    chosen = results[["run", "curve"]].drop_duplicates()
-    return table.merge(chosen, on=["run", "curve"])
+        yield ranks[ranks["curve"].isin(curves[row["run"]])].assign(**same, run=row["run"])
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_ranks(folder: str | Path, results: pd.DataFrame) -> pd.DataFrame:
+    """All that `ranks_of_runs` gives, in one table."""
+    parts = list(ranks_of_runs(folder, results))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _read_table(path: Path, filters: list | None = None) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, filters=filters)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet; {AGAIN}") from error
 

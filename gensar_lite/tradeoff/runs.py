@@ -20,13 +20,18 @@ from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.splits import TASKS
 from gensar_lite.evaluation.baselines import recorded_parameters, recorded_tuning
 from gensar_lite.evaluation.metrics import METRICS, add_metrics
-from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, Ranker, evaluate_ranker
+from gensar_lite.evaluation.named import MEASURE, NamedProducts
+from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, Ranker, evaluate_ranker, list_quality
 from gensar_lite.model import GenSAR
+from gensar_lite.pipeline.measure import is_simulated
 from gensar_lite.tradeoff.design import PRIMARY_PROTOCOLS, Design, Unit
 from gensar_lite.tradeoff.fusion import OtherTask, rank_fused
 from gensar_lite.tradeoff.interpolation import WeightLine
+from gensar_lite.tradeoff.results import LISTS
 from gensar_lite.tradeoff.workshop import Cost, Made, Workshop
 
+WHOLE = {"choose": "valid"}  # what results call the half of the validation cases to which nothing was fitted
+LISTED_CASES = 300  # test cases of a task whose lists are looked at
 METRIC_ROWS = ["curve", "place", "task", "protocol", "split", "metric"]
 
 
@@ -34,7 +39,8 @@ class Outcome(NamedTuple):
     """What a unit leaves: ranks of every case (with columns curve and place), and what it took.
 
     `training` is the cost of all trainings that the curves need, from nothing; `before` that of signals and
-    identifiers, which runs share; `notes` what else is worth keeping; `added` what some of the curves need beside.
+    identifiers, which runs share; `notes` what else is worth keeping; `added` what some of the curves need beside; `lists`
+    what the lists of ten look like, as rows of metrics.
     """
 
     ranks: pd.DataFrame
@@ -42,6 +48,7 @@ class Outcome(NamedTuple):
     before: Cost
     notes: dict
     added: Mapping[str, Cost] = MappingProxyType({})
+    lists: pd.DataFrame | None = None
 
 
 def do_unit(unit: Unit, design: Design, shop: Workshop) -> Outcome:
@@ -71,13 +78,14 @@ def _measure(
     parts = []
     for curve, place, ranker in rankers:
         for split, protocols in _asked(design, every_split):
-            parts.append(evaluate_ranker(ranker, data, split, protocols=protocols).assign(curve=curve, place=place))
+            ranks = evaluate_ranker(ranker, data, split, protocols=protocols)
+            parts.append(ranks.assign(curve=curve, place=place, split=WHOLE.get(split, split)))
     return pd.concat(parts, ignore_index=True)
 
 
 def _asked(design: Design, every_split: bool = False) -> list[tuple[str, tuple[str, ...]]]:
     reported = tuple(dict.fromkeys((*PRIMARY_PROTOCOLS, *design.protocols)))
-    return [("valid", reported if every_split else PRIMARY_PROTOCOLS), ("test", reported)]
+    return [("choose", reported if every_split else PRIMARY_PROTOCOLS), ("test", reported)]
 
 
 def _before(unit: Unit, design: Design, shop: Workshop) -> Cost:
@@ -97,7 +105,8 @@ def _sweep(unit: Unit, design: Design, shop: Workshop) -> Outcome:
     made = shop.model(unit.data, design.config(unit), keep=parent)
     assert unit.mix is not None
     ranks = _measure([("sweep", unit.mix, made.thing)], shop.dataset(unit.data), design)
-    return Outcome(ranks, made.cost, _before(unit, design, shop), _notes(made.thing))
+    lists = measure_lists("sweep", unit.mix, made.thing, shop.dataset(unit.data))
+    return Outcome(ranks, made.cost, _before(unit, design, shop), _notes(made.thing), lists=lists)
 
 
 def _specialist(unit: Unit, design: Design, shop: Workshop) -> Outcome:
@@ -107,7 +116,20 @@ def _specialist(unit: Unit, design: Design, shop: Workshop) -> Outcome:
     tuned = recorded_tuning(data)  # where there is none, the parameters are the defaults
     ranks = _measure([("specialist", np.nan, made.thing)], data, design, every_split=True)
     notes = {"specialist": recorded_parameters(data).get(unit.strategy, {}), "tuned_on": tuned.get("fingerprint")}
-    return Outcome(ranks, made.cost, shop.signals(unit.data, config).cost, notes)
+    lists = measure_lists("specialist", np.nan, made.thing, data)
+    return Outcome(ranks, made.cost, shop.signals(unit.data, config).cost, notes, lists=lists)
+
+
+def measure_lists(curve: str, place: float, ranker: Ranker, data: Dataset) -> pd.DataFrame:
+    """What a ranker's lists of ten look like in some test cases of each task: rows as in `metrics_table`."""
+    rows = []
+    for task in (task for task in TASKS if task in ranker.tasks):
+        found = list_quality(ranker, data, task, num_cases=LISTED_CASES)
+        if task == "search" and is_simulated(data) and len((named := NamedProducts(data)).cases):
+            found[MEASURE] = named.precision(ranker)
+        cases = min(LISTED_CASES, len(data.cases(task, "test")))
+        rows += [(curve, place, task, LISTS, "test", metric, value, cases) for metric, value in found.items()]
+    return pd.DataFrame(rows, columns=[*METRIC_ROWS, "value", "cases"])
 
 
 def _condition(unit: Unit, design: Design, shop: Workshop) -> Outcome:
@@ -188,7 +210,7 @@ def _fused_ranks(
                         {
                             "task": task,
                             "protocol": protocol,
-                            "split": split,
+                            "split": WHOLE.get(split, split),
                             "case_id": cases.case_id[cases.owner],
                             "user_id": users[cases.user[cases.owner]],
                             "item_id": items[cases.relevant],

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ except ModuleNotFoundError as error:
 BEAT_SECONDS = 30.0
 SILENT_SECONDS = 600.0  # without a sign of life for so long, a process on another machine counts as dead
 JOURNAL = "study.journal"
+OPENINGS = 5  # tries to open a database
 PARTS = (
     *(
         "data",
@@ -99,24 +101,32 @@ class Work:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         out.mkdir(parents=True, exist_ok=True)
         self.lock, self.place = FileLock(out / ".study.lock"), storage or out / JOURNAL
-        try:
-            if storage is None:
-                lock = _Lock(out / ".journal.lock")
-                _drop_half_line(out / JOURNAL, lock)
-                backend = JournalFileBackend(str(out / JOURNAL), lock_obj=lock)  # type: ignore[arg-type]
-                self.storage: Any = optuna.storages.JournalStorage(backend)
-            else:
-                self.storage = optuna.storages.get_storage(storage)
-            with self.lock:
-                study = optuna.create_study(
-                    storage=self.storage, study_name=name, directions=["maximize", "maximize"], load_if_exists=True
-                )
-                study_id = self.storage.get_study_id_from_name(name)
-        except Exception as error:  # whatever a database's driver raises
-            raise DataError(f"the study {name!r} in {self.place} cannot be opened ({error})") from error
+        for left in reversed(range(OPENINGS if storage else 1)):
+            try:
+                self.storage, study, study_id = self._open(out, storage, name)
+                break
+            except Exception as error:  # whatever a database's driver raises
+                if not left:
+                    raise DataError(f"the study {name!r} in {self.place} cannot be opened ({error})") from error
+                # machines that make its tables at the same moment get into each other's way
+                time.sleep(random.random())
         self.study, self.study_id = study, study_id
         process = psutil.Process()
         self.worker = {"host": socket.gethostname(), "pid": process.pid, "born": process.create_time()}
+
+    def _open(self, out: Path, storage: str | None, name: str) -> tuple[Any, optuna.Study, int]:
+        if storage is None:
+            lock = _Lock(out / ".journal.lock")
+            _drop_half_line(out / JOURNAL, lock)
+            backend = JournalFileBackend(str(out / JOURNAL), lock_obj=lock)  # type: ignore[arg-type]
+            found: Any = optuna.storages.JournalStorage(backend)
+        else:
+            found = optuna.storages.get_storage(storage)
+        with self.lock:
+            study = optuna.create_study(
+                storage=found, study_name=name, directions=["maximize", "maximize"], load_if_exists=True
+            )
+        return found, study, found.get_study_id_from_name(name)
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """The trials in some states (all, where none is named)."""
@@ -147,20 +157,23 @@ class Work:
             for trial in self.trials(TrialState.RUNNING):
                 if self._is_orphan(trial):
                     self.give_back(trial)
-            waiting = [t for t in self.trials(TrialState.WAITING) if t.user_attrs.get("key") in keys]
-            for trial in sorted(waiting, key=lambda t: t.number):
+            # machines that began at the same moment may have added the same work twice
+            busy = {t.user_attrs.get("key") for t in self.trials(TrialState.RUNNING, TrialState.COMPLETE)}
+            for trial in sorted(self.trials(TrialState.WAITING), key=lambda t: t.number):
+                if trial.user_attrs.get("key") not in keys - busy:
+                    continue
                 try:
-                    if not self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                        continue
+                    self._sign(trial)  # before, or for a moment it would look left behind
+                    if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                        return trial
                 except (optuna.exceptions.UpdateFinishedTrialError, optuna.exceptions.StorageInternalError):
                     continue  # another machine was faster
-                self._sign(trial)
-                return trial
         return None
 
     def give_back(self, trial: FrozenTrial) -> None:
         """Let another process take a trial that was begun."""
-        self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     @contextmanager
     def alive(self, trial: FrozenTrial) -> Iterator[None]:
@@ -169,7 +182,11 @@ class Work:
 
         def beat() -> None:
             while not done.wait(BEAT_SECONDS):
-                self._sign(trial)
+                with suppress(
+                    Exception
+                ):  # a database that cannot be reached for a moment, a run that others have ended
+                    if self._is_mine(trial):
+                        self._sign(trial)
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -186,19 +203,32 @@ class Work:
             thread.join()
 
     def finish(self, trial: FrozenTrial, values: tuple[float, float], results: dict[str, Any]) -> None:
-        """Record what came out; `values` are the primary metrics of validation, recommendation and search."""
-        for name, value in results.items():
-            self.storage.set_trial_user_attr(trial._trial_id, name, value)
-        self.storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, values)
+        """Record what came out; `values` are the primary metrics of validation, recommendation and search.
+
+        Whoever slept for so long that another process took the same work leaves it to that one: it comes to the same.
+        """
+        if not self._is_mine(trial):
+            return
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            for name, value in results.items():
+                self.storage.set_trial_user_attr(trial._trial_id, name, value)
+            self.storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, values)
 
     def fail(self, trial: FrozenTrial, error: str, trace: str) -> None:
-        """Record a failure."""
-        self.storage.set_trial_user_attr(trial._trial_id, "error", error)
-        self.storage.set_trial_user_attr(trial._trial_id, "traceback", trace)
-        self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        """Record a failure, unless another process has taken the same work meanwhile."""
+        if not self._is_mine(trial):
+            return
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.storage.set_trial_user_attr(trial._trial_id, "error", error)
+            self.storage.set_trial_user_attr(trial._trial_id, "traceback", trace)
+            self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     def _sign(self, trial: FrozenTrial) -> None:
         self.storage.set_trial_user_attr(trial._trial_id, "worker", {**self.worker, "seen": time.time()})
+
+    def _is_mine(self, trial: FrozenTrial) -> bool:
+        worker = self.storage.get_trial(trial._trial_id).user_attrs.get("worker", {})
+        return all(worker.get(name) == value for name, value in self.worker.items())
 
     def _is_orphan(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get("worker")

@@ -31,7 +31,7 @@ from gensar_lite.tradeoff.reading import (
     refuse_mixture,
     sweep_at_cost,
 )
-from gensar_lite.tradeoff.results import read_ranks, read_results
+from gensar_lite.tradeoff.results import ranks_of_runs, read_results
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -40,7 +40,6 @@ class Reading(NamedTuple):
     """The curves of a sweep and the tables read from them (`TABLES` says what each one is)."""
 
     results: pd.DataFrame
-    ranks: pd.DataFrame
     curves: list[Curve]
     points: pd.DataFrame
     volumes: pd.DataFrame
@@ -81,8 +80,12 @@ def read_tradeoff(
     if runs is not None:
         results = results[~clashing(results) | results["run"].isin(list(runs))]
     refuse_mixture(results)
-    ranks = read_ranks(folder, results)
-    curves = read_curves(results, ranks, goals) if len(ranks) else []
+    protocols = list(dict.fromkeys(goals.of(task) for task in TASKS))
+
+    def read(specialists: bool) -> list[Curve]:
+        return read_curves(results, ranks_of_runs(folder, results, "test", protocols), goals, specialists)
+
+    curves = read(specialists=False) if len(results) else []
     volumes = curves_table(curves)
     if len(volumes):
         volumes = volumes.join(pd.DataFrame([sweep_at_cost(curves, curve) for curve in curves], index=volumes.index))
@@ -91,14 +94,13 @@ def read_tradeoff(
     chosen = preferred[0] if preferred else ""
     return Reading(
         results,
-        ranks,
         curves,
         points_table(curves),
         volumes,
         specialists_table(results, goals),
         compare_volumes(curves, chosen),
-        compare_strategies(ranks, curves, chosen, goals) if curves else pd.DataFrame(),
-        compare_with_specialists(results, ranks, curves, goals) if curves else pd.DataFrame(),
+        compare_strategies(curves, chosen, goals) if curves else pd.DataFrame(),
+        compare_with_specialists(results, curves, read(specialists=True), goals) if curves else pd.DataFrame(),
         signals_table(Path(folder), dict(results[["data", "fingerprint"]].drop_duplicates().to_numpy().tolist())),
     )
 
@@ -115,22 +117,6 @@ def write_reading(folder: str | Path, reading: Reading, goals: Goals, about: Map
 def named(name: str, goals: Goals) -> str:
     """The name of a file; readings by other goals than the primary ones stand beside those by the primary ones."""
     return name if goals == PRIMARY_GOALS else "_".join([name, *vars(goals).values()]).replace("@", "")
-
-
-def _choice_text(reading: Reading, label: str) -> list[str]:
-    """The sweep that validation takes at the mixes that all of a data set's sweeps have."""
-    sweeps = [c for c in reading.curves if c.name["data"] == label and c.name["curve"] == "sweep"]
-    shared = set.intersection(*(set(c.places.tolist()) for c in sweeps)) if len(sweeps) > 1 else set()
-    if not shared:
-        return []
-    valid = {
-        describe_choice(c.name): c.valid.mean(axis=(0, 2))[np.isin(c.places, sorted(shared))].max() for c in sweeps
-    }
-    best = max(valid, key=lambda name: valid[name])
-    mixes = "1 mix" if len(shared) == 1 else f"{len(shared)} mixes"
-    return [
-        f"validation chooses among the sweeps, at the {mixes} of all: {best} (mean of both tasks {valid[best]:.3f})"
-    ]
 
 
 def _signals_text(reading: Reading, label: str) -> list[str]:
@@ -159,7 +145,7 @@ def _plain(value: Any) -> Any:
 
 
 def summary_text(reading: Reading, goals: Goals) -> str:
-    """The tables that the command ends with, in words and numbers."""
+    """The table of curves that the command ends with, after the sentences of `decision`, and what the signals say."""
     lines: list[str] = []
     for label in reading.volumes["data"].unique() if len(reading.volumes) else []:
         protocols = f"{goals.metric}, recommendation {goals.recommendation}, search {goals.search}, test cases"
@@ -175,14 +161,6 @@ def summary_text(reading: Reading, goals: Goals) -> str:
                 f"{describe_choice(row)[:37]:38}{' / '.join(places):>12}{row['recommendation']:8.3f}{row['search']:8.3f}"
                 f"{row['hypervolume']:9.4f}{interval:>16}{row['cpu_minutes']:9.2f}{row['per_cpu_minute']:9.3f}"
             )
-        lines += _choice_text(reading, label)
-        apart = reading.volume_differences
-        for row in (apart[apart["data"] == label] if len(apart) else apart).to_dict("records"):
-            sure = f" ({row['low']:+.4f} to {row['high']:+.4f}), p {row['p_holm']:.3f}" if row["num_seeds"] > 1 else ""
-            lines.append(
-                f"volume of {row['model']} less that of {row['against']}, {row['num_places']} {'mixes' if row['num_places'] > 1 else 'mix'}: "
-                f"{row['difference']:+.4f}{sure}"
-            )
         lines += _signals_text(reading, label)
         best = reading.specialists
         best = best[(best["data"] == label) & best["best"]] if len(best) else best
@@ -191,6 +169,6 @@ def summary_text(reading: Reading, goals: Goals) -> str:
     if lines:
         lines += [
             "",
-            "place: chosen on validation. volume: area above (0, 0) of the points on the validation front; p: after Holm's correction.",
+            "place: chosen on validation. volume: area above (0, 0) under the points, in the order of validation.",
         ]
     return "\n".join(lines)

@@ -200,7 +200,7 @@ class _Sweep:
 
     def record(self, trial: FrozenTrial, key: str, unit: Unit, outcome: Outcome, spent: Cost) -> str:
         """Write ranks and metrics; gives the result in words."""
-        table = metrics_table(outcome.ranks)
+        table = pd.concat([metrics_table(outcome.ranks), outcome.lists], ignore_index=True)
         about = {
             "fingerprint": self.fingerprints[unit.data],
             "version": self.version,

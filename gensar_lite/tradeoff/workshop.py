@@ -29,6 +29,7 @@ from gensar_lite.identifiers.strategies import codebooks_of
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.folder import digest_of
 from gensar_lite.signals import Signals, embed
+from gensar_lite.signals.device import choose_device
 from gensar_lite.tradeoff.design import Design, load_source
 
 Thing = TypeVar("Thing")
@@ -173,7 +174,7 @@ class Workshop:
                 if keep:
                     self._write(folder, cost, model.save, made_from)
                 return Made(model, key, cost)
-        return self._read(folder, GenSAR.load)
+        return self._read(folder, lambda path: GenSAR.load(path).to(choose_device()))
 
     def forget_checkpoints(self) -> None:
         """Remove the checkpoints of finished trainings, once what they were made for is measured and recorded."""

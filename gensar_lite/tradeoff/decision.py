@@ -1,0 +1,265 @@
+"""What a sweep says to somebody who must decide: sentences in plain words, each with its number and how sure it is.
+
+Told in docs/tradeoff.md. *Sure* is a difference with p < .05 after Holm's correction, of at least two trainings; validation cases
+choose, test cases report. The same sentences end `gensar-lite tradeoff` and begin the page of `gensar-lite report`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from gensar_lite.data.splits import TASKS
+from gensar_lite.data.storage import read_json
+from gensar_lite.signals import Signals
+from gensar_lite.tradeoff.comparing import ENDS, GENERATIVE, compare_places, compare_strategies, compare_volumes, inner
+from gensar_lite.tradeoff.design import Source, load_source
+from gensar_lite.tradeoff.gains import FEATURES, case_features, who_gains
+from gensar_lite.tradeoff.reading import Curve, Goals, at_places, describe_choice
+from gensar_lite.tradeoff.results import LISTS, ranks_of_runs
+from gensar_lite.tradeoff.summary import Reading
+
+SURE = 0.05
+FLAT = 0.01  # mixes whose validation mean is so near to the best one's are told together
+
+
+class Gains(NamedTuple):
+    """Groups of cases in which one model for both tasks is compared with the same identifiers' models of one task."""
+
+    curve: Curve
+    place: float
+    table: pd.DataFrame
+
+
+def measure_gains(out: Path, reading: Reading, goals: Goals, sources: Mapping[str, Source]) -> dict[str, Gains]:
+    """Who gains and who loses, by data set, where the sweep holds models of both tasks and of one."""
+    found = {}
+    for label in {curve.name["data"] for curve in reading.curves}:
+        curve = chosen_curve(reading.curves, label)
+        if curve is None or not set(ENDS) < set(curve.places):
+            continue
+        place = float(inner(curve).places[inner(curve).chosen[0]])
+        results = reading.results
+        own = results[(results[list(curve.name)] == list(curve.name.values())).all(axis=1)]
+        own = own[own["seed"].isin(curve.seeds) & own["mix"].isin([place, *ENDS])]
+        ranks = pd.concat(ranks_of_runs(out, own, "test", [goals.of(task) for task in TASKS]), ignore_index=True)
+        ranks = ranks[ranks["task"].map(goals.of) == ranks["protocol"]]
+        data = load_source(sources[label])
+        for path in sorted((out / "signals").glob("*/made_from.json")):
+            if read_json(path, data=str)["data"] != data.info["fingerprint"]:
+                continue
+            signals = Signals.load(path.parent / "content")
+            features = pd.concat([case_features(data, signals, data.cases(task, "test")) for task in TASKS])
+            alone = ranks[ranks["place"] == ranks["task"].map(GENERATIVE)]
+            table = who_gains(ranks[ranks["place"] == place], alone, features, goals.metric)
+            found[label] = Gains(curve, place, table)
+            break
+    return found
+
+
+def chosen_curve(curves: Iterable[Curve], label: str) -> Curve | None:
+    """The sweep of a data set that validation takes, at the mixes that all of its sweeps have."""
+    sweeps = [c for c in curves if c.name["data"] == label and c.name["curve"] == "sweep"]
+    if not sweeps:
+        return None
+    shared = sorted(set.intersection(*(set(inner(c).places.tolist()) for c in sweeps)))
+    return max(
+        sweeps, key=lambda c: (at_places(c, np.array(shared)) if shared else inner(c)).valid.mean(axis=(0, 2)).max()
+    )
+
+
+def decide(reading: Reading, goals: Goals, gains: Mapping[str, Gains] | None = None) -> dict[str, dict[str, list[str]]]:
+    """Sentences by data set and question."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for label in dict.fromkeys(curve.name["data"] for curve in reading.curves):
+        curve = chosen_curve(reading.curves, label)
+        if curve is None:
+            continue
+        told = {
+            "One model for both tasks?": _one_model(reading, goals, curve),
+            "Which identifiers?": _identifiers(reading, goals, curve),
+            "Which mix?": _mix(goals, curve),
+            "Who gains, who loses?": _who(gains.get(label) if gains else None),
+            "What do its lists look like?": _lists(reading.results, curve),
+        }
+        found[label] = {question: sentences for question, sentences in told.items() if sentences}
+    return found
+
+
+def decision_text(found: Mapping[str, Mapping[str, list[str]]]) -> str:
+    """The sentences of `decide` as plain text."""
+    lines = []
+    for label, told in found.items():
+        lines += [f"What {label} says", ""]
+        for question, sentences in told.items():
+            lines += [question, *(f"  - {sentence}" for sentence in sentences)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _one_model(reading: Reading, goals: Goals, curve: Curve) -> list[str]:
+    """What serving both tasks with one model costs and gains."""
+    model = inner(curve)
+    at, values = model.chosen[0], model.test.mean(axis=0)
+    trainings = (
+        "one training: nothing below is sure" if len(curve.seeds) < 2 else f"mean of {len(curve.seeds)} trainings"
+    )
+    told = [
+        f"Validation takes {describe_choice(curve.name)} at mix {model.places[at]:g}: recommendation {values[at, 0]:.3f} "
+        f"({goals.metric}, {goals.recommendation}), search {values[at, 1]:.3f} ({goals.search}); test cases, {trainings}."
+    ]
+    table = reading.distances
+    if len(table):
+        own = table[(table["data"] == curve.name["data"]) & (table["model"] == describe_choice(curve.name))]
+        rows = own[own["place"] == model.places[at]].to_dict("records")
+        told += [f"{_against(row)} the best specialist of the task, {row['against']}." for row in rows]
+        if len(rows) == len(TASKS):
+            told.append(_verdict(rows))
+    if set(ENDS) <= set(curve.places) and len(curve.places) > len(ENDS):
+        pairs = [(task, float(model.places[at]), GENERATIVE[task]) for task in TASKS]
+        for row in compare_places(curve, pairs, goals).to_dict("records"):
+            told.append(f"{_against(row)} the same identifiers' model of {row['task']} alone.")
+    return told
+
+
+def _verdict(rows: list[dict[str, Any]]) -> str:
+    worse = [row["task"] for row in rows if is_sure(row) and row["difference"] < 0]
+    better = [row["task"] for row in rows if is_sure(row) and row["difference"] > 0]
+    if worse:
+        return f"So one model costs something in {' and '.join(worse)}, surely; a specialist there is better."
+    if better:
+        return f"So one model serves both tasks: surely ahead in {' and '.join(better)}, surely behind in none."
+    return "So one model is not surely ahead of the specialists, nor behind them."
+
+
+def is_sure(row: Mapping[Any, Any]) -> bool:
+    """Whether a row of differences can be relied on."""
+    return bool(row["p_holm"] < SURE)
+
+
+def _against(row: Mapping[Any, Any]) -> str:
+    """A difference in words, up to the name of what it is a difference to."""
+    share = f", {abs(row['difference']) / row['against_value']:.0%}" if row["against_value"] > 0 else ""
+    verb = "gains" if row["difference"] > 0 else "loses"
+    sure = "not tested"
+    if np.isfinite(row["low"]):
+        sure = f"{row['low']:+.3f} to {row['high']:+.3f}, {'sure' if is_sure(row) else 'not sure'}"
+    return f"In {row['task']} it {verb} {abs(row['difference']):.3f}{share} ({sure}) on"
+
+
+def _identifiers(reading: Reading, goals: Goals, curve: Curve) -> list[str]:
+    """The chosen identifiers against all others, at one mix and over whole curves."""
+    sweeps = [c for c in reading.curves if c.name["curve"] == "sweep" and c.name["data"] == curve.name["data"]]
+    if len(sweeps) < 2:
+        return []
+    name = describe_choice(curve.name)
+    table = compare_strategies([inner(c) for c in sweeps], name, goals)
+    groups: dict[str, list[str]] = {"better": [], "mixed": [], "worse": [], "open": []}
+    for other, rows in table.groupby("against", sort=False):
+        signs = {np.sign(row["difference"]) for row in rows.to_dict("records") if is_sure(row)}
+        kind = "mixed" if len(signs) > 1 else {1: "better", -1: "worse"}.get(int(max(signs, default=0)), "open")
+        values = ", ".join(f"{row['task']} {row['difference']:+.3f}" for row in rows.to_dict("records"))
+        groups[kind].append(f"{other} ({values})")
+    words = {
+        "better": "Surely better in a task, and surely worse in none, than",
+        "mixed": "Surely better in one task and surely worse in the other than",
+        "worse": "Surely worse in a task, though validation took it, than",
+        "open": "Not told apart from",
+    }
+    told = [f"{words[kind]} {'; '.join(names)}." for kind, names in groups.items() if names]
+    volumes = compare_volumes(sweeps, name)
+    several = volumes[volumes["num_places"] > 1] if len(volumes) else volumes
+    for kind, part in (("more", several[several["difference"] > 0]), ("less", several[several["difference"] < 0])):
+        if names := [row["against"] for row in part.to_dict("records") if is_sure(row)]:
+            told.append(f"Over all mixes together it covers surely {kind} than {', '.join(names)}.")
+    return told
+
+
+def _mix(goals: Goals, curve: Curve) -> list[str]:
+    """Whether there is a trade-off between the mixes, and how much the choice matters."""
+    model = inner(curve)
+    if len(model.places) < 2:
+        return []
+    valid, at = model.valid.mean(axis=(0, 2)), model.chosen[0]
+    near = [f"{place:g}" for place in model.places[valid > valid[at] - FLAT]]
+    told = [
+        f"Mixes {', '.join(near)} lie within {FLAT:g} of each other on validation: between them the choice hardly matters."
+        if len(near) > 1
+        else f"No other mix comes within {FLAT:g} of {near[0]} on validation."
+    ]
+    low, high = float(model.places[0]), float(model.places[-1])
+    rows = compare_places(curve, [(task, high, low) for task in TASKS], goals).to_dict("records")
+    recommendation, search = (row["difference"] for row in rows)
+    words = "; ".join(
+        f"{row['task']} {row['difference']:+.3f} ({'sure' if is_sure(row) else 'not sure'})" for row in rows
+    )
+    told.append(f"From mix {low:g} to mix {high:g}: {words}.")
+    if recommendation > 0 > search and all(map(is_sure, rows)):
+        told.append(
+            f"So there is a trade-off: one point of search buys {-recommendation / search:.2f} points of recommendation."
+        )
+    elif any(map(is_sure, rows)):
+        told.append("So the mix matters, but not as a trade-off: no task surely pays for the other.")
+    else:
+        told.append("So no trade-off between the mixes is seen here.")
+    return told
+
+
+def _who(gains: Gains | None) -> list[str]:
+    """The groups of cases with the largest sure differences."""
+    if gains is None:
+        return []
+    rows = [row for row in gains.table.to_dict("records") if is_sure(row)]
+    model = f"{describe_choice(gains.curve.name)} at mix {gains.place:g} and the models of one task"
+    if not rows:
+        return [f"No group of cases is surely better or worse off between {model}."]
+    told = []
+    for word, chosen in (
+        ("Most gained", sorted((r for r in rows if r["difference"] > 0), key=lambda r: -r["difference"])),
+        ("Most lost", sorted((r for r in rows if r["difference"] < 0), key=lambda r: r["difference"])),
+    ):
+        groups = [
+            f"{row['task']} with {FEATURES[row['feature']]} {row['group']} ({row['difference']:+.3f}, {row['cases']:,} cases)"
+            for row in chosen[:3]
+        ]
+        told.append(f"{word}, between {model}: {'; '.join(groups) or 'no group, surely'}.")
+    return told
+
+
+def _lists(results: pd.DataFrame, curve: Curve) -> list[str]:
+    """What the chosen model's lists of ten are like, beside those of the specialists."""
+    table = results[(results["protocol"] == LISTS) & (results["data"] == curve.name["data"])]
+    if table.empty:
+        return []
+    model, told = inner(curve), []
+    own = (table[list(curve.name)] == list(curve.name.values())).all(axis=1)
+    own &= table["place"] == model.places[model.chosen[0]]
+    for task in TASKS:
+        mine = table[own & (table["task"] == task)].groupby("metric")["value"].mean()
+        if mine.empty:
+            continue
+        rankers = table[(table["curve"] == "specialist") & (table["task"] == task)]
+        theirs = rankers.groupby(["metric", "strategy"])["value"].mean()
+        words = []
+        for metric, (text, form) in LIST_WORDS.items():
+            if metric in mine and np.isfinite(mine[metric]):
+                rest = theirs[metric] if metric in theirs.index.get_level_values(0) else pd.Series(dtype=float)
+                ends = dict.fromkeys((rest.idxmin(), rest.idxmax())) if len(rest) else {}
+                beside = " to ".join(f"{name} {rest[name]:{form}}" for name in ends)
+                words.append(f"{text} {mine[metric]:{form}}" + (f" ({beside})" if beside else ""))
+        told.append(f"{task.capitalize()}: {'; '.join(words)}.")
+    return told
+
+
+LIST_WORDS = {
+    "coverage": ("share of the catalogue in somebody's list", ".0%"),
+    "popularity_bias": ("mean popularity percentile, .5 is neutral,", ".2f"),
+    "novelty": ("novelty in bits", ".1f"),
+    "repeats": ("listed items that the user had clicked before", ".0%"),
+    "noun_precision@5": ("of the first five those that are the product named", ".0%"),
+}
+"""Measures of lists in words, with their format."""

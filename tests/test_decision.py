@@ -1,0 +1,147 @@
+"""What a sweep says to somebody who must decide: the right sentences for results whose answers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from test_tradeoff_reading import GOALS, sweep_of
+
+from gensar_lite.explore.decision_page import write_decision
+from gensar_lite.tradeoff.comparing import (
+    compare_strategies,
+    compare_volumes,
+    compare_with_specialists,
+    specialists_table,
+)
+from gensar_lite.tradeoff.decision import Gains, decide, decision_text
+from gensar_lite.tradeoff.reading import curves_table, points_table, read_curves
+from gensar_lite.tradeoff.results import LISTS
+from gensar_lite.tradeoff.summary import Reading
+
+POINTS = {
+    ("sweep", "gensar", 0.0): (0.1, 0.9),
+    ("sweep", "gensar", 0.25): (0.4, 0.9),
+    ("sweep", "gensar", 0.75): (0.6, 0.5),
+    ("sweep", "gensar", 1.0): (0.9, 0.1),
+    ("sweep", "semantic", 0.25): (0.1, 0.7),
+    ("sweep", "semantic", 0.75): (0.2, 0.4),
+    ("sweep", "twin", 0.25): (0.4, 0.9),
+    ("sweep", "twin", 0.75): (0.6, 0.5),
+    ("specialist", "bm25", np.nan): (-1, 0.6),
+    ("specialist", "als", np.nan): (0.3, -1),
+}
+
+
+def reading_of(points: dict = POINTS, seeds: tuple[int, ...] = (0, 1), lists: pd.DataFrame | None = None) -> Reading:
+    results, ranks = sweep_of(points, seeds)
+    curves, rankers = (read_curves(results, ranks, specialists=which) for which in (False, True))
+    if lists is not None:
+        results = pd.concat([results, lists], ignore_index=True)
+    return Reading(
+        results,
+        curves,
+        points_table(curves),
+        curves_table(curves),
+        specialists_table(results),
+        compare_volumes(curves, "gensar"),
+        compare_strategies(curves, "gensar"),
+        compare_with_specialists(results, curves, rankers),
+        pd.DataFrame(),
+    )
+
+
+def test_one_model_against_the_best_of_each_task():
+    told = decide(reading_of(), GOALS)["shop"]["One model for both tasks?"]
+    assert told[0].startswith(
+        "Validation takes gensar at mix 0.25: recommendation 0.400 (NDCG@10, uniform99), search 0.900"
+    )
+    assert "mean of 2 trainings" in told[0]
+    assert any(
+        s.startswith("In recommendation it loses 0.500")
+        and "sure) on the best specialist of the task, gensar recommendation-only" in s
+        for s in told
+    )
+    assert "So one model costs something in recommendation, surely; a specialist there is better." in told
+    assert any("the same identifiers' model of search alone" in s and "0.000" in s for s in told)
+    few = {key: value for key, value in POINTS.items() if key[2] not in (0.0, 1.0)}
+    told = decide(reading_of(few), GOALS)["shop"]["One model for both tasks?"]
+    assert any(s.startswith("In search it gains 0.300, 50% (") for s in told)
+    assert not any("alone" in s for s in told)
+
+
+def test_which_identifiers():
+    told = decide(reading_of(), GOALS)["shop"]["Which identifiers?"]
+    assert told[0].startswith("Surely better in a task, and surely worse in none, than semantic (recommendation +0.300")
+    assert told[1] == "Not told apart from twin (recommendation +0.000, search +0.000)."
+    assert told[2] == "Over all mixes together it covers surely more than semantic."
+
+
+def test_which_mix_and_what_a_point_costs():
+    told = decide(reading_of(), GOALS)["shop"]["Which mix?"]
+    assert told[0] == "No other mix comes within 0.01 of 0.25 on validation."
+    assert told[1] == "From mix 0.25 to mix 0.75: recommendation +0.200 (sure); search -0.400 (sure)."
+    assert told[2] == "So there is a trade-off: one point of search buys 0.50 points of recommendation."
+    flat = {("sweep", "gensar", place): (0.4, 0.5) for place in (0.25, 0.5, 0.75)}
+    told = decide(reading_of(flat), GOALS)["shop"]["Which mix?"]
+    assert told[0].startswith("Mixes 0.25, 0.5, 0.75 lie within 0.01 of each other on validation")
+    assert told[-1] == "So no trade-off between the mixes is seen here."
+
+
+def test_one_training_is_never_sure():
+    found = decide(reading_of(seeds=(0,)), GOALS)["shop"]
+    assert "one training: nothing below is sure" in found["One model for both tasks?"][0]
+    text = decision_text({"shop": found})
+    assert ", sure)" not in text
+    assert "(sure)" not in text
+    assert "urely better" not in text
+
+
+def test_who_gains():
+    reading = reading_of()
+    row = {"feature": "popularity", "group": "0 to 3", "cases": 40, "p_holm": 0.01}
+    table = pd.DataFrame(
+        [
+            {"task": "search", "difference": 0.2, **row},
+            {"task": "recommendation", "difference": -0.1, **row},
+            {"task": "search", "difference": 0.9, **row, "p_holm": 0.5},
+        ]
+    )
+    gains = {"shop": Gains(reading.curves[0], 0.25, table)}
+    told = decide(reading, GOALS, gains)["shop"]["Who gains, who loses?"]
+    assert "search with clicks of the target in training 0 to 3 (+0.200, 40 cases)" in told[0]
+    assert "recommendation with clicks of the target in training 0 to 3 (-0.100, 40 cases)" in told[1]
+    assert "0.900" not in " ".join(told)
+
+
+def lists_of(values: dict[tuple[str, str, float], float]) -> pd.DataFrame:
+    about = {"data": "shop", "fingerprint": "f", "version": "v", "variant": "", "seed": 0, "protocol": LISTS}
+    about |= {"split": "test", "metric": "coverage", "task": "recommendation"}
+    rows = [
+        {"curve": curve, "strategy": name, "place": place, "mix": place, "value": value, "run": name, **about}
+        for (curve, name, place), value in values.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_what_lists_look_like():
+    lists = lists_of(
+        {
+            ("sweep", "gensar", 0.25): 0.34,
+            ("specialist", "als", np.nan): 0.5,
+            ("specialist", "popularity", np.nan): 0.01,
+        }
+    )
+    told = decide(reading_of(lists=lists), GOALS)["shop"]["What do its lists look like?"]
+    assert told == ["Recommendation: share of the catalogue in somebody's list 34% (popularity 1% to als 50%)."]
+
+
+def test_the_page_begins_with_the_sentences(tmp_path):
+    reading = reading_of()
+    page = write_decision(tmp_path / "page.html", {"mine": (reading, {})}, GOALS, "mine <b>").read_text()
+    found = decide(reading, GOALS)["shop"]
+    places = [page.index(question) for question in found]
+    assert places == sorted(places)
+    assert max(places) < page.index("data:image/png") < page.index("<details>")
+    assert "mine &lt;b&gt;" in page
+    assert "<script" not in page
+    assert "nan" not in page.split("<details>", 1)[1]
