@@ -82,7 +82,7 @@ class Scorer:
         if not self.vocabulary.num_remembered:
             return None
         start = [self.vocabulary.pad, self.vocabulary.behaviour_of(self.view)]
-        written = torch.tensor(start, device=self.device).expand(len(self), -1)
+        written = torch.tensor(start).to(self.device).expand(len(self), -1)
         states = t5.decode(self.model, F.embedding(written, self.model.shared.weight), self.encoded, self.inputs.mask)
         tokens = torch.from_numpy(self.vocabulary.leaf_tokens[self.view]).to(self.device)
         return running_totals(states[:, 1], t5.head(self.model), tokens)
