@@ -28,7 +28,7 @@ from gensar_lite.evaluation.metrics import metrics_of
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline import evaluate, run
-from gensar_lite.pipeline.estimate import estimate_seconds, in_words
+from gensar_lite.pipeline.estimate import estimate_bytes, estimate_seconds, gigabytes, in_words
 from gensar_lite.pipeline.folder import MODEL_LINE, PARTS, replace_catalogue
 
 STORE = BazaarConfig(num_items=120, num_users=60, mean_events=10)
@@ -278,6 +278,14 @@ def test_the_guess_of_time_grows_with_the_work(data):
     assert 0 < one < two
     assert in_words(20) == "about 20 seconds"
     assert in_words(200) == "about 3 minutes"
+
+
+def test_the_guess_of_memory_grows_with_batches_and_vectors(data):
+    sizes = {"d_model": 64, "d_ff": 128, "batch_size": 64}
+    one, more, wide = (estimate_bytes(data, small(**sizes | c)) for c in ({}, {"batch_size": 4096}, {"d_model": 512}))
+    assert 1e9 < one < more < 1e10
+    assert one < wide
+    assert gigabytes(1_430_000_000) == "about 1.4 GB"
 
 
 def test_evaluation_refuses_another_catalogue(finished):

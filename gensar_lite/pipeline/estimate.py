@@ -21,7 +21,9 @@ SECONDS_PER_CLICK = 2e-3  # of the sequential model, measured; scaled by the spe
 SECONDS_PER_ITEM = 8e-3  # of the RQ-VAE
 REFERENCE_SPEED = 2e10  # multiplications per second of the machine on which these were measured
 PROBE_ROWS = 2048
-BASE_BYTES = 6e8  # of a process that has done nothing yet
+BASE_BYTES = (
+    1.1e9  # of a process with its libraries, and of fitting to validation cases; measured, presets tiny and small
+)
 
 
 def estimate_seconds(data: Dataset, config: RunConfig) -> float:
@@ -60,7 +62,7 @@ def estimate_bytes(data: Dataset, config: RunConfig) -> float:
     of_a_row = layers * (positions + 6) * (16 * width + 3 * inner + 3 * training.num_heads * positions)
     of_a_row += 3 * (6 * vocabulary if training.softmax == "full" else min(num, MAX_RIVALS))
     store = num * (2 * 256 * 4 + 8 * len(config.evidence) * neighbours_of(num)) + 60 * len(data.log.item)
-    return BASE_BYTES + 16 * weights + 4 * rows * of_a_row + store
+    return BASE_BYTES + 16 * weights + 8 * rows * of_a_row + store
 
 
 def num_examples(data: Dataset, config: RunConfig) -> int:

@@ -18,7 +18,7 @@ import pandas as pd
 from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import SEAL, DataError, new_folder, own_folder, write_json, write_sealed
 from gensar_lite.evaluation.protocols import PRIMARY
-from gensar_lite.pipeline.estimate import estimate_seconds, in_words
+from gensar_lite.pipeline.estimate import estimate_bytes, estimate_seconds, gigabytes, in_words
 from gensar_lite.pipeline.folder import digest_of
 from gensar_lite.tradeoff.design import ASKED, Design, Unit, read_asked
 from gensar_lite.tradeoff.results import tidy, write_results
@@ -176,8 +176,9 @@ class _Sweep:
         left = [unit for key, unit in self.units.items() if key not in done]
         guess = ""
         if trained := [unit for unit in left if unit.kind != "specialist"]:
-            self.guess = estimate_seconds(self.shop.dataset(trained[0].data), self.design.config(trained[0]))
-            guess = f"; trainings will take {in_words(self.guess * len(trained))} (a guess from sizes and a short speed test)"
+            sizes = self.shop.dataset(trained[0].data), self.design.config(trained[0])
+            self.guess = estimate_seconds(*sizes)
+            guess = f"; trainings will take {in_words(self.guess * len(trained))} and {gigabytes(estimate_bytes(*sizes))} of memory (a guess from sizes and a short speed test)"
         self.say(f"{len(self.units)} runs, {len(done)} of them done{guess}.")
 
     def do(self, trial: FrozenTrial) -> None:
