@@ -55,7 +55,7 @@ class RunConfig:
     identifiers: IdentifierConfig = field(default_factory=IdentifierConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     # what a model with `mix_levels` is asked for where a question names no mix; None: their mean
-    wished_mix: float | None = None
+    asked_mix: float | None = None
 
     def __post_init__(self) -> None:
         if unknown := set(self.evidence) - set(NAMES):

@@ -87,8 +87,8 @@ class GenSAR:
         form = training.history, training.max_events, training.max_text, training.max_query
         self.encoder = InputEncoder(self.vocabulary, data.log, data.item_texts, *form)
         if training.mix_levels:
-            wished = training.mix if config.wished_mix is None else config.wished_mix
-            self.encoder = self.encoder.wishing(training.nearest_level(wished))
+            asked = training.mix if config.asked_mix is None else config.asked_mix
+            self.encoder = self.encoder.at_level(training.nearest_level(asked))
         self.requests = RequestEncoder(data, self.encoder)
         self.tries = self.vocabulary.tries
         if backbone is None:
@@ -201,17 +201,17 @@ class GenSAR:
             raise DataError("the model to start from has other identifiers or sizes; train it on the same ones first")
         self.backbone.load_state_dict(other.backbone.state_dict())
 
-    def wish_mix(self, mix: float) -> GenSAR:
-        """The same weights, asked for the level of `mix_levels` nearest to this mix; saved and loaded with this wish."""
+    def for_mix(self, mix: float) -> GenSAR:
+        """The same weights, asked for the level of `mix_levels` nearest to this mix; saved and loaded with it."""
         level = self.config.training.nearest_level(mix)
         other = copy.copy(self)
-        other.config = replace(self.config, wished_mix=mix)
-        other.encoder, other.requests = self.encoder.wishing(level), copy.copy(self.requests)
+        other.config = replace(self.config, asked_mix=mix)
+        other.encoder, other.requests = self.encoder.at_level(level), copy.copy(self.requests)
         other.requests.encoder = other.encoder
         return other
 
     def _asked_for(self, mix: float | None) -> GenSAR:
-        return self if mix is None else self.wish_mix(mix)
+        return self if mix is None else self.for_mix(mix)
 
     @property
     def device(self) -> torch.device:
@@ -314,7 +314,7 @@ class GenSAR:
         Options: `num_beams` (default: the larger of 30 and k), `exclude_seen` (leave out items of the history),
         `items` (choose among these item ids only), `category` (among items whose categories contain this text), `evidence`
         (the sources to hear, () for the generator alone; default: those of `heard`). `mix` is what a model trained with
-        `mix_levels` is asked for (see `wish_mix`).
+        `mix_levels` is asked for (see `for_mix`).
         A user the log has never seen gets what suits a new user, with a warning.
         """
         users = [user] if user is None or isinstance(user, str) else list(user)

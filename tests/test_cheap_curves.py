@@ -176,39 +176,39 @@ def test_levels_are_drawn_so_that_each_has_its_mix():
 
 def test_a_conditioned_model_answers_by_the_mix_it_is_asked_for(tmp_path):
     model, cases = conditioned(), cases_of("search")
-    answers = {mix: model.wish_mix(mix).score(cases, None) for mix in (0.0, 0.5, 1.0)}
+    answers = {mix: model.for_mix(mix).score(cases, None) for mix in (0.0, 0.5, 1.0)}
     assert not np.allclose(answers[0.0], answers[1.0])
-    np.testing.assert_array_equal(model.wish_mix(0.1).score(cases, None), answers[0.0])
+    np.testing.assert_array_equal(model.for_mix(0.1).score(cases, None), answers[0.0])
     model.save(tmp_path / "run")
     loaded = GenSAR.load(tmp_path / "run")
     np.testing.assert_allclose(loaded.score(cases, None), answers[0.5], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(loaded.wish_mix(1).score(cases, None), answers[1.0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(loaded.for_mix(1).score(cases, None), answers[1.0], rtol=1e-5, atol=1e-5)
 
 
-def test_a_wish_gives_a_new_model_that_remembers_it(tmp_path):
+def test_asking_for_a_mix_gives_a_new_model_that_remembers_it(tmp_path):
     model, cases = conditioned(), cases_of("search")
     before = model.score(cases, None)
-    wishing = model.wish_mix(1.0)
+    asked = model.for_mix(1.0)
     np.testing.assert_array_equal(model.score(cases, None), before)
-    np.testing.assert_array_equal(model.score(cases, None, mix=1.0), wishing.score(cases, None))
-    wishing.save(tmp_path / "run")
+    np.testing.assert_array_equal(model.score(cases, None, mix=1.0), asked.score(cases, None))
+    asked.save(tmp_path / "run")
     loaded = GenSAR.load(tmp_path / "run")
-    np.testing.assert_allclose(loaded.score(cases, None), wishing.score(cases, None), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(loaded.score(cases, None), asked.score(cases, None), rtol=1e-5, atol=1e-5)
     user = model.data.log.user_ids[0]
-    answers = [asked["score"] for asked in (wishing.recommend(user), model.recommend(user, mix=1.0))]
+    answers = [table["score"] for table in (asked.recommend(user), model.recommend(user, mix=1.0))]
     np.testing.assert_array_equal(*answers)
     assert not np.allclose(answers[0], model.recommend(user)["score"])
 
 
-def test_a_wish_changes_one_token_of_the_input():
+def test_the_mix_asked_for_changes_one_token_of_the_input():
     model, cases = conditioned(), cases_of("recommendation")
-    first, second = (model.wish_mix(mix).requests.cases(cases).inputs for mix in (0.0, 1.0))
+    first, second = (model.for_mix(mix).requests.cases(cases).inputs for mix in (0.0, 1.0))
     differing = first.token != second.token
     assert differing.sum() == len(cases)
     assert set(first.token[differing].tolist()) == {int(model.vocabulary.mixes[0])}
 
 
-def test_models_without_levels_have_no_wishes():
+def test_models_without_levels_answer_for_one_mix():
     assert len(parent().vocabulary.mixes) == 0
     with pytest.raises(ValueError, match="trained for one mix"):
-        parent().wish_mix(0.5)
+        parent().for_mix(0.5)

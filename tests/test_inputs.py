@@ -163,8 +163,8 @@ def test_events_are_told_their_age_by_hand() -> None:
     # histories of five events, of none and of one; a query behind the first and the last
     history = np.array([0, 0, 0, 0, 0, 2]), encoder.base["event"] + np.array([4, 5, 6, 7, 8, 1])
     query = np.array([0, 2]), encoder.base["query"] + np.array([0, 1])
-    for first, wish in ((1, None), (2, encoder.base["wish"] + np.array([0, 1, 1]))):
-        inputs = encoder.compose(np.zeros(3, np.int64), history, query, wish=wish)
+    for first, mix in ((1, None), (2, encoder.base["mix"] + np.array([0, 1, 1]))):
+        inputs = encoder.compose(np.zeros(3, np.int64), history, query, mix=mix)
         told = [[[t for t, _ in cell if t in vocabulary.ages] for cell in row] for row in grid(inputs)]
         assert told[0][first : first + 5] == [[old], [old], [old], [second], [newest]]
         assert told[2][first] == [newest]

@@ -160,7 +160,7 @@ def _add_ends(model: GenSAR, slider: Slider, arrays: Arrays) -> None:
 def _biases(model: GenSAR) -> dict[str, np.ndarray]:
     """What the relative position of two tokens adds to their attention, for all distances."""
     twin, training = model.backbone, model.config.training
-    length = 2 + training.max_events + 1 + training.max_text  # prompt, wish, events, <S_Q>, words
+    length = 2 + training.max_events + 1 + training.max_text  # prompt, mix, events, <S_Q>, words
     with torch.no_grad():
         encoder = twin.encoder.block[0].layer[0].SelfAttention.compute_bias(length, length)[0]
         depth = 2 + model.vocabulary.num_levels
@@ -240,7 +240,7 @@ def _shape(model: GenSAR) -> dict:
         "max_text": training.max_text,
         "pad": vocabulary.pad,
         "behaviours": vocabulary.behaviours,
-        "wish": int(vocabulary.mixes[encoder.wished]) if len(vocabulary.mixes) else None,
+        "mix": int(vocabulary.mixes[encoder.mix_level]) if len(vocabulary.mixes) else None,
         "ages": vocabulary.ages.tolist(),
         "num_written": vocabulary.num_written,
         "num_remembered": vocabulary.num_remembered,

@@ -82,7 +82,7 @@ class InputEncoder:
         self.max_query = max_text if max_query is None else max_query
         self.prompts = self._encode_prompts()
         self.marks = vocabulary.encode([",", ";"]) if history == "template" else None
-        self.wished = 0  # which of its mixes a conditioned model is asked for
+        self.mix_level = 0  # which of its mixes a conditioned model is asked for
         if history == "template":
             searches = np.flatnonzero(log.searched)
             self.kinds = np.flatnonzero(~log.searched), searches
@@ -117,7 +117,7 @@ class InputEncoder:
             "event": self.event_segments,
             "query": self.with_behaviour("<S_Q>", self.queries),
             "text": self.texts,
-            "wish": Sequences(mixes, np.arange(len(mixes) + 1)),
+            "mix": Sequences(mixes, np.arange(len(mixes) + 1)),
             "mark": Sequences.of([]) if self.marks is None else self.marks,
         }
 
@@ -145,10 +145,10 @@ class InputEncoder:
         end = Sequences(np.full(len(ways), self.vocabulary.eos), np.arange(len(ways) + 1))
         return Sequences.stack([*pieces[:2], Sequences.join([pieces[2], end])])
 
-    def wishing(self, level: int) -> InputEncoder:
+    def at_level(self, level: int) -> InputEncoder:
         """The same encoder, asking a conditioned model for another of its mixes."""
         other = copy.copy(self)
-        other.wished = level
+        other.mix_level = level
         return other
 
     def with_behaviour(self, behaviour: str, texts: Sequences) -> Sequences:
@@ -220,20 +220,20 @@ class InputEncoder:
         history: tuple[np.ndarray, np.ndarray] | None = None,
         tail: tuple[np.ndarray, np.ndarray] | None = None,
         store: Sequences | None = None,
-        wish: np.ndarray | None = None,
+        mix: np.ndarray | None = None,
         frame: Frame | None = None,
     ) -> Inputs:
         """Inputs of B examples: a prompt, the events of a history, and a tail (query, text or identifier).
 
-        `prompt` (B,), and for a conditioned model `wish` (B,), hold rows of the store; `history` and `tail` are
+        `prompt` (B,), and for a conditioned model `mix` (B,), hold rows of the store; `history` and `tail` are
         pairs (example, row of the store). With a template the prompt is its first piece, the `frame` the rest of it.
         """
         num = len(prompt)
         every = np.arange(num)
         short = self.history == "pooled"
         parts = [(every, prompt, np.full(num, short))]
-        if wish is not None:
-            parts.append((every, wish, np.full(num, False)))
+        if mix is not None:
+            parts.append((every, mix, np.full(num, False)))
         if history is not None:
             events = history if frame is None else _with_marks(*history, frame.mark)
             parts.append((*events, np.full(len(events[0]), short)))
@@ -248,7 +248,7 @@ class InputEncoder:
         inputs = self.assemble(example[order], segment[order], pooled[order], num, store)
         if history is None or not len(self.vocabulary.ages):
             return inputs
-        return self._tell_ages(inputs, history[0], 1 if wish is None else 2)
+        return self._tell_ages(inputs, history[0], 1 if mix is None else 2)
 
     def _tell_ages(self, inputs: Inputs, example: np.ndarray, first: int) -> Inputs:
         """Add a token to each event's position that says how many events came after it. `example` (G,) ascending are the
@@ -280,17 +280,17 @@ class InputEncoder:
             parts.append(self.with_behaviour("<S_Q>", self.vocabulary.encode(queries, self.max_query)))
         history = np.repeat(np.arange(num), count), 1 + np.arange(len(events))
         tail = None if queries is None else (np.arange(num), 1 + len(events) + np.arange(num))
-        wish = None
+        mix = None
         if len(self.vocabulary.mixes):
-            wish = np.full(num, sum(map(len, parts)))
-            parts.append(Sequences.of([self.vocabulary.mixes[self.wished : self.wished + 1]]))
+            mix = np.full(num, sum(map(len, parts)))
+            parts.append(Sequences.of([self.vocabulary.mixes[self.mix_level : self.mix_level + 1]]))
         frame = None
         if self.marks is not None:
             between = sum(map(len, parts))
             behind, mark = between + 1, between + 2
             parts.append(Sequences.of([*(self.prompts[first + n * self.num_prompts] for n in (1, 2)), self.marks[1]]))
             frame = Frame(np.full(num, between), np.full(num, behind), mark)
-        return self.compose(np.zeros(num, np.int64), history, tail, Sequences.stack(parts), wish, frame)
+        return self.compose(np.zeros(num, np.int64), history, tail, Sequences.stack(parts), mix, frame)
 
     def frame_of(self, prompt: np.ndarray) -> Frame | None:
         """The rest of some templates, given the rows (B,) of their first pieces; None in the other forms."""

@@ -1,7 +1,7 @@
 """One piece of work of a sweep: train what it needs, rank all held-out cases at every place of its curve.
 
 Explained in notebook 08. A *place* is where a point lies on its curve, from search (0) to recommendation (1): the mix
-of training in a sweep, the mix wished for, the share of the way between two fine-tunes; in a fusion, the weight
+of training in a sweep, the mix asked for, the share of the way between two fine-tunes; in a fusion, the weight
 of the partner. The primary protocols are measured on validation cases, for choosing, and the design's on test
 cases, for reporting.
 """
@@ -134,7 +134,7 @@ def measure_lists(curve: str, place: float, ranker: Ranker, data: Dataset) -> pd
 
 def _condition(unit: Unit, design: Design, shop: Workshop) -> Outcome:
     made = shop.model(unit.data, design.config(unit, mix_levels=tuple(design.levels)))
-    places = (("conditioned", level, made.thing.wish_mix(level)) for level in design.levels)
+    places = (("conditioned", level, made.thing.for_mix(level)) for level in design.levels)
     ranks = _measure(places, shop.dataset(unit.data), design)
     return Outcome(ranks, made.cost, _before(unit, design, shop), _notes(made.thing))
 

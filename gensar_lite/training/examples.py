@@ -227,16 +227,16 @@ class Examples:
         prompt, start, stop, tail, *_ = table
         example, event = self.encoder.history_rows(start, stop)
         there = np.flatnonzero(tail >= 0)
-        wish = None
+        mix = None
         if self.config.mix_levels:
             level, prompt = np.divmod(prompt, self.encoder.num_prompts)
-            wish = self.encoder.base["wish"] + level
+            mix = self.encoder.base["mix"] + level
         return self.encoder.compose(
             prompt,
             (example, self.encoder.base["event"] + event),
             (there, tail[there]),
             self.store,
-            wish,
+            mix,
             self.encoder.frame_of(prompt),
         )
 

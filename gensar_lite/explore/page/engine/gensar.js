@@ -134,10 +134,10 @@ export class Gensar {
     const view = this.viewOf(task);
     const events = this.events(user, history, until);
     const latest = events.slice(-this.about.max_events);
-    const wish = this.about.wish === null ? [] : [[this.about.wish]];
+    const mix = this.about.mix === null ? [] : [[this.about.mix]];
     const words = query === null ? [] : [this.about.behaviours["<S_Q>"], ...this.words(query)];
     const positions = [
-      ...[prompt, ...wish].map((tokens) => ({ tokens })),
+      ...[prompt, ...mix].map((tokens) => ({ tokens })),
       ...latest.map((event, place) => ({ event, tokens: this.segment(event), age: latest.length - 1 - place })),
       ...words.map((token) => ({ tokens: [token] })),
     ];

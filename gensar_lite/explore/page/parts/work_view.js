@@ -104,7 +104,7 @@ export class WorkView {
     if (event) return { kind: "event", words: [event.query === null ? null : `“${event.query}”`, event.item === null ? "nothing clicked" : this.gensar.items.title[event.item]].filter(Boolean).join(" ") };
     if (place === 0) return { kind: "prompt", words: this.gensar.tokenizer.decode(tokens) };
     if (tokens[0] === this.gensar.about.behaviours["<S_Q>"]) return { kind: "prompt", words: "query:" };
-    return { kind: "word", words: this.gensar.tokenizer.decode(tokens) || "wished mix" };
+    return { kind: "word", words: this.gensar.tokenizer.decode(tokens) || "mix asked for" };
   }
 
   /** A position taken apart into the tokens whose vectors it sums. */
