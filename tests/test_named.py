@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from builders import random_table
 
 from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.data.dataset import Cases
 from gensar_lite.evaluation.baselines import build_baselines
 from gensar_lite.evaluation.named import MEASURE, NamedProducts
+from gensar_lite.model import GenSAR
 from gensar_lite.pipeline.measure import rank_all
 from gensar_lite.signals import embed
 
@@ -51,3 +53,11 @@ def test_it_is_part_of_evaluation_where_the_truth_is_known() -> None:
     _, lists = rank_all(rankers, DATA, 0, protocols=["uniform99"])
     assert lists["bm25"]["search"][MEASURE] > 0.9
     assert all(MEASURE not in task for task in lists["popularity"].values())
+
+
+def test_a_product_that_is_named_stays_on_top_whatever_was_clicked_before() -> None:
+    table = random_table(DATA.items["item_id"].tolist(), num_codes=32)
+    sizes = {"d_model": 16, "num_heads": 2, "d_ff": 16, "vocab_size": 400, "steps": 10, "batch_size": 64}
+    model = GenSAR.fit(DATA, embed(DATA, collaborative="als"), table, progress=False, **sizes)
+    assert NAMED.precision(model) > 0.9
+    assert NAMED.precision(model.hearing(())) < 0.5, "which this generator does not know"
