@@ -164,11 +164,23 @@ class Work:
                     continue
                 try:
                     self._sign(trial)  # before, or for a moment it would look left behind
-                    if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                        return trial
+                    if not self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                        continue
                 except (optuna.exceptions.UpdateFinishedTrialError, optuna.exceptions.StorageInternalError):
                     continue  # another machine was faster
+                if not self._has_twin(trial):
+                    return trial
+                self.give_back(trial)
         return None
+
+    def _has_twin(self, trial: FrozenTrial) -> bool:
+        """Whether another machine has done the same work, or took it from an earlier trial at the same moment."""
+        return any(
+            other.user_attrs.get("key") == trial.user_attrs["key"]
+            and (other.number < trial.number or other.state == TrialState.COMPLETE)
+            for other in self.trials(TrialState.RUNNING, TrialState.COMPLETE)
+            if other.number != trial.number
+        )
 
     def give_back(self, trial: FrozenTrial) -> None:
         """Let another process take a trial that was begun."""
