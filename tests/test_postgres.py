@@ -111,9 +111,9 @@ def test_machines_share_runs_though_one_is_killed_and_one_sleeps(database: str, 
             wait_for(tmp_path / name / "began-2")  # its long run
         workers["killed"].send_signal(signal.SIGKILL)
         workers["sleeping"].send_signal(signal.SIGSTOP)
-        assert workers["steady"].wait(timeout=300) == 0, workers["steady"].stderr.read()
+        assert workers["steady"].wait(timeout=900) == 0, workers["steady"].stderr.read()
         workers["sleeping"].send_signal(signal.SIGCONT)  # its run was done by another one
-        assert workers["sleeping"].wait(timeout=120) == 0, workers["sleeping"].stderr.read()
+        assert workers["sleeping"].wait(timeout=300) == 0, workers["sleeping"].stderr.read()
     finally:
         for process in workers.values():
             process.kill()

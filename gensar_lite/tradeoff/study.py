@@ -194,11 +194,9 @@ class Work:
 
         def beat() -> None:
             while not done.wait(BEAT_SECONDS):
-                with suppress(
-                    Exception
-                ):  # a database that cannot be reached for a moment, a run that others have ended
-                    if self._is_mine(trial):
-                        self._sign(trial)
+                # a database that cannot be reached for a moment, a run that others have ended
+                with suppress(Exception):
+                    self._sign(trial)
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -219,8 +217,6 @@ class Work:
 
         Whoever slept for so long that another process took the same work leaves it to that one: it comes to the same.
         """
-        if not self._is_mine(trial):
-            return
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             for name, value in results.items():
                 self.storage.set_trial_user_attr(trial._trial_id, name, value)
@@ -228,8 +224,6 @@ class Work:
 
     def fail(self, trial: FrozenTrial, error: str, trace: str) -> None:
         """Record a failure, unless another process has taken the same work meanwhile."""
-        if not self._is_mine(trial):
-            return
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(trial._trial_id, "error", error)
             self.storage.set_trial_user_attr(trial._trial_id, "traceback", trace)
@@ -237,10 +231,6 @@ class Work:
 
     def _sign(self, trial: FrozenTrial) -> None:
         self.storage.set_trial_user_attr(trial._trial_id, "worker", {**self.worker, "seen": time.time()})
-
-    def _is_mine(self, trial: FrozenTrial) -> bool:
-        worker = self.storage.get_trial(trial._trial_id).user_attrs.get("worker", {})
-        return all(worker.get(name) == value for name, value in self.worker.items())
 
     def _is_orphan(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get("worker")
