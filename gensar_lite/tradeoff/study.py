@@ -215,7 +215,7 @@ class Work:
     def finish(self, trial: FrozenTrial, values: tuple[float, float], results: dict[str, Any]) -> None:
         """Record what came out; `values` are the primary metrics of validation, recommendation and search.
 
-        Whoever slept for so long that another process took the same work leaves it to that one: it comes to the same.
+        Whoever slept for so long that another process did the same work finds it recorded: it came to the same.
         """
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             for name, value in results.items():
@@ -223,7 +223,7 @@ class Work:
             self.storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, values)
 
     def fail(self, trial: FrozenTrial, error: str, trace: str) -> None:
-        """Record a failure, unless another process has taken the same work meanwhile."""
+        """Record a failure, unless another process has done the same work meanwhile."""
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(trial._trial_id, "error", error)
             self.storage.set_trial_user_attr(trial._trial_id, "traceback", trace)
