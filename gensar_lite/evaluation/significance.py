@@ -10,7 +10,7 @@ Statistical Significance Tests for Information Retrieval Evaluation", CIKM 2007,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -150,8 +150,8 @@ def _compare_one(
 def compare_values(
     ours: np.ndarray,
     theirs: np.ndarray,
-    our_seeds: Sequence[int],
-    their_seeds: Sequence[int],
+    our_seeds: Sequence[Hashable],
+    their_seeds: Sequence[Hashable],
     confidence: float = 0.95,
     num_resamples: int = 5000,
     seed: int = 0,

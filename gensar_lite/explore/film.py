@@ -6,6 +6,7 @@ Explained in notebook 03. A `Recorder` listens to `train_rqvae`; `pack_film` pro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ class Recorder:
     def __call__(self, model: RQVAE, step: int, quantised: bool) -> None:
         """Keep a frame after so many steps; before the codebooks are set (`quantised` False) they have no place."""
         layout, latents = self.layout, model.encode_all(self.signals)
-        frame = {"step": step, "plain": model.error_of(latents, self.signals), "quantised": None}
+        frame: dict[str, Any] = {"step": step, "plain": model.error_of(latents, self.signals), "quantised": None}
         books = [codebook.detach().clone() for codebook in model.codebooks]
         rest, codes = latents.clone(), None
         if quantised:

@@ -160,10 +160,9 @@ def fit_sequential(
     with torch.random.fork_rng(devices=[]), without_denormals():
         torch.manual_seed(seed)  # dropout draws from the global generator; the fork gives it back unchanged
         model = SequentialModel(num_items, config, vectors).to(device)
-        table, sees = training_histories(log, train_mask, config.max_length)
-        sizes = (table >= 0).sum(1)
-        histories, sees = torch.from_numpy(table).to(device), torch.from_numpy(sees).to(device)
-        _train(model, histories, sees, sizes, config, np.random.default_rng(seed), validate)
+        table, seen = training_histories(log, train_mask, config.max_length)
+        histories, sees = torch.from_numpy(table).to(device), torch.from_numpy(seen).to(device)
+        _train(model, histories, sees, (table >= 0).sum(1), config, np.random.default_rng(seed), validate)
     return model.eval()
 
 

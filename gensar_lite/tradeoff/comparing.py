@@ -104,9 +104,9 @@ def compare_places(curve: Curve, pairs: Iterable[tuple[str, float, float]], goal
 
 def _difference(task: str, goals: Goals, ours: tuple[Curve, int], theirs: tuple[Curve, int]) -> dict[str, Any]:
     """One row of a table of differences: one curve at a place (its row) and another one, in a task."""
-    values = [curve.users[:, place, TASKS.index(task)] for curve, place in (ours, theirs)]
-    both = np.isfinite(values[0]).all(axis=0) & np.isfinite(values[1]).all(axis=0)
-    found = compare_values(*(table[:, both].astype(float) for table in values), ours[0].seeds, theirs[0].seeds)
+    own, other = (curve.users[:, place, TASKS.index(task)].astype(float) for curve, place in (ours, theirs))
+    both = np.isfinite(own).all(axis=0) & np.isfinite(other).all(axis=0)
+    found = compare_values(own[:, both], other[:, both], ours[0].seeds, theirs[0].seeds)
     return {"data": ours[0].name["data"], "task": task, "protocol": goals.of(task), "metric": goals.metric, **found}
 
 

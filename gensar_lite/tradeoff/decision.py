@@ -248,7 +248,7 @@ def _lists(results: pd.DataFrame, curve: Curve) -> list[str]:
         for metric, (text, form) in LIST_WORDS.items():
             if metric in mine and np.isfinite(mine[metric]):
                 rest = theirs[metric] if metric in theirs.index.get_level_values(0) else pd.Series(dtype=float)
-                ends = dict.fromkeys((rest.idxmin(), rest.idxmax())) if len(rest) else {}
+                ends = dict.fromkeys((str(rest.idxmin()), str(rest.idxmax()))) if len(rest) else {}
                 beside = " to ".join(f"{name} {rest[name]:{form}}" for name in ends)
                 words.append(f"{text} {mine[metric]:{form}}" + (f" ({beside})" if beside else ""))
         told.append(f"{task.capitalize()}: {'; '.join(words)}.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -64,7 +64,7 @@ class Curve:
     @property
     def test(self) -> np.ndarray:
         """(S, P, 2) mean test values."""
-        return np.nanmean(self.users, axis=3, dtype=np.float64)
+        return np.asarray(np.nanmean(self.users, axis=3, dtype=np.float64))
 
     @property
     def chosen(self) -> tuple[int, int]:
@@ -155,7 +155,7 @@ def _cells(
     columns = [*POINT, "seed", "task"]
     for table in tables:
         for keys, part in user_values(table, goals).groupby(columns, sort=False, dropna=False, observed=True):
-            *curve, place, seed, task = keys
+            *curve, place, seed, task = cast(tuple[Any, ...], keys)
             label, ids = str(curve[0]), pd.Index(part["user_id"])
             known = users.get(label)
             known = ids if known is None else known if ids.isin(known).all() else known.union(ids, sort=False)

@@ -111,7 +111,7 @@ def ranks_of_runs(
     `split` and `protocols` leave out what is not asked for as it is read. Raises DataError where a run's ranks are not in the
     folder (another machine has them).
     """
-    filters = [("split", "==", split)] if split else []
+    filters: list[tuple[str, str, Any]] = [("split", "==", split)] if split else []
     filters += [("protocol", "in", list(protocols))] if protocols else []
     curves = results.groupby("run")["curve"].agg(set)
     for row in results.drop_duplicates("run")[[*CURVE, "mix", "seed", "run"]].to_dict("records"):
