@@ -133,8 +133,9 @@ def execute(
         CellExecutionError,
         CellTimeoutError,
         RuntimeError,
-    ) as error:  # RuntimeError: a kernel that did not come up, or died
-        raise NotebookError(str(error)) from error
+        AssertionError,
+    ) as error:  # the last two: a kernel that did not come up, or died
+        raise NotebookError(str(error) or "the kernel died") from error
     if kernel is not None:
         del fresh.cells[0]
     return normalise(fresh)
