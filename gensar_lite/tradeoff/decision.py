@@ -39,8 +39,8 @@ def measure_gains(out: Path, reading: Reading, goals: Goals, sources: Mapping[st
     """Who gains and who loses, by data set, where the sweep holds models of both tasks and of one."""
     found = {}
     for label in {curve.name["data"] for curve in reading.curves}:
-        curve = chosen_curve(reading.curves, label)
-        if curve is None or not set(ENDS) < set(curve.places):
+        curve = chosen_curve((c for c in reading.curves if set(ENDS) < set(c.places)), label)
+        if curve is None:
             continue
         place = float(inner(curve).places[inner(curve).chosen[0]])
         results = reading.results
