@@ -236,7 +236,9 @@ class Work:
         worker = trial.user_attrs.get("worker")
         if worker is None:
             return True  # killed between taking and signing
-        if worker["host"] != self.worker["host"]:
+        # our own sign on a run that we do not do: another one was faster to take it, and signs again soon if it lives
+        ours = all(worker[name] == value for name, value in self.worker.items())
+        if ours or worker["host"] != self.worker["host"]:
             return time.time() - worker["seen"] > SILENT_SECONDS
         try:
             process = psutil.Process(worker["pid"])
