@@ -13,11 +13,14 @@ from builders import quick_tiny_model, tiny_store
 from gensar_lite.cli import main
 from gensar_lite.data.storage import RefusedError
 from gensar_lite.evaluation.trec import export_trec
+from gensar_lite.explore.decision_page import write_decision
+from gensar_lite.explore.export import write_page
 from gensar_lite.explore.report import RunReport, write_report
 from gensar_lite.explore.slider import prepare_slider
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline import run
 from gensar_lite.tradeoff.design import Design
+from gensar_lite.tradeoff.reading import Goals
 from gensar_lite.tradeoff.sweep import run_sweep
 
 
@@ -73,6 +76,8 @@ WRITERS: dict[str, Callable[[GenSAR, Path, Path], object]] = {
         Design.from_json({"data": [str(source / "store")], "strategies": ["gensar"], "mixes": [0.5], "seeds": [0]}), out
     ),
     "write_report": lambda model, source, out: write_report(out, RunReport("gensar", {}), title="", summary=[]),
+    "write_decision": lambda model, source, out: write_decision(out, {}, Goals(), title=""),
+    "write_page": lambda model, source, out: write_page(model, out, method="pca"),
 }
 COMMANDS: dict[str, list[str]] = {
     "data simulate": ["data", "simulate", "--num-items", "60", "--num-users", "30"],

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from gensar_lite.data.storage import new_export
 from gensar_lite.explore.report import picture_view
-from gensar_lite.explore.report_page import STYLE
+from gensar_lite.explore.report_page import HEAD, STYLE
 from gensar_lite.explore.tradeoff_pictures import describe_tradeoff, gains_pictures
 from gensar_lite.tradeoff.decision import Gains, decide
 from gensar_lite.tradeoff.reading import Goals
@@ -22,18 +22,9 @@ from gensar_lite.tradeoff.summary import TABLES, Reading
 
 SHOWN = ("volumes", "points", "specialists", "distances", "strategies", "volume_differences", "signals")
 HIDDEN = {"fingerprint", "version", "per_cpu_minute", "minutes"}
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="generator" content="gensar_lite">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<link rel="icon" href="data:,">
-<style>{{ style }}</style>
-</head>
-<body>
-<header><h1>{{ title }}</h1></header>
+PAGE = (
+    HEAD
+    + """<header><h1>{{ title }}</h1></header>
 <main>
 {% for sweep in sweeps -%}
 {% for label, told in sweep.decision.items() -%}
@@ -71,6 +62,7 @@ PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
+)
 
 
 def write_decision(

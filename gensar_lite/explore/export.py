@@ -92,7 +92,7 @@ def write_page(
     size = len(page.encode("utf-8"))
     if size > MAX_BYTES:
         raise DataError(
-            f"the page would have {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}; name fewer --users, or use the widgets of the notebooks"
+            f"the page would have {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}; name fewer --users, or ask it with `gensar-lite search` and `gensar-lite recommend`"
         )
     path = Path(path)
     with new_export(path) as temporary:

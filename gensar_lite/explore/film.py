@@ -1,6 +1,6 @@
 """A film of the joint RQ-VAE while it learns: where the codes lie, who takes them, what they leave over.
 
-Explained in notebook 03. A `Recorder` listens to `train_rqvae`; `pack_film` projects what it kept for the page.
+Shown in notebook 04. A `Recorder` listens to `train_rqvae`; `pack_film` projects what it kept for the page.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ BIAS = "relative_attention_bias"
 def check_fits(model: GenSAR) -> None:
     """Raise DataError for a model that a page cannot hold."""
     training = model.config.training
-    elsewhere = "use the widgets of the notebooks (`gensar_lite.explore.widgets`)"
+    elsewhere = "ask it with `gensar-lite search` and `gensar-lite recommend`, or in Python"
     if model.data.num_items > MAX_ITEMS:
         raise DataError(
             f"a page holds stores of up to {MAX_ITEMS:,} items, this one has {model.data.num_items:,}; {elsewhere}"

@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from gensar_lite.data.storage import write_json
+from gensar_lite.data.storage import read_json, write_json
 from gensar_lite.explore.export import write_page
 from gensar_lite.explore.kit import KIT
 from gensar_lite.explore.packing import rounded
@@ -65,10 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kit", default=KIT, help="folder for the two fine-tunes of the slider, made once")
     parser.add_argument("--sweep", action="append", default=[], help="a sweep whose curves the page shows")
     chosen = parser.parse_args(arguments)
+    answers = chosen.page.with_suffix(".answers.json")
+    if answers.exists():
+        read_json(answers, cases=list)  # a file of somebody else is not written over
     model = GenSAR.load(chosen.run)
     slider = prepare_slider(chosen.run, chosen.kit, print)
     write_page(model, chosen.page, slider=slider, sweeps=chosen.sweep)
-    write_json(chosen.page.with_suffix(".answers.json"), {"cases": record(model)})
+    write_json(answers, {"cases": record(model)})
     return 0
 
 

@@ -54,9 +54,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; 
 """
 )
 
-PAGE = """
-{%- macro number(value, digits=3) -%}{{ "–" if value is none else ("%." ~ digits ~ "f")|format(value) }}{%- endmacro -%}
-<!DOCTYPE html>
+HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -67,6 +65,13 @@ PAGE = """
 <style>{{ style }}</style>
 </head>
 <body>
+"""
+"""How every report begins; the mark by which it is known is in it."""
+
+PAGE = (
+    HEAD
+    + """
+{%- macro number(value, digits=3) -%}{{ "–" if value is none else ("%." ~ digits ~ "f")|format(value) }}{%- endmacro -%}
 <header>
 <h1>{{ title }}</h1>
 {% for line in summary %}<p>{{ line }}</p>
@@ -191,3 +196,4 @@ PAGE = """
 </body>
 </html>
 """
+)
