@@ -20,6 +20,7 @@ import gensar_lite.tradeoff.runs as units
 from gensar_lite.cli import main
 from gensar_lite.config import PRESETS
 from gensar_lite.data.storage import DataError
+from gensar_lite.model import GenSAR
 from gensar_lite.signals import Signals
 from gensar_lite.tradeoff import sweep as sweep_module
 from gensar_lite.tradeoff.agreement import measure_signals, signals_table
@@ -155,6 +156,23 @@ def test_what_is_done_is_not_done_again(finished, store, monkeypatch):
     assert not done.failures
     assert done.open == 0
     assert "2 runs, 2 of them done" in said[0]
+
+
+def test_what_differs_in_evidence_is_trained_once(finished, store, tmp_path, monkeypatch):
+    trained, original = [], GenSAR.fit.__func__
+    monkeypatch.setattr(GenSAR, "fit", classmethod(lambda *args, **more: trained.append(0) or original(*args, **more)))
+    variants = [{}, {"evidence": []}, {"evidence": ["words"]}]
+    done = run_sweep(design(store, mixes=[0.2], variants=variants), tmp_path / "out", progress=False)
+    assert not done.failures
+    assert len(trained) == 1
+    all_of_it, alone, words = [
+        done.results[done.results["variant"] == variant] for variant in ("", "evidence=none", "evidence=words")
+    ]
+    expected = read_results(finished)
+    pd.testing.assert_frame_equal(values_of(all_of_it), values_of(expected[expected["mix"] == 0.2]))
+    assert not values_of(words).equals(values_of(alone))
+    assert words["cpu_seconds"].iloc[0] > alone["cpu_seconds"].iloc[0], "joining costs, too"
+    assert not list((tmp_path / "out" / "checkpoints").iterdir())
 
 
 def test_a_failed_run_is_recorded_and_the_rest_goes_on(store, tmp_path, monkeypatch, finished):

@@ -10,9 +10,10 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -113,6 +114,11 @@ class Workshop:
         self._rankers: dict[tuple[str, str, int], Made[Ranker]] = {}
         self._last: dict[str, Made] = {}
         self._trained: list[tuple[Path, Path]] = []
+        # of each training, how many kinds of evidence are joined to it
+        configs = {
+            repr(config): config for config in (design.config(u) for u in design.units() if u.kind != "specialist")
+        }
+        self._num_heard = Counter(repr(replace(config, evidence=())) for config in configs.values())
 
     def _dataset(self, label: str) -> Dataset:
         return load_source(self.sources[label])
@@ -148,33 +154,46 @@ class Workshop:
 
         `parent` is the parent of a fine-tune. A training that was killed goes on from its checkpoint, which stays until
         `forget_checkpoints`: who is killed while measuring need not train again. The cost holds
-        what was spent before, to within `NOTE_SECONDS`.
+        what was spent before, to within `NOTE_SECONDS`. Models that differ in what they hear are one training: evidence is
+        joined to the generator alone, which stays in the folder where runs of the design share it.
         """
-        data, signals, table = self.dataset(label), self.signals(label, config), self.identifiers(label, config)
+        table = self.identifiers(label, config)
         made_from = {"from": table.key, "config": config.to_json(), "parent": parent.key if parent else None}
         key = self._key(made_from)
-        checkpoint = self.out / "checkpoints" / key
-
         folder = self.out / "models" / key
         with self._lock(key):
-            if not (folder / "cost.json").is_file():
-                spent = self.out / "checkpoints" / f"{key}.spent.json"
-                with _noted(spent) as clock:
-                    model = GenSAR.fit(
-                        data,
-                        signals.thing,
-                        table.thing,
-                        config=config,
-                        checkpoint=checkpoint,
-                        progress=self.progress,
-                        parent=parent.thing if parent else None,
-                    )
-                    cost = clock.cost
-                self._trained.append((checkpoint, spent))
-                if keep:
-                    self._write(folder, cost, model.save, made_from)
-                return Made(model, key, cost)
-        return self._read(folder, lambda path: GenSAR.load(path).to(choose_device()))
+            if (folder / "cost.json").is_file():
+                self._trained.append(self._checkpoint(key))
+                return self._read(folder, lambda path: GenSAR.load(path).to(choose_device()))
+            if config.evidence:
+                alone = self.model(label, replace(config, evidence=()), parent=parent)
+                clock = Clock(alone.cost)
+                model, cost = alone.thing.join_evidence(config.evidence), clock.cost
+            else:
+                model, cost = self._train(label, config, key, parent)
+            if keep or (self._num_heard[repr(replace(config, evidence=()))] > 1 and not config.evidence):
+                self._write(folder, cost, model.save, made_from)
+            return Made(model, key, cost)
+
+    def _train(self, label: str, config: RunConfig, key: str, parent: Made[GenSAR] | None) -> tuple[GenSAR, Cost]:
+        checkpoint, spent = self._checkpoint(key)
+        with _noted(spent) as clock:
+            model = GenSAR.fit(
+                self.dataset(label),
+                self.signals(label, config).thing,
+                self.identifiers(label, config).thing,
+                config=config,
+                checkpoint=checkpoint,
+                progress=self.progress,
+                parent=parent.thing if parent else None,
+            )
+            cost = clock.cost
+        self._trained.append((checkpoint, spent))
+        return model, cost
+
+    def _checkpoint(self, key: str) -> tuple[Path, Path]:
+        """Where a training stands, and what it has cost so far."""
+        return self.out / "checkpoints" / key, self.out / "checkpoints" / f"{key}.spent.json"
 
     def forget_checkpoints(self) -> None:
         """Remove the checkpoints of finished trainings, once what they were made for is measured and recorded."""
