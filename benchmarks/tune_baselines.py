@@ -3,8 +3,8 @@
     python benchmarks/tune_baselines.py --data bazaar --trials 12
     python benchmarks/tune_baselines.py --data FOLDER --baselines sasrec sasrec-text --trials 20
 
-The criterion is the primary metric of recommendation, NDCG@10 among 99 uniformly drawn items, on validation;
-test cases are never looked at. Popularity has nothing to tune; `bm25` and `dense` are fixed by the lexical index
+The criterion is the primary metric of recommendation, NDCG@10 among 99 uniformly drawn items, on the half of the
+validation cases to which things are fitted; test cases are never looked at. Popularity has nothing to tune; `bm25` and `dense` are fixed by the lexical index
 and the text encoder. The first trial is what is recorded already, the others come from Optuna's TPE sampler; call
 it again with another `--sampler-seed` to search on. Results go to `gensar_lite/evaluation/baselines.json` under
 the hash of the data set's log: a data set of the same name with other clicks does not get them.
@@ -107,7 +107,7 @@ def main() -> None:
                 "name": data.name,
                 "fingerprint": data.info["fingerprint"],
                 "text_encoder": arguments.text_encoder,
-                "metric": "NDCG@10 uniform99, valid",
+                "metric": "NDCG@10 uniform99, fit (half of the validation cases)",
             }
         )
         entry["parameters"][name], entry["validation"][name] = parameters, round(value, 4)
