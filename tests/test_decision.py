@@ -13,10 +13,11 @@ from gensar_lite.tradeoff.comparing import (
     compare_with_specialists,
     specialists_table,
 )
+from gensar_lite.tradeoff.curve import read_curves
 from gensar_lite.tradeoff.decision import Gains, decide, decision_text
-from gensar_lite.tradeoff.reading import curves_table, points_table, read_curves
+from gensar_lite.tradeoff.reading import curves_table, points_table
 from gensar_lite.tradeoff.results import LISTS
-from gensar_lite.tradeoff.summary import Reading
+from gensar_lite.tradeoff.summary import Reading, summary_text
 
 POINTS = {
     ("sweep", "gensar", 0.0): (0.1, 0.9),
@@ -33,7 +34,10 @@ POINTS = {
 
 
 def reading_of(points: dict = POINTS, seeds: tuple[int, ...] = (0, 1), lists: pd.DataFrame | None = None) -> Reading:
-    results, ranks = sweep_of(points, seeds)
+    return read(*sweep_of(points, seeds), lists)
+
+
+def read(results: pd.DataFrame, ranks: pd.DataFrame, lists: pd.DataFrame | None = None) -> Reading:
     curves, rankers = (read_curves(results, ranks, specialists=which) for which in (False, True))
     if lists is not None:
         results = pd.concat([results, lists], ignore_index=True)
@@ -51,22 +55,44 @@ def reading_of(points: dict = POINTS, seeds: tuple[int, ...] = (0, 1), lists: pd
 
 
 def test_one_model_against_the_best_of_each_task():
-    told = decide(reading_of(), GOALS)["shop"]["One model for both tasks?"]
-    assert told[0].startswith(
-        "Validation takes gensar at mix 0.25: recommendation 0.400 (NDCG@10, uniform99), search 0.900"
-    )
-    assert "mean of 2 trainings" in told[0]
-    assert any(
-        s.startswith("In recommendation it loses 0.500")
-        and "sure) on the best specialist of the task, gensar recommendation-only" in s
-        for s in told
-    )
-    assert "So one model costs something in recommendation, surely; a specialist there is better." in told
-    assert any("the same identifiers' model of search alone" in s and "0.000" in s for s in told)
+    found = decide(reading_of(), GOALS)["shop"]
+    assert found["In short"] == [
+        "Validation takes gensar at mix 0.25, the generator alone: recommendation 0.400 (NDCG@10, uniform99), search 0.900 "
+        "(bm25_99); test cases, mean of 2 trainings.",
+        "One model for both tasks costs something: gensar recommendation-only is surely better in recommendation.",
+    ]
+    told = found["One model for both tasks?"]
+    assert told[0].startswith("In recommendation it gains 0.100, 33% (")
+    assert told[0].endswith(") on the best ranker of the task, als.")
+    assert told[2].startswith("In recommendation it loses 0.500, 56% (")
+    assert told[2].endswith("sure) on the best model of the task alone, gensar recommendation-only.")
+    assert told[3].endswith("on the best model of the task alone, gensar search-only.")
     few = {key: value for key, value in POINTS.items() if key[2] not in (0.0, 1.0)}
-    told = decide(reading_of(few), GOALS)["shop"]["One model for both tasks?"]
-    assert any(s.startswith("In search it gains 0.300, 50% (") for s in told)
-    assert not any("alone" in s for s in told)
+    found = decide(reading_of(few), GOALS)["shop"]
+    assert any(s.startswith("In search it gains 0.300, 50% (") for s in found["One model for both tasks?"])
+    assert found["In short"][1].startswith("One model serves both tasks: surely ahead of the best ranker in")
+    assert not any("alone, gensar" in s for s in found["One model for both tasks?"])
+    neither = {key: value for key, value in few.items() if key[0] == "sweep"}
+    assert "One model for both tasks?" not in decide(reading_of(neither), GOALS)["shop"]
+
+
+def test_the_generator_alone_and_with_evidence_are_told_apart():
+    alone = sweep_of({key: value for key, value in POINTS.items() if key[1] in ("gensar", "bm25", "als")})
+    heard = sweep_of({("sweep", "gensar", 0.25): (0.6, 0.9), ("sweep", "gensar", 0.75): (0.7, 0.9)})
+    about = {"variant": "evidence=words", "parameters": '{"evidence": ["words"]}'}
+    heard = [table.assign(**about, run=table["run"] + "e") for table in heard]
+    found = decide(read(*(pd.concat(tables, ignore_index=True) for tables in zip(alone, heard, strict=True))), GOALS)[
+        "shop"
+    ]
+    assert found["In short"][0].startswith("Validation takes gensar at mix 0.25, the generator alone: ")
+    assert found["In short"][2].startswith(
+        "Validation takes gensar + words at mix 0.75, with the store's evidence (words): "
+    )
+    worth = found["With evidence: What is the store's evidence worth?"]
+    assert worth[0].startswith("In recommendation it gains 0.100, 17% (")
+    assert worth[0].endswith(") on gensar at the same mix.")
+    assert "The generator alone: Which mix?" in found
+    assert not any(question.endswith("Which identifiers?") for question in found), "evidence is no other identifier"
 
 
 def test_which_identifiers():
@@ -89,7 +115,8 @@ def test_which_mix_and_what_a_point_costs():
 
 def test_one_training_is_never_sure():
     found = decide(reading_of(seeds=(0,)), GOALS)["shop"]
-    assert "one training: nothing below is sure" in found["One model for both tasks?"][0]
+    assert found["In short"][0].endswith("one training, so nothing is sure.")
+    assert len(found["In short"]) == 1
     text = decision_text({"shop": found})
     assert ", sure)" not in text
     assert "(sure)" not in text
@@ -145,3 +172,12 @@ def test_the_page_begins_with_the_sentences(tmp_path):
     assert "mine &lt;b&gt;" in page
     assert "<script" not in page
     assert "nan" not in page.split("<details>", 1)[1]
+
+
+def test_what_is_not_done_yet_is_said(tmp_path):
+    reading = reading_of()._replace(missing=3)
+    page = write_decision(tmp_path / "page.html", {"mine": (reading, {})}, GOALS, "mine").read_text()
+    assert "mine: 3 runs are not done yet" in page.split("<section", 1)[0]
+    assert summary_text(reading, GOALS).endswith(
+        "3 runs are not done yet (under way, or failed): what is said here is of the others, and may change."
+    )

@@ -16,8 +16,9 @@ from gensar_lite.explore.plots import plot_cheap, plot_gains, plot_store_map, pl
 from gensar_lite.explore.store_map import describe_store_map, moved_knobs, store_knobs
 from gensar_lite.explore.tradeoff_pictures import describe_tradeoff, file_name
 from gensar_lite.tradeoff.comparing import specialists_table
+from gensar_lite.tradeoff.curve import read_curves
 from gensar_lite.tradeoff.gains import who_gains
-from gensar_lite.tradeoff.reading import curves_table, points_table, read_curves
+from gensar_lite.tradeoff.reading import curves_table, points_table
 from gensar_lite.tradeoff.summary import Reading
 
 MORE = CURVES | {
@@ -50,7 +51,7 @@ def test_the_trade_off_is_drawn_where_its_points_are():
     np.testing.assert_allclose(drawn.get_ydata(), [0.8, 0.7, 0.1])
     words = texts_of(figure)
     assert "bm25 0.900" in words
-    assert "gensar recommendation-only 0.600" in words
+    assert "als 0.400" in words
     assert "one seed" not in words
     assert "conditioned" not in words, "a sweep's figure shows the sweep"
 

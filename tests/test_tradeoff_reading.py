@@ -18,15 +18,12 @@ from gensar_lite.tradeoff.comparing import (
     compare_with_specialists,
     specialists_table,
 )
+from gensar_lite.tradeoff.curve import Curve, Goals, clashing, read_curves
 from gensar_lite.tradeoff.gains import _groups, case_features, signal_agreement, who_gains
 from gensar_lite.tradeoff.pareto import hypervolume, pareto_front, staircase, staircase_area
 from gensar_lite.tradeoff.reading import (
-    Curve,
-    Goals,
-    clashing,
     curves_table,
     points_table,
-    read_curves,
     resample_points,
     sweep_at_cost,
     volume_of,
@@ -254,7 +251,7 @@ def test_the_best_specialist_is_chosen_by_the_protocol_that_is_asked():
         for protocol, share in zip(("uniform99", "popular99"), shares, strict=True):
             table = ranks_of({"recommendation": share}).assign(protocol=protocol, curve="specialist", place=np.nan)
             about = {"data": "shop", "fingerprint": "f", "version": "v", "variant": "", "seed": 0, "mix": np.nan}
-            rows.append(metrics_table(table).assign(**about, strategy=strategy, run=strategy))
+            rows.append(metrics_table(table).assign(**about, strategy=strategy, run=strategy, parameters="{}"))
     results = pd.concat(rows, ignore_index=True)
     best = {
         protocol: specialists_table(results, Goals(protocol)).query("best")["specialist"].item()
@@ -285,13 +282,33 @@ def test_specialists_are_rankers_and_models_of_one_task():
     results, ranks = sweep_of(CURVES)
     table = specialists_table(results)
     best = table[table["best"]].set_index("task")["specialist"].to_dict()
-    assert best == {"recommendation": "gensar recommendation-only", "search": "bm25"}
+    assert best == {"recommendation": "als", "search": "bm25"}
     distances = compare_with_specialists(
         results, read_curves(results, ranks), read_curves(results, ranks, specialists=True)
     )
-    own = distances[distances["model"] == "gensar"].set_index("task")
-    assert own.loc["search", "difference"] == pytest.approx(0.7 - 0.9)
-    assert own.loc["search", "shortfall"] == pytest.approx(max(0.2 / 0.9, 0.1 / 0.6))
+    own = distances[distances["model"] == "gensar"].set_index(["kind", "task"])
+    assert own.loc[("ranker", "search"), "difference"] == pytest.approx(0.7 - 0.9)
+    assert own.loc[("ranker", "search"), "shortfall"] == pytest.approx(0.2 / 0.9)
+    assert own.loc[("one task", "recommendation"), "against"] == "gensar recommendation-only"
+    assert own.loc[("one task", "search"), "shortfall"] == pytest.approx(max(0.1 / 0.8, 0.1 / 0.6))
+
+
+def test_a_model_is_held_against_models_of_one_task_that_hear_the_same():
+    alone = {key: value for key, value in CURVES.items() if key[:2] != ("sweep", "semantic")}
+    parts = [sweep_of(alone), sweep_of({("sweep", "gensar", place): (0.9, 0.9) for place in (0.0, 0.5, 1.0)})]
+    heard = [table.assign(variant="evidence=words", parameters='{"evidence": ["words"]}') for table in parts[1]]
+    heard = [table.assign(run=table["run"] + "e") for table in heard]
+    results, ranks = (pd.concat(tables, ignore_index=True) for tables in zip(parts[0], heard, strict=True))
+    curves = read_curves(results, ranks)
+    assert [c.name["evidence"] for c in curves] == ["", "words"]
+    table = compare_with_specialists(results, curves, read_curves(results, ranks, specialists=True))
+    own = table[table["kind"] == "one task"].set_index(["model", "task"])["against"]
+    assert own.to_dict() == {
+        ("gensar", "recommendation"): "gensar recommendation-only",
+        ("gensar", "search"): "gensar search-only",
+        ("gensar + words", "recommendation"): "gensar + words recommendation-only",
+        ("gensar + words", "search"): "gensar + words search-only",
+    }
 
 
 def test_mixtures_of_data_or_code_are_refused():

@@ -19,8 +19,8 @@ from gensar_lite.explore.report import RunReport, write_report
 from gensar_lite.explore.slider import prepare_slider
 from gensar_lite.model import GenSAR
 from gensar_lite.pipeline import run
+from gensar_lite.tradeoff.curve import Goals
 from gensar_lite.tradeoff.design import Design
-from gensar_lite.tradeoff.reading import Goals
 from gensar_lite.tradeoff.sweep import run_sweep
 
 

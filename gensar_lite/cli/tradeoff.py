@@ -14,8 +14,8 @@ from gensar_lite.data.storage import DataError, check_export, check_folder, read
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
 from gensar_lite.identifiers import list_strategies
+from gensar_lite.tradeoff.curve import Goals
 from gensar_lite.tradeoff.design import ASKED, CURVES, TASK_SETTING, Design, Source, name_source, read_asked
-from gensar_lite.tradeoff.reading import Goals
 
 # what a design file says instead
 WHAT = ["data", "strategies", "mixes", "seeds", "preset", "steps", "set", "axis", "cheap", "specialists", "protocols"]

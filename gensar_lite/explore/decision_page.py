@@ -15,10 +15,10 @@ from gensar_lite.data.storage import new_export
 from gensar_lite.explore.report import picture_view
 from gensar_lite.explore.report_page import HEAD, STYLE
 from gensar_lite.explore.tradeoff_pictures import describe_tradeoff, gains_pictures
+from gensar_lite.tradeoff.curve import Goals
 from gensar_lite.tradeoff.decision import Gains, decide
-from gensar_lite.tradeoff.reading import Goals
 from gensar_lite.tradeoff.results import CURVE
-from gensar_lite.tradeoff.summary import TABLES, Reading
+from gensar_lite.tradeoff.summary import TABLES, Reading, missing_text
 
 SHOWN = ("volumes", "points", "specialists", "distances", "strategies", "volume_differences", "signals")
 HIDDEN = {"fingerprint", "version", "per_cpu_minute", "minutes"}
@@ -27,6 +27,8 @@ PAGE = (
     + """<header><h1>{{ title }}</h1></header>
 <main>
 {% for sweep in sweeps -%}
+{% if sweep.missing %}<p><strong>{{ sweep.name }}: {{ sweep.missing }}</strong></p>
+{% endif -%}
 {% for label, told in sweep.decision.items() -%}
 <section aria-label="{{ label }}">
 <h2>{{ label }}{% if sweeps|length > 1 %} ({{ sweep.name }}){% endif %}</h2>
@@ -82,7 +84,9 @@ def write_decision(
         tables = [
             _table_view(getattr(reading, table), TABLES[table]) for table in SHOWN if len(getattr(reading, table))
         ]
-        views.append({"name": name, "decision": decide(reading, goals, gains), "figures": figures, "tables": tables})
+        missing = missing_text(reading.missing) if reading.missing else ""
+        decision = decide(reading, goals, gains)
+        views.append({"name": name, "missing": missing, "decision": decision, "figures": figures, "tables": tables})
     told = f"Numbers are {goals.metric}: recommendation by {goals.recommendation}, search by {goals.search}."
     text = page.render(title=title, style=Markup(STYLE), sweeps=views, goals=told)
     with new_export(path) as temporary:

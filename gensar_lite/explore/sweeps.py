@@ -8,7 +8,7 @@ from typing import Any
 from gensar_lite.data.sealed import read_json
 from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import DataError
-from gensar_lite.tradeoff.reading import describe_choice
+from gensar_lite.tradeoff.curve import describe_choice
 
 DIGITS = 4
 

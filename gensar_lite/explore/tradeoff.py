@@ -19,10 +19,9 @@ from matplotlib.figure import Figure
 from gensar_lite.data.splits import TASKS
 from gensar_lite.explore.curves import PROTOCOL_TEXTS
 from gensar_lite.explore.style import FAINT, GROUPS, INK, MARKERS, MUTED, PAPER, TASK_COLOURS, shorten, style
-from gensar_lite.tradeoff.comparing import GENERATIVE
+from gensar_lite.tradeoff.curve import GENERATIVE, Goals, describe_choice
 from gensar_lite.tradeoff.gains import FEATURES
 from gensar_lite.tradeoff.pareto import pareto_front
-from gensar_lite.tradeoff.reading import Goals, describe_choice
 
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), (0, (8, 3)))
 ONE_SEED = "one seed: no intervals"

@@ -16,37 +16,40 @@ import pandas as pd
 from gensar_lite.data.splits import TASKS
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.evaluation.significance import compare_values, correct_holm
-from gensar_lite.tradeoff.pareto import shortfall
-from gensar_lite.tradeoff.reading import (
-    NUM_RESAMPLES,
+from gensar_lite.tradeoff.curve import (
+    GENERATIVE,
     PRIMARY_GOALS,
     Curve,
     Goals,
     at_places,
     describe_choice,
-    resample_points,
-    volume_of,
+    evidence_of,
+    inner,
+    serves_both,
 )
-
-GENERATIVE = {"search": 0.0, "recommendation": 1.0}
-"""The mix at which a generative model serves one task alone."""
-ENDS = list(GENERATIVE.values())
+from gensar_lite.tradeoff.pareto import shortfall
+from gensar_lite.tradeoff.reading import NUM_RESAMPLES, resample_points, volume_of
 
 
 def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
     """Every specialist of every data set: rankers, and generative models of one task (mix 0 or 1 of a sweep).
 
-    Columns data, task, specialist, valid, value (means over seeds), num_seeds, and `best`: first on validation, by the
-    protocol of `goals` where all were validated by it, else by the primary one.
+    Columns data, task, specialist, evidence (that it hears), valid, value (means over seeds), num_seeds, and `best`: of the rankers, or of all
+    where there are none, the first on validation, by the protocol of `goals` where all were validated by it, else by the primary one.
     """
     means = results[(results["metric"] == goals.metric)]
     generative = (means["curve"] == "sweep") & (means["mix"] == means["task"].map(GENERATIVE))
-    rankers = means["curve"] == "specialist"
-    chosen = means[generative | rankers].copy()
-    names = chosen["strategy"] + np.where(chosen["variant"] == "", "", " (" + chosen["variant"] + ")")
+    chosen = means[generative | (means["curve"] == "specialist")].copy()
+    heard = {text: evidence_of(text) for text in chosen["parameters"].unique()}
+    chosen["evidence"] = chosen["parameters"].map(heard).where(chosen["curve"] == "sweep", "")
+    named = ["curve", "strategy", "variant", "evidence"]
+    names = {
+        keys: describe_choice(dict(zip(named, keys, strict=True)) | {"curve": "sweep"})
+        for keys in chosen[named].drop_duplicates().itertuples(index=False, name=None)
+    }
     only = np.where(chosen["curve"] == "sweep", " " + chosen["task"] + "-only", "")
-    chosen["specialist"] = names + only
-    keys = ["data", "task", "specialist", "curve", "strategy", "variant"]
+    chosen["specialist"] = [names[keys] for keys in chosen[named].itertuples(index=False, name=None)] + only
+    keys = ["data", "task", "specialist", *named]
     asked, primary = (chosen["protocol"] == chosen["task"].map(of) for of in (goals.of, lambda t: PRIMARY[t][0]))
     valid = chosen["split"] == "valid"
     splits = {
@@ -61,14 +64,9 @@ def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd
     found["num_seeds"] = splits["value"].groupby(keys, sort=False)["seed"].nunique()
     table = pd.DataFrame(found).dropna().reset_index()
     if len(table):
-        table["best"] = table.index.isin(table.groupby(["data", "task"])["valid"].idxmax())
+        first = table["valid"] + (table["curve"] == "specialist")
+        table["best"] = table.index.isin(first.groupby([table["data"], table["task"]]).idxmax())
     return table
-
-
-def inner(curve: Curve) -> Curve:
-    """A sweep's curve without its models of one task, where it has others; other curves as they are."""
-    places = np.setdiff1d(curve.places, ENDS)
-    return at_places(curve, places) if len(places) and curve.name["curve"] == "sweep" else curve
 
 
 def compare_strategies(curves: list[Curve], reference: str, goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
@@ -92,14 +90,20 @@ def compare_strategies(curves: list[Curve], reference: str, goals: Goals = PRIMA
     return _corrected([pd.DataFrame(rows)] if rows else [])
 
 
-def compare_places(curve: Curve, pairs: Iterable[tuple[str, float, float]], goals: Goals) -> pd.DataFrame:
-    """A curve at one place against the same curve at another, for some (task, place, other place); columns as above."""
-    rows = []
+def compare_places(
+    curve: Curve, pairs: Iterable[tuple[str, float, float]], goals: Goals, against: Curve | None = None
+) -> pd.DataFrame:
+    """A curve at one place against itself, or another one, at another, for some (task, place, other place); columns as above."""
+    rows, other_curve = [], against or curve
     for task, place, other in pairs:
-        ours, theirs = ((curve, int(np.flatnonzero(curve.places == at)[0])) for at in (place, other))
-        about = {"model": describe_choice(curve.name), "place": place, "against_place": other}
-        rows.append(_difference(task, goals, ours, theirs) | about)
+        ours, theirs = _at(curve, place), _at(other_curve, other)
+        names = {"model": describe_choice(curve.name), "against": describe_choice(other_curve.name)}
+        rows.append(_difference(task, goals, ours, theirs) | names | {"place": place, "against_place": other})
     return _corrected([pd.DataFrame(rows)] if rows else [])
+
+
+def _at(curve: Curve, place: float) -> tuple[Curve, int]:
+    return curve, int(np.flatnonzero(curve.places == place)[0])
 
 
 def _difference(task: str, goals: Goals, ours: tuple[Curve, int], theirs: tuple[Curve, int]) -> dict[str, Any]:
@@ -176,40 +180,51 @@ def _volumes(curve: Curve, places: np.ndarray, seeds: list[int], num_resamples: 
 def compare_with_specialists(
     results: pd.DataFrame, curves: list[Curve], rankers: list[Curve], goals: Goals = PRIMARY_GOALS
 ) -> pd.DataFrame:
-    """Each curve's chosen model, of those for both tasks, against the best specialist of each task (best on validation); `rankers` are those of
-    `read_curves(…, specialists=True)`.
+    """Each curve's chosen model, of those for both tasks, against the best ranker of each task, and against the best generative model of that
+    task alone that hears the same evidence; both are best on validation. `rankers` are those of `read_curves(…, specialists=True)`.
 
-    Columns as in `significance.compare`, with data in front, `place`, and `shortfall`: the larger share by which the model stays
-    below the best specialist of a task, 0 where it is at or above both.
+    Columns as in `significance.compare`, with data in front, `place`, `kind` of the opponent ("ranker", "one task"), and `shortfall`: the larger share
+    by which the model stays below the two opponents of a kind, 0 where it is at or above both.
     """
-    yardsticks = specialists_table(results, goals)
+    known = specialists_table(results, goals)
     rows: list[dict[str, Any]] = []
-    for label, group in _by_data(curves).items():
-        best = yardsticks[(yardsticks["data"] == label) & yardsticks["best"]] if len(yardsticks) else yardsticks
-        for curve in map(inner, group):
-            found = []
-            for other in best.to_dict("records"):
-                if (against := _specialist(other, group, rankers)) is not None:
-                    at = curve.chosen[TASKS.index(other["task"])]
-                    about = {"model": describe_choice(curve.name), "against": other["specialist"]}
-                    place = {"place": float(curve.places[at])}
-                    found.append(_difference(other["task"], goals, (curve, at), against) | about | place)
-            if [row["task"] for row in found] and len(found) == len(TASKS):
-                both = sorted(found, key=lambda row: TASKS.index(row["task"]))
-                ideal = (both[0]["against_value"], both[1]["against_value"])
-                if min(ideal) > 0:
-                    below = float(shortfall(np.array([row["value"] for row in both]), ideal))
-                    found = [row | {"shortfall": below} for row in found]
-            rows += found
+    for label, group in _by_data(curves if len(known) else []).items():
+        for curve in map(inner, filter(serves_both, group)):
+            own = known[known["data"] == label]
+            ranker, same = own["curve"] == "specialist", own["evidence"] == curve.name["evidence"]
+            for kind, part in (("ranker", own[ranker]), ("one task", own[~ranker & same])):
+                best = part.loc[part.groupby("task")["valid"].idxmax()].to_dict("records")
+                rows += _distances(
+                    curve, {row["task"]: _specialist(row, [*group, *rankers]) for row in best}, kind, goals
+                )
     return _corrected([pd.DataFrame(rows)] if rows else [])
 
 
-def _specialist(row: Mapping[Any, Any], curves: list[Curve], rankers: list[Curve]) -> tuple[Curve, int] | None:
-    """A row of `specialists_table` as a curve and the place (its row) that serves the task."""
-    for curve in [*curves, *rankers]:
+def _distances(
+    curve: Curve, opponents: Mapping[str, tuple[str, Curve, int] | None], kind: str, goals: Goals
+) -> list[dict[str, Any]]:
+    """Rows of one curve's chosen model against an opponent in each task."""
+    found = []
+    for task, opponent in opponents.items():
+        if opponent is not None:
+            at = curve.chosen[TASKS.index(task)]
+            about = {"model": describe_choice(curve.name), "against": opponent[0], "kind": kind}
+            row = _difference(task, goals, (curve, at), opponent[1:])
+            found.append(row | about | {"place": float(curve.places[at])})
+    if len(found) == len(TASKS) and all(row["against_value"] > 0 for row in found):
+        both = sorted(found, key=lambda row: TASKS.index(row["task"]))
+        ideal = (both[0]["against_value"], both[1]["against_value"])
+        below = float(shortfall(np.array([row["value"] for row in both]), ideal))
+        found = [row | {"shortfall": below} for row in found]
+    return found
+
+
+def _specialist(row: Mapping[Any, Any], curves: list[Curve]) -> tuple[str, Curve, int] | None:
+    """A row of `specialists_table` as its name, a curve and the place (its row) that serves the task."""
+    for curve in curves:
         if all(curve.name[c] == row[c] for c in ("data", "curve", "strategy", "variant")):
             at = np.flatnonzero((curve.places == GENERATIVE[row["task"]]) | np.isnan(curve.places))
-            return (curve, int(at[0])) if len(at) else None
+            return (row["specialist"], curve, int(at[0])) if len(at) else None
     return None
 
 

@@ -16,11 +16,11 @@ import pandas as pd
 from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import read_json
 from gensar_lite.signals import Signals
-from gensar_lite.tradeoff.comparing import ENDS, GENERATIVE, compare_places, compare_strategies, compare_volumes, inner
+from gensar_lite.tradeoff.comparing import compare_places, compare_strategies, compare_volumes
+from gensar_lite.tradeoff.curve import ENDS, GENERATIVE, Curve, Goals, at_places, describe_choice, inner, serves_both
 from gensar_lite.tradeoff.design import Source, load_source
 from gensar_lite.tradeoff.gains import FEATURES, case_features, who_gains
-from gensar_lite.tradeoff.reading import Curve, Goals, at_places, describe_choice
-from gensar_lite.tradeoff.results import LISTS, ranks_of_runs
+from gensar_lite.tradeoff.results import CURVE, LISTS, ranks_of_runs
 from gensar_lite.tradeoff.summary import Reading
 
 SURE = 0.05
@@ -44,7 +44,7 @@ def measure_gains(out: Path, reading: Reading, goals: Goals, sources: Mapping[st
             continue
         place = float(inner(curve).places[inner(curve).chosen[0]])
         results = reading.results
-        own = results[(results[list(curve.name)] == list(curve.name.values())).all(axis=1)]
+        own = results[(results[CURVE] == [curve.name[c] for c in CURVE]).all(axis=1)]
         own = own[own["seed"].isin(curve.seeds) & own["mix"].isin([place, *ENDS])]
         ranks = pd.concat(ranks_of_runs(out, own, "test", [goals.of(task) for task in TASKS]), ignore_index=True)
         ranks = ranks[ranks["task"].map(goals.of) == ranks["protocol"]]
@@ -62,8 +62,8 @@ def measure_gains(out: Path, reading: Reading, goals: Goals, sources: Mapping[st
 
 
 def chosen_curve(curves: Iterable[Curve], label: str) -> Curve | None:
-    """The sweep of a data set that validation takes, at the mixes that all of its sweeps have."""
-    sweeps = [c for c in curves if c.name["data"] == label and c.name["curve"] == "sweep"]
+    """The sweep of a data set that validation takes, at the mixes that all of its sweeps of both tasks have."""
+    sweeps = [c for c in curves if c.name["data"] == label and c.name["curve"] == "sweep" and serves_both(c)]
     if not sweeps:
         return None
     shared = sorted(set.intersection(*(set(inner(c).places.tolist()) for c in sweeps)))
@@ -73,20 +73,29 @@ def chosen_curve(curves: Iterable[Curve], label: str) -> Curve | None:
 
 
 def decide(reading: Reading, goals: Goals, gains: Mapping[str, Gains] | None = None) -> dict[str, dict[str, list[str]]]:
-    """Sentences by data set and question."""
+    """Sentences by data set and question; the generator alone and with the store's evidence are told apart."""
     found: dict[str, dict[str, list[str]]] = {}
     for label in dict.fromkeys(curve.name["data"] for curve in reading.curves):
-        curve = chosen_curve(reading.curves, label)
-        if curve is None:
-            continue
-        told = {
-            "One model for both tasks?": _one_model(reading, goals, curve),
-            "Which identifiers?": _identifiers(reading, goals, curve),
-            "Which mix?": _mix(goals, curve),
-            "Who gains, who loses?": _who(gains.get(label) if gains else None),
-            "What do its lists look like?": _lists(reading.results, curve),
-        }
-        found[label] = {question: sentences for question, sentences in told.items() if sentences}
+        own = [curve for curve in reading.curves if curve.name["data"] == label]
+        groups = [[c for c in own if bool(c.name["evidence"]) == heard] for heard in (False, True)]
+        chosen = [(group, curve) for group in groups if (curve := chosen_curve(group, label)) is not None]
+        told: dict[str, list[str]] = {"In short": []}
+        for group, curve in chosen:
+            told["In short"] += _in_short(reading, goals, curve)
+            answers = {
+                "One model for both tasks?": _one_model(reading, curve),
+                "What is the store's evidence worth?": _evidence(groups[0], goals, curve),
+                "Which identifiers?": _identifiers(group, goals, curve),
+                "Which mix?": _mix(goals, curve),
+                "Who gains, who loses?": _who(gains.get(label) if gains else None, curve),
+                "What do its lists look like?": _lists(reading.results, curve),
+            }
+            form = (
+                f"{'With evidence' if curve.name['evidence'] else 'The generator alone'}: " if len(chosen) > 1 else ""
+            )
+            told |= {form + question: sentences for question, sentences in answers.items() if sentences}
+        if chosen:
+            found[label] = told
     return found
 
 
@@ -101,39 +110,62 @@ def decision_text(found: Mapping[str, Mapping[str, list[str]]]) -> str:
     return "\n".join(lines)
 
 
-def _one_model(reading: Reading, goals: Goals, curve: Curve) -> list[str]:
-    """What serving both tasks with one model costs and gains."""
+def _in_short(reading: Reading, goals: Goals, curve: Curve) -> list[str]:
+    """What validation takes, what it reaches, and what that means."""
     model = inner(curve)
     at, values = model.chosen[0], model.test.mean(axis=0)
-    trainings = (
-        "one training: nothing below is sure" if len(curve.seeds) < 2 else f"mean of {len(curve.seeds)} trainings"
-    )
-    told = [
-        f"Validation takes {describe_choice(curve.name)} at mix {model.places[at]:g}: recommendation {values[at, 0]:.3f} "
-        f"({goals.metric}, {goals.recommendation}), search {values[at, 1]:.3f} ({goals.search}); test cases, {trainings}."
+    heard = curve.name["evidence"].replace("+", ", ")
+    form = f"with the store's evidence ({heard})" if heard else "the generator alone"
+    several = f"mean of {len(curve.seeds)} trainings" if len(curve.seeds) > 1 else "one training, so nothing is sure"
+    return [
+        f"Validation takes {describe_choice(curve.name)} at mix {model.places[at]:g}, {form}: recommendation {values[at, 0]:.3f} "
+        f"({goals.metric}, {goals.recommendation}), search {values[at, 1]:.3f} ({goals.search}); test cases, {several}.",
+        *_verdict(_distances(reading, curve)),
     ]
+
+
+def _distances(reading: Reading, curve: Curve) -> list[dict[Any, Any]]:
+    """What the chosen model gains or loses on the specialists of each task."""
     table = reading.distances
-    if len(table):
-        own = table[(table["data"] == curve.name["data"]) & (table["model"] == describe_choice(curve.name))]
-        rows = own[own["place"] == model.places[at]].to_dict("records")
-        told += [f"{_against(row)} the best specialist of the task, {row['against']}." for row in rows]
-        if len(rows) == len(TASKS):
-            told.append(_verdict(rows))
-    if set(ENDS) <= set(curve.places) and len(curve.places) > len(ENDS):
-        pairs = [(task, float(model.places[at]), GENERATIVE[task]) for task in TASKS]
-        for row in compare_places(curve, pairs, goals).to_dict("records"):
-            told.append(f"{_against(row)} the same identifiers' model of {row['task']} alone.")
-    return told
+    if not len(table):
+        return []
+    own = table[(table["data"] == curve.name["data"]) & (table["model"] == describe_choice(curve.name))]
+    return own.to_dict("records")
 
 
-def _verdict(rows: list[dict[str, Any]]) -> str:
-    worse = [row["task"] for row in rows if is_sure(row) and row["difference"] < 0]
-    better = [row["task"] for row in rows if is_sure(row) and row["difference"] > 0]
-    if worse:
-        return f"So one model costs something in {' and '.join(worse)}, surely; a specialist there is better."
-    if better:
-        return f"So one model serves both tasks: surely ahead in {' and '.join(better)}, surely behind in none."
-    return "So one model is not surely ahead of the specialists, nor behind them."
+def _one_model(reading: Reading, curve: Curve) -> list[str]:
+    """What serving both tasks with one model costs and gains."""
+    words = {"ranker": "the best ranker of the task", "one task": "the best model of the task alone"}
+    return [f"{_against(row)} {words[row['kind']]}, {row['against']}." for row in _distances(reading, curve)]
+
+
+def _verdict(rows: list[dict[Any, Any]]) -> list[str]:
+    """What the differences come to."""
+    if not rows or any(not np.isfinite(row["p_holm"]) for row in rows):
+        return []
+    behind = [
+        f"{row['against']} is surely better in {row['task']}" for row in rows if is_sure(row) and row["difference"] < 0
+    ]
+    ahead = [row["task"] for row in rows if is_sure(row) and row["difference"] > 0 and row["kind"] == "ranker"]
+    if behind:
+        return [f"One model for both tasks costs something: {', and '.join(behind)}."]
+    if ahead:
+        where = " and ".join(ahead)
+        return [
+            f"One model serves both tasks: surely ahead of the best ranker in {where}, surely behind no model of one task."
+        ]
+    return ["One model for both tasks is surely ahead of no ranker, and surely behind none."]
+
+
+def _evidence(alone: list[Curve], goals: Goals, curve: Curve) -> list[str]:
+    """What a model with evidence gains on the same identifiers without it, at its own mix."""
+    place = float(inner(curve).places[inner(curve).chosen[0]])
+    plain = {c.name["strategy"]: c for c in alone if c.name["curve"] == "sweep" and place in c.places}
+    other = plain.get(curve.name["strategy"])
+    if not curve.name["evidence"] or other is None:
+        return []
+    rows = compare_places(curve, [(task, place, place) for task in TASKS], goals, other).to_dict("records")
+    return [f"{_against(row)} {row['against']} at the same mix." for row in rows]
 
 
 def is_sure(row: Mapping[Any, Any]) -> bool:
@@ -151,9 +183,9 @@ def _against(row: Mapping[Any, Any]) -> str:
     return f"In {row['task']} it {verb} {abs(row['difference']):.3f}{share} ({sure}) on"
 
 
-def _identifiers(reading: Reading, goals: Goals, curve: Curve) -> list[str]:
+def _identifiers(group: list[Curve], goals: Goals, curve: Curve) -> list[str]:
     """The chosen identifiers against all others, at one mix and over whole curves."""
-    sweeps = [c for c in reading.curves if c.name["curve"] == "sweep" and c.name["data"] == curve.name["data"]]
+    sweeps = [c for c in group if c.name["curve"] == "sweep" and serves_both(c)]
     if len(sweeps) < 2:
         return []
     name = describe_choice(curve.name)
@@ -209,9 +241,9 @@ def _mix(goals: Goals, curve: Curve) -> list[str]:
     return told
 
 
-def _who(gains: Gains | None) -> list[str]:
+def _who(gains: Gains | None, curve: Curve) -> list[str]:
     """The groups of cases with the largest sure differences."""
-    if gains is None:
+    if gains is None or gains.curve.name["evidence"] != curve.name["evidence"]:
         return []
     rows = [row for row in gains.table.to_dict("records") if is_sure(row)]
     model = f"{describe_choice(gains.curve.name)} at mix {gains.place:g} and the models of one task"
@@ -236,7 +268,7 @@ def _lists(results: pd.DataFrame, curve: Curve) -> list[str]:
     if table.empty:
         return []
     model, told = inner(curve), []
-    own = (table[list(curve.name)] == list(curve.name.values())).all(axis=1)
+    own = (table[CURVE] == [curve.name[c] for c in CURVE]).all(axis=1)
     own &= table["place"] == model.places[model.chosen[0]]
     for task in TASKS:
         mine = table[own & (table["task"] == task)].groupby("metric")["value"].mean()

@@ -18,19 +18,18 @@ from gensar_lite.tradeoff.comparing import (
     compare_with_specialists,
     specialists_table,
 )
-from gensar_lite.tradeoff.pareto import REFERENCE
-from gensar_lite.tradeoff.reading import (
+from gensar_lite.tradeoff.curve import (
     PRIMARY_GOALS,
     Curve,
     Goals,
     clashing,
-    curves_table,
     describe_choice,
-    points_table,
     read_curves,
     refuse_mixture,
-    sweep_at_cost,
+    serves_both,
 )
+from gensar_lite.tradeoff.pareto import REFERENCE
+from gensar_lite.tradeoff.reading import curves_table, points_table, sweep_at_cost
 from gensar_lite.tradeoff.results import ranks_of_runs, read_results
 
 Tables = Mapping[str, pd.DataFrame]
@@ -48,6 +47,8 @@ class Reading(NamedTuple):
     strategies: pd.DataFrame
     distances: pd.DataFrame
     signals: pd.DataFrame
+    missing: int = 0
+    """How many of the runs that were asked for are not there."""
 
 
 TABLES = {
@@ -56,7 +57,7 @@ TABLES = {
     "specialists": "rankers and generative models of one task",
     "volume_differences": "paired differences of the hypervolume of the reference strategy's sweep and every other sweep",
     "strategies": "paired differences of the reference strategy and every other curve",
-    "distances": "paired differences of every curve's chosen model and the best specialist of each task",
+    "distances": "paired differences of every curve's chosen model and the best ranker, and the best generative model, of each task alone",
     "signals": "how far the two signals agree, and how well each recommends alone on validation cases",
 }
 
@@ -77,8 +78,9 @@ def read_tradeoff(
         results = results[results["version"] == version]
     if fingerprints is not None:
         results = results[results["fingerprint"] == results["data"].map(fingerprints)]
-    if runs is not None:
-        results = results[~clashing(results) | results["run"].isin(list(runs))]
+    asked = set(runs or ())
+    if asked:
+        results = results[~clashing(results) | results["run"].isin(asked)]
     refuse_mixture(results)
     protocols = list(dict.fromkeys(goals.of(task) for task in TASKS))
 
@@ -89,7 +91,7 @@ def read_tradeoff(
     volumes = curves_table(curves)
     if len(volumes):
         volumes = volumes.join(pd.DataFrame([sweep_at_cost(curves, curve) for curve in curves], index=volumes.index))
-    names = [describe_choice(curve.name) for curve in curves]
+    names = [describe_choice(curve.name) for curve in curves if serves_both(curve)]
     preferred = [name for name in (reference_strategy, "gensar", *names) if name in names]
     chosen = preferred[0] if preferred else ""
     return Reading(
@@ -102,6 +104,7 @@ def read_tradeoff(
         compare_strategies(curves, chosen, goals) if curves else pd.DataFrame(),
         compare_with_specialists(results, curves, read(specialists=True), goals) if curves else pd.DataFrame(),
         signals_table(Path(folder), dict(results[["data", "fingerprint"]].drop_duplicates().to_numpy().tolist())),
+        len(asked - set(results["run"])),
     )
 
 
@@ -144,6 +147,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def missing_text(missing: int) -> str:
+    """What to say of runs that were asked for and are not done."""
+    are = "run is" if missing == 1 else "runs are"
+    return f"{missing} {are} not done yet (under way, or failed): what is said here is of the others, and may change."
+
+
 def summary_text(reading: Reading, goals: Goals) -> str:
     """The table of curves that the command ends with, after the sentences of `decision`, and what the signals say."""
     lines: list[str] = []
@@ -171,4 +180,6 @@ def summary_text(reading: Reading, goals: Goals) -> str:
             "",
             "place: chosen on validation. volume: area above (0, 0) under the points, in the order of validation.",
         ]
+    if reading.missing:
+        lines += ["", missing_text(reading.missing)]
     return "\n".join(lines)
