@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,85 +60,57 @@ def test_a_summary_says_what_the_table_says(name):
     assert (FOLDER / name / "figures.json").is_file()
 
 
-def test_records_of_older_data_are_called_so():
-    """The head of the evidence says whether any record is of a store that comes out differently now."""
-    aged = []
-    for name in RECORDED:
-        design = Design.read(FOLDER / f"{name}.design.json")
-        told = read_results(FOLDER / name).groupby("data")["fingerprint"].first()
-        simulated = {label: source for label, source in design.sources().items() if isinstance(source, dict)}
-        for label, source in list(simulated.items())[:2]:
-            aged += [name] * (load_source(source).info["fingerprint"] != told[label])
-    head = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")[:1000]
-    assert ("of older data" in head) == bool(aged), sorted(set(aged))
-
-
 # what the documents quote --------------------------------------------------------------------------
 
 ROOT = FOLDER.parents[1]
-QUOTED = re.compile(r"<!-- (measured|distances): (.+?) -->\n((?:\|.*\n)+)")
-COLUMN = re.compile(r"(rec|search)\.? `(\w+)`")
-CELL = re.compile(r"(\.\d{3})(?: <sub>(\.\d{3})–(\.\d{3})</sub>)?")
+sys.path.append(str(ROOT / "docs"))
+import records  # noqa: E402
+
+TEXTS = {path.name: path.read_text(encoding="utf-8") for path in records.PAGES}
 
 
-def quoted_tables(kind: str) -> list:
-    """Tables of the documents that stand below a comment saying where they come from: source, rows of cells."""
-    found = []
-    for path in (ROOT / "README.md", ROOT / "docs" / "evidence.md"):
-        for what, source, table in QUOTED.findall(path.read_text(encoding="utf-8")):
-            rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table.splitlines()]
-            if what == kind:
-                found.append(pytest.param(source, [rows[0], *rows[2:]], id=f"{path.stem}: {source}"))
-    return found
+@pytest.mark.parametrize("page", TEXTS)
+def test_tables_are_those_of_the_records(page):
+    assert records.TABLE.search(TEXTS[page])
+    assert records.filled(TEXTS[page]) == TEXTS[page], "python docs/records.py writes them"
 
 
-def short(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.3f}".replace("0.", ".", 1).replace("-", "−")
+@pytest.mark.parametrize("page", TEXTS)
+def test_numbers_in_sentences_are_those_of_the_rows_they_name(page):
+    assert list(records.unsaid(TEXTS[page])) == []
 
 
-@pytest.mark.parametrize(("source", "table"), quoted_tables("measured"))
-def test_quoted_means_and_ranges_are_those_of_the_recorded_seeds(source, table):
-    name, _, mix = source.partition(", mix ")
-    name, _, data = name.partition("/")
-    results = read_results(FOLDER / name)
-    own = results[(results["split"] == "test") & (results["metric"] == "NDCG@10")]
-    own = own[own["data"] == data] if data else own
-    variant = np.where(own["variant"] == "", "", " (" + own["variant"] + ")")
-    end = own["mix"].map({0.0: " search-only", 1.0: " recommendation-only"}).fillna("")
-    own = own.assign(model=own["strategy"] + variant + end)
-    if mix:
-        own = own[own["mix"].isna() | own["mix"].isin([0, float(mix), 1])]
-    for label, *cells in table[1:]:
-        if (named := re.search(r"`(.+?)`", label)) is None:
-            continue  # the oracle: of the data card
-        model = named[1]
-        for head, cell in zip(table[0][1:], cells, strict=True):
-            if column := COLUMN.fullmatch(head):
-                task = {"rec": "recommendation", "search": "search"}[column[1]]
-                values = own[(own["model"] == model) & (own["task"] == task) & (own["protocol"] == column[2])]["value"]
-                if not cell:
-                    assert values.empty, (model, head)
-                    continue
-                told = CELL.fullmatch(cell)
-                assert told, cell
-                assert told[1] == short(values.mean()), (model, head)
-                assert told[2] is None or told.groups()[1:] == (short(values.min()), short(values.max())), (model, head)
-            elif head == "seeds":
-                assert int(cell) == own[own["model"] == model]["seed"].nunique(), model
+@pytest.mark.parametrize("page", TEXTS)
+def test_figures_are_of_today_s_records(page):
+    for spec, picture in records.DRAWN.findall(TEXTS[page]):
+        assert not records.select(f"{spec.split()[0]}/points").empty
+        assert (ROOT / ("docs" if page != "README.md" else ".") / picture).is_file()
 
 
-@pytest.mark.parametrize(("source", "table"), quoted_tables("distances"))
-def test_quoted_differences_are_those_of_the_summaries(source, table):
-    told = []
-    for name in source.split(", "):
-        summary = json.loads((FOLDER / name / "summary.json").read_text(encoding="utf-8"))
-        told += summary["distances"]
-    assert table[0] == ["data", "model", "task", "against", "difference", "p"]
-    for data, model, task, against, difference, p in table[1:]:
-        name, value = re.fullmatch(r"`(.+)` (\S+)", against).groups()  # type: ignore[union-attr]
-        keys = {"data": data, "model": model.strip("`"), "task": task, "against": name}
-        row = next(row for row in told if all(row[key] == wanted for key, wanted in keys.items()))
-        low, high = short(row["low"], "+"), short(row["high"], "+")
-        assert value == short(row["against_value"]), keys
-        assert difference == f"{short(row['difference'], '+')} ({low} to {high})", keys
-        assert p == f"{row['p_holm']:.3f}", keys
+def test_quoted_records_are_of_today_s_data():
+    """A store that is simulated differently now would make what is quoted old."""
+    quoted = {name for text in TEXTS.values() for name in re.findall(r"<!-- (?:\w+): (\w+)", text) if name in RECORDED}
+    assert quoted
+    for name in quoted:
+        told = read_results(FOLDER / name).groupby("data")["fingerprint"].first()
+        for label, source in list(Design.read(FOLDER / f"{name}.design.json").sources().items())[:2]:
+            if label in told and (isinstance(source, dict) or source == "bazaar"):
+                assert load_source(source).info["fingerprint"] == told[label]
+
+
+def test_a_wrong_number_is_found():
+    text = TEXTS["evidence.md"]
+    table = records.TABLE.search(text)
+    assert table is not None
+    number = records.NUMBER.search(table[3])
+    assert number is not None
+    other = f".{(int(number[0][-3:]) + 1) % 1000:03d}"
+    broken = text.replace(table[3], table[3].replace(number[0], other, 1))
+    assert broken != text
+    assert records.filled(broken) == text
+    said = "Recommendation reaches .491, search .750. <!-- said: generator/points data=bazaar -->"
+    assert list(records.unsaid(said)) == []
+    assert [number for number, _ in records.unsaid(said.replace(".491", ".777"))] == [".777"]
+    assert [number for number, _ in records.unsaid("It reaches .491.")] == [".491"]
+    with pytest.raises(ValueError, match="no row"):
+        records.select("generator/points data=nowhere")

@@ -1,0 +1,205 @@
+"""Tables, figures and numbers of the documents, from the records in data/results.
+
+    python docs/records.py
+
+writes every table and figure of README.md and docs/evidence.md anew that a comment above it asks for:
+
+    <!-- protocols: RECORD filters -->              a row for each model, a column for each task and protocol: mean and range of the seeds
+    <!-- datasets: RECORD filters -->               the same, a column for each data set and task, by the primary protocols
+    <!-- rows: RECORD/TABLE filters | columns -->   rows of a table of the record's summary, with their intervals
+    <!-- drawn: RECORD filters -->                  the curves of a record, into the picture that follows
+
+Filters are COLUMN=VALUE (several values with | between them, COLUMN!=VALUE for all others). A paragraph with numbers names
+the rows that hold them, `<!-- said: RECORD/TABLE filters -->`; tests/test_recorded.py holds them against the record.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from gensar_lite.evaluation.baselines import NAMES
+from gensar_lite.evaluation.protocols import PRIMARY
+from gensar_lite.explore.tradeoff import plot_tradeoff
+from gensar_lite.tradeoff.comparing import GENERATIVE
+from gensar_lite.tradeoff.curve import Goals, describe_choice, evidence_of
+from gensar_lite.tradeoff.results import read_results
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = ROOT / "data" / "results"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "evidence.md")
+TABLE = re.compile(r"<!-- (protocols|datasets|rows): (.+?) -->\n((?:\|.*\n)*)")
+DRAWN = re.compile(r"<!-- drawn: (.+?) -->\n!\[.*?\]\((.+?)\)")
+SAID = re.compile(r"<!-- said: (.+?) -->")
+NUMBER = re.compile(r"(?<![\d.\w])[+−]?\.\d{3}(?!\d)")
+SHORT = {"recommendation": "rec.", "search": "search"}
+PROTOCOLS = {
+    "recommendation": ("uniform99", "popular99", "full"),
+    "search": ("bm25_99", "adhoc_bm25_99", "full"),
+}
+
+
+def short(value: float, sign: str = "") -> str:
+    """A number as the documents write it: .491, +.017, −.059."""
+    return f"{value:{sign}.3f}".replace("0.", ".", 1).replace("-", "−")
+
+
+@cache
+def table_of(record: str, name: str) -> pd.DataFrame:
+    """A table of a record: one of its summary, or `means`, the test values of all models by task and protocol (with `low` and `high`
+    of the seeds)."""
+    if name != "means":
+        rows = pd.DataFrame(json.loads((RECORDS / record / "summary.json").read_text(encoding="utf-8"))[name])
+        if "curve" in rows:
+            rows["name"] = [_name(row) for row in rows.to_dict("records")]
+        return rows
+    results = read_results(RECORDS / record)
+    results = results[(results["split"] == "test") & results["metric"].isin(["NDCG@10", *LISTED])]
+    heard = {text: evidence_of(text) for text in results["parameters"].unique()}
+    results = results.assign(evidence=results["parameters"].map(heard).where(results["curve"] != "specialist", ""))
+    keys = ["data", "curve", "strategy", "variant", "evidence", "mix", "place", "task", "protocol", "metric"]
+    seeds = results.groupby(keys, dropna=False, sort=False)["value"]
+    rows = seeds.agg(value="mean", low="min", high="max", seeds="size").reset_index()
+    only = rows["mix"].map({mix: f" {task}-only" for task, mix in GENERATIVE.items()}).fillna("")
+    rows["name"] = [_name(row) + end for row, end in zip(rows.to_dict("records"), only, strict=True)]
+    return rows
+
+
+def _name(row: dict) -> str:
+    return row["strategy"] if row["curve"] == "specialist" else describe_choice(row)
+
+
+LISTED = ("coverage", "popularity_bias", "novelty", "repeats", "noun_precision@5")
+
+
+def select(spec: str) -> pd.DataFrame:
+    """The rows that a comment speaks of: RECORD/TABLE and filters."""
+    source, *filters = shlex.split(spec)
+    record, _, name = source.partition("/")
+    rows = table_of(record, name or "means")
+    for text in filters:
+        column, different, wanted = re.fullmatch(r"(\w+)(!?)=(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+        told = rows[column].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+        same = told.isin(wanted.split("|"))
+        rows = rows[~same if different else same]
+    if rows.empty:
+        raise ValueError(f"no row of the records is meant by {spec!r}")
+    return rows
+
+
+def made_table(kind: str, spec: str) -> str:
+    """The lines of a table."""
+    if kind == "rows":
+        source, _, columns = spec.partition(" | ")
+        asked = [text.strip().partition(":") for text in columns.split(",")]
+        rows = select(source)
+        lines = [[_cell(row, name) for name, _, _ in asked] for row in rows.to_dict("records")]
+        return _lines([title.strip() or name for name, _, title in asked], lines)
+    rows = select(spec)
+    rows = rows[rows["metric"] == "NDCG@10"]
+    if kind == "protocols":
+        pairs = [(task, name) for task, names in PROTOCOLS.items() for name in names]
+        columns = {f"{SHORT[t]} `{p}`": rows[(rows["task"] == t) & (rows["protocol"] == p)] for t, p in pairs}
+    else:
+        columns = {
+            f"{label}, {SHORT[t]}": rows[(rows["data"] == label) & (rows["task"] == t) & (rows["protocol"] == p)]
+            for label in pd.unique(rows["data"])
+            for t, (p, _) in PRIMARY.items()
+        }
+    columns = {title: part.set_index("name") for title, part in columns.items() if len(part)}
+    curve_of = dict(zip(rows["name"], rows["curve"], strict=True))
+    generators = [name for name, curve in curve_of.items() if curve != "specialist"]
+    names = [*generators, *(name for name in NAMES if name in curve_of)]
+    lines = [
+        [
+            f"**`{name}`**" if name in generators else f"`{name}`",
+            *(_seeds(part, name, curve_of[name]) for part in columns.values()),
+        ]
+        for name in names
+    ]
+    return _lines(["NDCG@10, test", *columns], lines)
+
+
+def _seeds(part: pd.DataFrame, name: str, curve: str) -> str:
+    if name not in part.index:
+        return ""
+    row = part.loc[name]
+    ranges = f" <sub>{short(row['low'])}–{short(row['high'])}</sub>" if curve != "specialist" else ""
+    return short(row["value"]) + ranges
+
+
+def _cell(row: dict, name: str) -> str:
+    """A value with its interval where it has one; differences with their sign."""
+    value = row[name]
+    if not isinstance(value, float):
+        return f"`{value}`" if name in ("name", "model", "against", "specialist") else str(value)
+    if name.startswith("p_"):
+        return "" if np.isnan(value) else f"{value:.3f}"
+    if name in ("place", "mix", "cpu_minutes", "num_places"):
+        return f"{value:.3g}"
+    own = name in ("value", "against_value")
+    low, high = (np.nan, np.nan) if own else (row.get(_end(name, end)) for end in ("low", "high"))
+    sign = "+" if name == "difference" else ""
+    if low is None or high is None or np.isnan(low):
+        return short(value, sign)
+    return f"{short(value, sign)} ({short(low, sign)} to {short(high, sign)})"
+
+
+def _end(name: str, end: str) -> str:
+    return f"{name}_{end}" if name in PRIMARY else end
+
+
+def _lines(head: list[str], rows: list[list[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [head, ["---"] * len(head), *rows])
+
+
+def filled(text: str) -> str:
+    """A page with its tables as the records tell them."""
+    return TABLE.sub(lambda m: f"<!-- {m[1]}: {m[2]} -->\n{made_table(m[1], m[2])}", text)
+
+
+def unsaid(text: str) -> Iterator[tuple[str, str]]:
+    """Numbers of a page that the rows named beside them do not hold, with their paragraph."""
+    for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", TABLE.sub("", text)):
+        known: set[str] = set()
+        for spec in SAID.findall(block):
+            numbers = select(spec).select_dtypes("number").to_numpy().ravel()
+            known |= {short(value, sign) for value in numbers[np.isfinite(numbers)] for sign in ("", "+")}
+            known |= {short(abs(value)) for value in numbers[np.isfinite(numbers)]}
+        for number in NUMBER.findall(re.sub(r"<!--.*?-->", "", block, flags=re.DOTALL)):
+            if number not in known:
+                yield number, block
+
+
+def draw(spec: str, path: Path) -> None:
+    """The curves of a record, in the order of their table."""
+    source, *filters = shlex.split(spec)
+    points = select(" ".join([f"{source}/points", *map(shlex.quote, filters)]))
+    specialists = table_of(source, "specialists")
+    goals = json.loads((RECORDS / source / "summary.json").read_text(encoding="utf-8"))["goals"]
+    figure = plot_tradeoff(points, specialists[specialists["data"].isin(points["data"])], Goals(**goals))
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Fill all tables and draw all figures."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(filled(text), encoding="utf-8")
+        for spec, picture in DRAWN.findall(text):
+            draw(spec, page.parent / picture)
+        for number, block in unsaid(text):
+            print(f"{page.name}: {number} is in no row that is named in: {block.strip()[:120]}")
+
+
+if __name__ == "__main__":
+    main()
