@@ -103,7 +103,7 @@ def test_the_buttons_name_the_repository(site):
 def test_pictures_have_a_text(site):
     texts = [
         text
-        for path in (ROOT / "docs").glob("*.md")
+        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
         for text in re.findall(r"!\[(.*?)\]\(", path.read_text(encoding="utf-8"))
     ]
     assert texts
