@@ -159,7 +159,7 @@ def test_what_lists_look_like():
         }
     )
     told = decide(reading_of(lists=lists), GOALS)["shop"]["What do its lists look like?"]
-    assert told == ["Recommendation: share of the catalogue in somebody's list 34% (popularity 1% to als 50%)."]
+    assert told == ["Share of the catalogue that somebody is shown: recommendation 34% (rankers 1% to 50%)."]
 
 
 def test_the_page_begins_with_the_sentences(tmp_path):

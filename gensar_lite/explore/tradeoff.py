@@ -69,12 +69,12 @@ def plot_tradeoff(
                 words = fill(name.replace("+", "+ "), LEGEND_WIDTH).replace("+ ", "+")
                 _draw_curve(ax, curve, words, names.index(name), choice=len(places) > 1)
             _label_plane(ax, goals)
-            ax.set_title(fill(label, TITLE_WIDTH), fontsize=10 if len(label) > TITLE_WIDTH else None)
+            ax.set_title(fill(label, TITLE_WIDTH), fontsize=10 if len(label) > TITLE_WIDTH else None, pad=18)
             outside = _look_closer(ax, own)
             _draw_specialists(ax, specialists, label)
             _note(ax, "\n".join([ONE_SEED] * bool((own["num_seeds"] < 2).all()) + outside))
         handles, texts = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, texts, loc="outside right upper", title="identifiers")
+        figure.legend(handles, texts, loc="outside right upper", title="model")
         figure.suptitle(
             title or f"Search against recommendation, {which_mixes(places)}",
             x=0.01,
@@ -233,35 +233,36 @@ def _joined(points: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_specialists(ax: Axes, specialists: pd.DataFrame, label: str) -> None:
-    """Lines at the best specialist of each task; one far away from the frame is told at the edge it lies beyond."""
+    """Lines at the best specialist of each task, named at the frame; one far away from it is told at the edge it lies beyond."""
     best = specialists[(specialists["data"] == label) & specialists["best"]] if len(specialists) else specialists
-    dots: dict[str, Any] = {"color": MUTED, "linewidth": 1.1, "linestyle": (0, (1, 2)), "zorder": 0}
-    told: dict[str, Any] = {"fontsize": 8, "color": MUTED, "textcoords": "offset points"}
+    told: dict[str, Any] = {"fontsize": 8, "color": MUTED, "textcoords": "offset points", "annotation_clip": False}
     for row in best.to_dict("records"):
-        value, across = row["value"], row["task"] == "recommendation"
+        value, across, text = row["value"], row["task"] == "recommendation", f"{row['specialist']} {row['value']:.3f}"
         low, high = ax.get_xlim() if across else ax.get_ylim()
-        room = high - low
-        near, below = low - room / 2 < value < high + room / 2, value < low
-        text = f"{row['specialist']} {value:.3f}"
-        if not near:
-            text += f" {ARROWS[across, below]}"
-        edge = 0.01 if below else 0.99
+        room, below = high - low, value < low
+        near = low - room / 2 < value < high + room / 2
         if near:
+            dots: dict[str, Any] = {"color": MUTED, "linewidth": 1.1, "linestyle": (0, (1, 2)), "zorder": 0}
             (ax.axvline if across else ax.axhline)(value, **dots)
             limits = min(low, value - 0.08 * room), max(high, value + 0.05 * room)
             (ax.set_xlim if across else ax.set_ylim)(limits)
-        side: dict[str, Any] = {
-            "ha": "left" if across and below and not near else "right",
-            "va": "bottom" if below and not near and not across else "top",
-        }
-        if across:
-            frame = ("data" if near else "axes fraction", "axes fraction")
-            at = (value if near else edge, 0.98)
-            ax.annotate(text, at, xycoords=frame, xytext=(-2 if near else 0, -14), rotation=90, **told, **side)
         else:
-            frame = ("axes fraction", "data" if near else "axes fraction")
+            text += f" {ARROWS[across, below]}"
+        at, frame = (value, "data") if near else (0 if below else 1, "axes fraction")
+        if across:
+            ends = "center" if near else "left" if below else "right"
+            ax.annotate(text, (at, 1), xycoords=(frame, "axes fraction"), xytext=(0, 3), ha=ends, va="bottom", **told)
+        else:
+            ends = "center" if near else "bottom" if below else "top"
             ax.annotate(
-                text, (0.99, value if near else edge), xycoords=frame, xytext=(0, -2 if near else 0), **told, **side
+                text,
+                (1, at),
+                xycoords=("axes fraction", frame),
+                xytext=(4, 0),
+                ha="left",
+                va=ends,
+                rotation=270,
+                **told,
             )
 
 

@@ -111,6 +111,8 @@ def _difference(task: str, goals: Goals, ours: tuple[Curve, int], theirs: tuple[
     own, other = (curve.users[:, place, TASKS.index(task)].astype(float) for curve, place in (ours, theirs))
     both = np.isfinite(own).all(axis=0) & np.isfinite(other).all(axis=0)
     found = compare_values(own[:, both], other[:, both], ours[0].seeds, theirs[0].seeds)
+    trained = [len(curve.seeds) for curve, _ in (ours, theirs) if curve.name["curve"] != "specialist"]
+    found["num_seeds"] = min([int(found["num_seeds"]), *trained])  # many seeds of a ranker do not make one training two
     return {"data": ours[0].name["data"], "task": task, "protocol": goals.of(task), "metric": goals.metric, **found}
 
 

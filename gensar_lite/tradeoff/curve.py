@@ -71,13 +71,16 @@ class Curve:
     def chosen(self) -> tuple[int, int]:
         """The points (rows of `places`) to take for recommendation and for search, by validation alone.
 
-        One model at one place: the one with the best mean of both tasks. Only fused scores, which leave the model
-        alone, choose a weight for each task.
+        One model at one place: the one with the best mean of both tasks, of a sweep that was trained for both where there is such a one.
+        Only fused scores, which leave the model alone, choose a weight for each task.
         """
         valid = self.valid.mean(axis=0)
         if self.name["curve"].startswith(SEPARATE_WEIGHTS):
             return int(valid[:, 0].argmax()), int(valid[:, 1].argmax())
-        best = int(valid.mean(axis=1).argmax())
+        both = valid.mean(axis=1)
+        if self.name["curve"] == "sweep" and serves_both(self):
+            both = np.where(np.isin(self.places, ENDS), -np.inf, both)
+        best = int(both.argmax())
         return best, best
 
 

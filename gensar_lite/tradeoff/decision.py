@@ -81,7 +81,7 @@ def decide(reading: Reading, goals: Goals, gains: Mapping[str, Gains] | None = N
         chosen = [(group, curve) for group in groups if (curve := chosen_curve(group, label)) is not None]
         told: dict[str, list[str]] = {"In short": []}
         for group, curve in chosen:
-            told["In short"] += _in_short(reading, goals, curve)
+            told["In short"] += _in_short(reading, goals, group, curve)
             answers = {
                 "One model for both tasks?": _one_model(reading, curve),
                 "What is the store's evidence worth?": _evidence(groups[0], goals, curve),
@@ -110,15 +110,16 @@ def decision_text(found: Mapping[str, Mapping[str, list[str]]]) -> str:
     return "\n".join(lines)
 
 
-def _in_short(reading: Reading, goals: Goals, curve: Curve) -> list[str]:
+def _in_short(reading: Reading, goals: Goals, group: list[Curve], curve: Curve) -> list[str]:
     """What validation takes, what it reaches, and what that means."""
     model = inner(curve)
     at, values = model.chosen[0], model.test.mean(axis=0)
     heard = curve.name["evidence"].replace("+", ", ")
     form = f"with the store's evidence ({heard})" if heard else "the generator alone"
+    choice = sum(map(serves_both, group)) > 1 or len(model.places) > 1
     several = f"mean of {len(curve.seeds)} trainings" if len(curve.seeds) > 1 else "one training, so nothing is sure"
     return [
-        f"Validation takes {describe_choice(curve.name)} at mix {model.places[at]:g}, {form}: recommendation {values[at, 0]:.3f} "
+        f"{'Validation takes' if choice else 'There is one model,'} {describe_choice(curve.name)} at mix {model.places[at]:g}, {form}: recommendation {values[at, 0]:.3f} "
         f"({goals.metric}, {goals.recommendation}), search {values[at, 1]:.3f} ({goals.search}); test cases, {several}.",
         *_verdict(_distances(reading, curve)),
     ]
@@ -173,13 +174,17 @@ def is_sure(row: Mapping[Any, Any]) -> bool:
     return bool(row["p_holm"] < SURE)
 
 
+def _how_sure(row: Mapping[Any, Any]) -> str:
+    return "not tested" if not np.isfinite(row["p_holm"]) else "sure" if is_sure(row) else "not sure"
+
+
 def _against(row: Mapping[Any, Any]) -> str:
     """A difference in words, up to the name of what it is a difference to."""
     share = f", {abs(row['difference']) / row['against_value']:.0%}" if row["against_value"] > 0 else ""
     verb = "gains" if row["difference"] > 0 else "loses"
-    sure = "not tested"
+    sure = _how_sure(row)
     if np.isfinite(row["low"]):
-        sure = f"{row['low']:+.3f} to {row['high']:+.3f}, {'sure' if is_sure(row) else 'not sure'}"
+        sure = f"{row['low']:+.3f} to {row['high']:+.3f}, {sure}"
     return f"In {row['task']} it {verb} {abs(row['difference']):.3f}{share} ({sure}) on"
 
 
@@ -226,11 +231,11 @@ def _mix(goals: Goals, curve: Curve) -> list[str]:
     low, high = float(model.places[0]), float(model.places[-1])
     rows = compare_places(curve, [(task, high, low) for task in TASKS], goals).to_dict("records")
     recommendation, search = (row["difference"] for row in rows)
-    words = "; ".join(
-        f"{row['task']} {row['difference']:+.3f} ({'sure' if is_sure(row) else 'not sure'})" for row in rows
-    )
+    words = "; ".join(f"{row['task']} {row['difference']:+.3f} ({_how_sure(row)})" for row in rows)
     told.append(f"From mix {low:g} to mix {high:g}: {words}.")
-    if recommendation > 0 > search and all(map(is_sure, rows)):
+    if len(curve.seeds) < 2:
+        told.append("One training of each mix cannot tell whether there is a trade-off.")
+    elif recommendation > 0 > search and all(map(is_sure, rows)):
         told.append(
             f"So there is a trade-off: one point of search buys {-recommendation / search:.2f} points of recommendation."
         )
@@ -245,20 +250,21 @@ def _who(gains: Gains | None, curve: Curve) -> list[str]:
     """The groups of cases with the largest sure differences."""
     if gains is None or gains.curve.name["evidence"] != curve.name["evidence"]:
         return []
-    rows = [row for row in gains.table.to_dict("records") if is_sure(row)]
-    model = f"{describe_choice(gains.curve.name)} at mix {gains.place:g} and the models of one task"
-    if not rows:
-        return [f"No group of cases is surely better or worse off between {model}."]
+    if gains.table["p_holm"].isna().all():
+        return []
+    rows = sorted((row for row in gains.table.to_dict("records") if is_sure(row)), key=lambda row: row["difference"])
     told = []
-    for word, chosen in (
-        ("Most gained", sorted((r for r in rows if r["difference"] > 0), key=lambda r: -r["difference"])),
-        ("Most lost", sorted((r for r in rows if r["difference"] < 0), key=lambda r: r["difference"])),
+    for verb, chosen in (
+        ("gains", [row for row in rows[::-1] if row["difference"] > 0]),
+        ("loses", [row for row in rows if row["difference"] < 0]),
     ):
         groups = [
             f"{row['task']} with {FEATURES[row['feature']]} {row['group']} ({row['difference']:+.3f}, {row['cases']:,} cases)"
             for row in chosen[:3]
         ]
-        told.append(f"{word}, between {model}: {'; '.join(groups) or 'no group, surely'}.")
+        told.append(
+            f"Against the same identifiers' models of one task it {verb} most in {'; '.join(groups) or 'no group, surely'}."
+        )
     return told
 
 
@@ -270,28 +276,25 @@ def _lists(results: pd.DataFrame, curve: Curve) -> list[str]:
     model, told = inner(curve), []
     own = (table[CURVE] == [curve.name[c] for c in CURVE]).all(axis=1)
     own &= table["place"] == model.places[model.chosen[0]]
-    for task in TASKS:
-        mine = table[own & (table["task"] == task)].groupby("metric")["value"].mean()
-        if mine.empty:
-            continue
-        rankers = table[(table["curve"] == "specialist") & (table["task"] == task)]
-        theirs = rankers.groupby(["metric", "strategy"])["value"].mean()
+    for metric, (text, form) in LIST_WORDS.items():
         words = []
-        for metric, (text, form) in LIST_WORDS.items():
-            if metric in mine and np.isfinite(mine[metric]):
-                rest = theirs[metric] if metric in theirs.index.get_level_values(0) else pd.Series(dtype=float)
-                ends = dict.fromkeys((str(rest.idxmin()), str(rest.idxmax()))) if len(rest) else {}
-                beside = " to ".join(f"{name} {rest[name]:{form}}" for name in ends)
-                words.append(f"{text} {mine[metric]:{form}}" + (f" ({beside})" if beside else ""))
-        told.append(f"{task.capitalize()}: {'; '.join(words)}.")
+        for task in TASKS:
+            asked = (table["metric"] == metric) & (table["task"] == task)
+            mine = table[asked & own]["value"].mean()
+            theirs = table[asked & (table["curve"] == "specialist")].groupby("strategy")["value"].mean()
+            ends = dict.fromkeys(f"{value:{form}}" for value in (theirs.min(), theirs.max()) if np.isfinite(value))
+            if np.isfinite(mine):
+                words.append(f"{task} {mine:{form}}" + (f" (rankers {' to '.join(ends)})" if ends else ""))
+        if words:
+            told.append(f"{text}: {', '.join(words)}.")
     return told
 
 
 LIST_WORDS = {
-    "coverage": ("share of the catalogue in somebody's list", ".0%"),
-    "popularity_bias": ("mean popularity percentile, .5 is neutral,", ".2f"),
-    "novelty": ("novelty in bits", ".1f"),
-    "repeats": ("listed items that the user had clicked before", ".0%"),
-    "noun_precision@5": ("of the first five those that are the product named", ".0%"),
+    "coverage": ("Share of the catalogue that somebody is shown", ".0%"),
+    "popularity_bias": ("Popularity of what is listed (mean percentile, .5 is neutral)", ".2f"),
+    "novelty": ("Novelty of what is listed, in bits", ".1f"),
+    "repeats": ("Listed items that the user had clicked before", ".0%"),
+    "noun_precision@5": ("The product that a query names, among the first five items", ".0%"),
 }
 """Measures of lists in words, with their format."""
