@@ -70,7 +70,7 @@ def ours(model: GenSAR, config: Any, seconds: float, device: torch.device) -> fl
     feed = batches(examples, range(10**9), range(config.accumulate), config.accumulate, device)
 
     def step() -> int:
-        chunks = next(feed)
+        chunks, _ = next(feed)
         objective(chunks).backward()
         return sum(len(chunk.decoder) for chunk in chunks)
 

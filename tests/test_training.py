@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from builders import tiny_encoder, tiny_store
+from builders import random_table, tiny_encoder, tiny_store
 
 from gensar_lite.data.storage import DataError
 from gensar_lite.network import t5
 from gensar_lite.network.backbone import T5
+from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.training import loop
 from gensar_lite.training.batches import batches
+from gensar_lite.training.chance import draw
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
 from gensar_lite.training.initialise import initial_vectors, initialise_embeddings
 from gensar_lite.training.loop import Objective, fit_generator, learning_rate
@@ -28,9 +31,11 @@ CONFIG = TrainingConfig(
 )  # fmt: skip
 
 
-def world(config: TrainingConfig = CONFIG) -> tuple[T5, Examples]:
-    """A fresh model and the examples of the tiny store."""
+def world(config: TrainingConfig = CONFIG, remembered: int = 0) -> tuple[T5, Examples]:
+    """A fresh model and the examples of the tiny store, some of whose items have vectors of their own."""
     encoder = tiny_encoder(config.history)
+    table = random_table(tiny_store().items["item_id"].tolist())
+    encoder.vocabulary = Vocabulary(encoder.vocabulary.tokenizer, table, remembered)
     pseudo = [text.split(",")[0] for text in tiny_store().items["title"]]
     examples = Examples(tiny_store(), encoder, (pseudo, np.arange(100)), config, seed=0)
     return t5.new_backbone(
@@ -291,6 +296,40 @@ def test_batches_laid_out_ahead_are_the_same() -> None:
     for one, other in zip(plain, ahead, strict=True):
         assert all(
             torch.equal(a.decoder, b.decoder) and torch.equal(a.inputs.token, b.inputs.token)
-            for a, b in zip(one, other, strict=True)
+            for a, b in zip(one[0], other[0], strict=True)
         )
-    assert not torch.equal(plain[0][0].inputs.token, plain[1][0].inputs.token)
+    assert not torch.equal(plain[0][0][0].inputs.token, plain[1][0][0].inputs.token)
+
+
+@pytest.mark.parametrize(("history", "remembered"), [("pooled", 100), ("tokens", 0)])
+def test_what_is_drawn_ahead_and_computed_side_by_side_is_the_same_to_the_bit(
+    history: str, remembered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gensar_lite.training.chance.MAX_RIVALS", 20)  # fewer than there are items
+    config = replace(CONFIG, history=history, dropout=0.3, accumulate=3)
+    model, examples = world(config, remembered)
+    chunks = examples.chunks(0)
+    assert len(chunks) > 2
+    found = []
+    with ThreadPoolExecutor(3) as pool:
+        for ahead, workers in ((False, None), (True, None), (True, pool)):
+            torch.manual_seed(5)
+            drawn = draw(chunks, 5, config, model.config, examples.vocabulary.num_remembered) if ahead else ()
+            loss = Objective(model, examples.vocabulary, config, workers)(chunks, drawn)
+            (loss / 3).backward()
+            found.append([loss.detach(), *(p.grad for p in model.parameters())])
+            model.zero_grad()
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_gradients_known_beforehand_are_those_of_any_function_of_the_loss() -> None:
+    config = replace(CONFIG, accumulate=4)
+    model, examples = world(config)
+    objective = Objective(model, examples.vocabulary, config)
+    gradients = []
+    for factor in (1.0, 3.0):
+        (factor * objective(examples.chunks(0))).backward()
+        gradients.append(model.shared.weight.grad.clone())
+        model.zero_grad()
+    torch.testing.assert_close(3 * gradients[0], gradients[1])

@@ -42,7 +42,7 @@ class _Product(torch.autograd.Function):
         padded, weight = ctx.saved_tensors
         gradient = _pad(gradients[0])
         rows = _multiply(gradient, weight.t())[: len(gradients[0])] if ctx.needs_input_grad[0] else None
-        return rows, _multiply(gradient.t(), padded.t()) if ctx.needs_input_grad[1] else None
+        return rows, _outer(gradient, padded) if ctx.needs_input_grad[1] else None
 
 
 def _multiply(rows: Tensor, weight: Tensor) -> Tensor:
@@ -50,8 +50,19 @@ def _multiply(rows: Tensor, weight: Tensor) -> Tensor:
     return product
 
 
+def _outer(left: Tensor, right: Tensor) -> Tensor:
+    """(R, E) by (R, D): (E, D), the sum over rows. The first factor of a product is copied: here the narrower one."""
+    if left.shape[1] <= right.shape[1]:
+        return _multiply(left.t(), right.t())
+    return _multiply(right.t(), left.t()).t().contiguous()
+
+
 def _pad(rows: Tensor) -> Tensor:
     """(R, D) to (R', D), where R' is one of a few numbers at least R: oneDNN compiles code for each shape that it meets."""
     count = len(rows)
     step = 1 if count <= FEW_ROWS else 1 << count.bit_length() - 4  # eight numbers an octave
-    return F.pad(rows, (0, 0, 0, -count % step)) if count % step else rows.contiguous()
+    if not (more := -count % step):
+        return rows.contiguous()
+    padded = rows.new_empty(count + more, rows.shape[1])
+    padded[:count], padded[count:] = rows, 0
+    return padded

@@ -9,8 +9,9 @@ every self-attention layer; a tied output head is scaled by d_model^-0.5.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,13 @@ from torch import Tensor
 from gensar_lite.network.backbone import T5
 from gensar_lite.network.inputs import Inputs
 from gensar_lite.network.linear import linear
+
+Drop: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def keep(x: Tensor) -> Tensor:
+    """No dropout."""
+    return x
 
 
 def new_backbone(
@@ -75,7 +83,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropo
     return F.scaled_dot_product_attention(query, key, value, bias, scale=1.0).transpose(1, 2).flatten(2)
 
 
-def feed_forward(x: Tensor, layer: Any, dropout: float = 0.0) -> Tensor:
+def feed_forward(x: Tensor, layer: Any, drop: Drop = keep) -> Tensor:
     """The feed-forward sublayer with its residual, plain (T5) or gated (T5 1.1)."""
     dense = layer.DenseReluDense
     h = norm(x, layer.layer_norm)
@@ -84,18 +92,18 @@ def feed_forward(x: Tensor, layer: Any, dropout: float = 0.0) -> Tensor:
         if hasattr(dense, "wi")
         else dense.act(linear(h, dense.wi_0.weight)) * linear(h, dense.wi_1.weight)
     )
-    h = linear(F.dropout(h, dropout, dropout > 0), dense.wo.weight)
-    return x + F.dropout(h, dropout, dropout > 0)
+    h = linear(drop(h), dense.wo.weight)
+    return x + drop(h)
 
 
-def self_attention(x: Tensor, layer: Any, bias: Tensor, dropout: float, of_weights: float = 0.0) -> Tensor:
+def self_attention(x: Tensor, layer: Any, bias: Tensor, drop: Drop, of_weights: float = 0.0) -> Tensor:
     """A self-attention sublayer over all positions with its residual."""
     attention = layer.SelfAttention
     weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
     parts = linear(norm(x, layer.layer_norm), weight).chunk(3, dim=-1)
     query, key, value = (heads(part, attention.n_heads) for part in parts)
     h = linear(attend(query, key, value, bias, of_weights), attention.o.weight)
-    return x + F.dropout(h, dropout, dropout > 0)
+    return x + drop(h)
 
 
 def embed(inputs: Inputs, vectors: Tensor) -> Tensor:
@@ -113,20 +121,20 @@ def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 def encode(
     model: T5,
     inputs: Inputs,
-    dropout: float = 0.0,
+    drop: Drop = keep,
     vectors: Tensor | None = None,
     of_weights: float = 0.0,
 ) -> Tensor:
-    """(B, S, D) encoder output; `vectors` (T, D) are the embeddings of the inputs' tokens, if they are at hand. `dropout` of
-    states, `of_weights` of attention weights."""
+    """(B, S, D) encoder output; `vectors` (T, D) are the embeddings of the inputs' tokens, if they are at hand. `drop` is the dropout
+    of states, `of_weights` that of attention weights."""
     blocks = model.encoder.block
     vectors = F.embedding(inputs.token, model.shared.weight) if vectors is None else vectors
-    x = F.dropout(embed(inputs, vectors), dropout, dropout > 0)
+    x = drop(embed(inputs, vectors))
     size = x.shape[1]
     bias = blocks[0].layer[0].SelfAttention.compute_bias(size, size) + mask_bias(inputs.mask, x.dtype)
     for block in blocks:
-        x = feed_forward(self_attention(x, block.layer[0], bias, dropout, of_weights), block.layer[1], dropout)
-    return F.dropout(norm(x, model.encoder.final_layer_norm), dropout, dropout > 0)
+        x = feed_forward(self_attention(x, block.layer[0], bias, drop, of_weights), block.layer[1], drop)
+    return drop(norm(x, model.encoder.final_layer_norm))
 
 
 def decode(
@@ -134,25 +142,25 @@ def decode(
     vectors: Tensor,
     encoded: Tensor,
     mask: Tensor,
-    dropout: float = 0.0,
+    drop: Drop = keep,
     of_weights: float = 0.0,
 ) -> Tensor:
-    """(B, T, D) decoder states for embedded decoder inputs (B, T, D), ready for the output head; dropout as in `encode`."""
+    """(B, T, D) decoder states for embedded decoder inputs (B, T, D), ready for the output head; `drop` and `of_weights` as in `encode`."""
     blocks = model.decoder.block
-    x = F.dropout(vectors, dropout, dropout > 0)
+    x = drop(vectors)
     size = x.shape[1]
     hidden = torch.full((size, size), torch.finfo(x.dtype).min, dtype=x.dtype, device=x.device).triu(1)
     bias = blocks[0].layer[0].SelfAttention.compute_bias(size, size) + hidden
     cross_bias = mask_bias(mask, x.dtype)
     for block in blocks:
-        x = self_attention(x, block.layer[0], bias, dropout, of_weights)
+        x = self_attention(x, block.layer[0], bias, drop, of_weights)
         attention = block.layer[1].EncDecAttention
         query = heads(linear(norm(x, block.layer[1].layer_norm), attention.q.weight), attention.n_heads)
         key, value = linear(encoded, torch.cat([attention.k.weight, attention.v.weight])).chunk(2, dim=-1)
         h = attend(query, heads(key, attention.n_heads), heads(value, attention.n_heads), cross_bias, of_weights)
-        x = x + F.dropout(linear(h, attention.o.weight), dropout, dropout > 0)
-        x = feed_forward(x, block.layer[2], dropout)
-    return head_scale(model) * F.dropout(norm(x, model.decoder.final_layer_norm), dropout, dropout > 0)
+        x = x + drop(linear(h, attention.o.weight))
+        x = feed_forward(x, block.layer[2], drop)
+    return head_scale(model) * drop(norm(x, model.decoder.final_layer_norm))
 
 
 def head_scale(model: T5) -> float:

@@ -14,7 +14,7 @@ import torch
 from gensar_lite.config import RunConfig
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.evidence.sources import neighbours_of
-from gensar_lite.training.loop import MAX_RIVALS
+from gensar_lite.training.chance import MAX_RIVALS
 
 TRAINING_FACTOR = 4.0  # measured seconds by seconds of multiplying, presets tiny and small
 SECONDS_PER_CLICK = 2e-3  # of the sequential model, measured; scaled by the speed test as well

@@ -22,3 +22,9 @@ def choose_device(name: torch.device | str | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         there = ", ".join(["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))])
         raise DataError(f"there is no device {str(name)!r} here; torch sees {there}") from error
+
+
+def spare_cores() -> int:
+    """How many pieces of work this process may compute side by side: its cores, shared among the threads of one operation."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores // torch.get_num_threads(), 1)

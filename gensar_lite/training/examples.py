@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -47,6 +47,9 @@ class TextChunk(NamedTuple):
     inputs: Inputs
     decoder: torch.Tensor
     labels: torch.Tensor
+
+
+Chunk: TypeAlias = CodeChunk | TextChunk
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class Examples:
         epoch, within = np.divmod(place, len(self.tasks[task]))
         return np.concatenate([self.order(task, int(e))[within[epoch == e]] for e in np.unique(epoch)] or [place])
 
-    def chunks(self, step: int, rank: int = 0, world: int = 1) -> list[CodeChunk | TextChunk]:
+    def chunks(self, step: int, rank: int = 0, world: int = 1) -> list[Chunk]:
         """The part of a step's batch that process `rank` of `world` computes, in chunks of like length."""
         config = self.config
         rng = np.random.default_rng([self.seed, step, 1])
@@ -191,7 +194,7 @@ class Examples:
                 ]
             )
             columns[task in TEXT_TASKS].append(part[:, rank::world])
-        chunks: list[CodeChunk | TextChunk] = []
+        chunks: list[Chunk] = []
         for kind, parts in enumerate(columns):
             if not parts:
                 continue

@@ -11,10 +11,11 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
@@ -22,122 +23,19 @@ from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
 from gensar_lite.data.storage import DataError, check_folder, check_whole, new_folder, read_json, write_json
-from gensar_lite.network import t5
 from gensar_lite.network.backbone import T5
-from gensar_lite.network.branches import child_logits, code_logits
-from gensar_lite.network.linear import linear
 from gensar_lite.network.vocabulary import Vocabulary
-from gensar_lite.signals.device import choose_device
+from gensar_lite.signals.device import choose_device, spare_cores
 from gensar_lite.signals.sequential import without_denormals
 from gensar_lite.training.batches import batches
-from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
+from gensar_lite.training.chance import can_draw_ahead, draw
+from gensar_lite.training.examples import Examples
+from gensar_lite.training.objective import Objective
 from gensar_lite.training.settings import TrainingConfig
 
 Validate = Callable[[T5], dict[str, float]]
 CHECKPOINT_SECONDS = 60
 WAITING = 20  # steps whose losses a GPU may owe
-MAX_RIVALS = 8_192  # items that a target is told from at once
-
-
-class Objective(torch.nn.Module):
-    """The mean loss per target token of a list of chunks; a module, so that several processes can share its gradients."""
-
-    def __init__(self, backbone: T5, vocabulary: Vocabulary, config: TrainingConfig) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.vocabulary = vocabulary
-        self.softmax = config.softmax
-        self.dropout = config.dropout
-        self.of_weights = config.attention_dropout
-        self.item_weight = config.item_loss if vocabulary.num_remembered else 0.0
-
-    def forward(self, chunks: list[CodeChunk | TextChunk]) -> torch.Tensor:
-        # every look-up in a table has a gradient as large as the table: one for all tokens, one for all codes
-        table, head = self.backbone.shared.weight, t5.head(self.backbone)
-        tokens = [part for chunk in chunks for part in (chunk.inputs.token, chunk.decoder.flatten())]
-        nodes = [_node_tokens(chunk) for chunk in chunks]
-        if head is table:
-            vectors = list(_look_up(table, [*tokens, *nodes]))
-        else:
-            vectors = [*_look_up(table, tokens), *_look_up(head, nodes)]
-        codes = head[self.vocabulary.num_words : self.vocabulary.num_written]
-        sizes = [self.size_of(chunk) for chunk in chunks]
-        losses = []
-        words = vectors[: len(tokens)]
-        for chunk, read, written, own, size in zip(
-            chunks, words[::2], words[1::2], vectors[len(tokens) :], sizes, strict=True
-        ):
-            encoded = t5.encode(self.backbone, chunk.inputs, self.dropout, read, self.of_weights)
-            decoder = written.view(*chunk.decoder.shape, -1)
-            if isinstance(chunk, CodeChunk) and self.softmax != "full":
-                decoder = decoder[:, :-1]  # nothing follows the last code
-            states = t5.decode(self.backbone, decoder, encoded, chunk.inputs.mask, self.dropout, self.of_weights)
-            loss = (
-                self.code_loss(chunk, states, codes, own)
-                if isinstance(chunk, CodeChunk)
-                else self.text_loss(chunk, states)
-            )
-            if isinstance(chunk, CodeChunk) and self.item_weight:
-                loss = loss + self.item_weight * self.item_loss(chunk, states[:, 1])
-            losses.append(loss * (size / sum(sizes)))
-        return torch.stack(losses).sum()
-
-    def size_of(self, chunk: CodeChunk | TextChunk) -> int:
-        """What a chunk weighs: its examples; with softmax "full", as in the paper, its target tokens."""
-        if self.softmax != "full":
-            return len(chunk.decoder)
-        return chunk.decoder.numel() if isinstance(chunk, CodeChunk) else int((chunk.labels >= 0).sum())
-
-    def code_loss(
-        self, chunk: CodeChunk, states: torch.Tensor, codes: torch.Tensor, nodes: torch.Tensor
-    ) -> torch.Tensor:
-        if self.softmax == "full":
-            labels = F.pad(chunk.decoder[:, 1:], (0, 1), value=self.vocabulary.eos)
-            return F.cross_entropy(t5.logits(self.backbone, states).flatten(0, 1), labels.flatten())
-        losses, used = [], 0
-        for view, rows in chunk.rows.items():
-            for level, (start, stop) in enumerate(self.vocabulary.level_slices[view]):
-                book = codes[start - self.vocabulary.num_words : stop - self.vocabulary.num_words]
-                here, target = states[rows, 1 + level], chunk.targets[view][:, level] - start
-                some, branches = chunk.choices[view][level]
-                first, used = used, used + len(branches.token)
-                children = child_logits(here[some], book, branches, nodes[first:used])
-                scores, target = code_logits(children, branches, len(some), len(book)), target[some]
-                losses.append(F.cross_entropy(scores, target, reduction="sum"))
-        return torch.stack(losses).sum() / (len(chunk.decoder) * self.vocabulary.num_levels)
-
-    def item_loss(self, chunk: CodeChunk, states: torch.Tensor) -> torch.Tensor:
-        """The target among all items, or among a sample of a large catalogue, by the states (B, D) that choose the first code.
-
-        Siblings alone would never tell an item's vector from those of items elsewhere in the trie; in histories it is read
-        beside all of them.
-        """
-        first, count = self.vocabulary.num_written, self.vocabulary.num_remembered
-        table, target = t5.head(self.backbone), chunk.item
-        if count <= MAX_RIVALS:
-            rivals = table[first : first + count]
-        else:
-            drawn = torch.randint(count, (MAX_RIVALS,), device=target.device)
-            rows, places = torch.unique(torch.cat([target, drawn]), return_inverse=True)
-            rivals, target = F.embedding(first + rows, table), places[: len(target)]
-        return F.cross_entropy(linear(states, rivals), target)
-
-    def text_loss(self, chunk: TextChunk, states: torch.Tensor) -> torch.Tensor:
-        words = slice(None) if self.softmax == "full" else slice(0, self.vocabulary.num_words)
-        there = chunk.labels >= 0
-        return F.cross_entropy(t5.logits(self.backbone, states[there], words), chunk.labels[there])
-
-
-def _look_up(table: torch.Tensor, tokens: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """Rows of a table for some lists of tokens, in one look-up."""
-    return F.embedding(torch.cat(tokens), table).split([len(part) for part in tokens])
-
-
-def _node_tokens(chunk: CodeChunk | TextChunk) -> torch.Tensor:
-    """Tokens of the node vectors that a chunk chooses between, in the order of `Objective.code_loss`."""
-    choices = chunk.choices.values() if isinstance(chunk, CodeChunk) else ()
-    tokens = [branches.token for levels in choices for _, branches in levels]
-    return torch.cat(tokens) if tokens else torch.zeros(0, dtype=torch.long, device=chunk.decoder.device)
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -168,14 +66,18 @@ def fit_generator(
     # without `cpu`, processes on CPUs never find each other
     accelerator = Accelerator(cpu=device.type == "cpu", device_placement=False)
     backbone.to(device)
-    objective = Objective(backbone, vocabulary, config)
     optimiser = torch.optim.AdamW(
         backbone.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )
     run = _Run(backbone, optimiser, checkpoint)
     run.resume()
-    wrapped, prepared = accelerator.prepare(objective, optimiser)
     rank, world = accelerator.process_index, accelerator.num_processes
+    draws, workers = None, None
+    if can_draw_ahead(config, device):
+        draws = partial(draw, config=config, sizes=backbone.config, num_items=vocabulary.num_remembered)
+        if world == 1 and (cores := spare_cores()) > 1:
+            workers = ThreadPoolExecutor(cores, "chunk", torch.set_flush_denormal, (True,))
+    wrapped, prepared = accelerator.prepare(Objective(backbone, vocabulary, config, workers), optimiser)
     bar = tqdm(
         total=config.steps,
         initial=run.step,
@@ -185,19 +87,19 @@ def fit_generator(
     )
     # seeding is for this training alone: whoever draws after it finds the generators as they were
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), without_denormals():
+    with torch.random.fork_rng(devices=cuda), without_denormals(), workers or contextlib.nullcontext():
         backbone.train()
         parts = world * config.accumulate
         share = range(rank * config.accumulate, (rank + 1) * config.accumulate)
-        feed = batches(examples, range(run.step, config.steps), share, parts, device)
+        feed = batches(examples, range(run.step, config.steps), share, parts, device, draws)
         while run.step < config.steps and not run.stopped(config):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(run.step, config)
             value = torch.zeros((), device=device)
             for part in share:
-                torch.manual_seed(run.step * parts + part)  # dropout alone draws from this
+                torch.manual_seed(run.step * parts + part)  # only chance draws from this, and a GPU's dropout
                 with contextlib.nullcontext() if part == share[-1] else accelerator.no_sync(wrapped):
-                    loss = wrapped(next(feed)) / config.accumulate
+                    loss = wrapped(*next(feed)) / config.accumulate
                     accelerator.backward(loss)
                 value += loss.detach()
             run.pending.append(value)
