@@ -97,7 +97,7 @@ def test_a_specialist_out_of_the_frame_is_told_on_its_own_side():
     )
     words = texts_of(plot_tradeoff(one, yardsticks, GOALS))
     assert "als 0.050 \N{LEFTWARDS ARROW}" in words
-    assert "bm25 1.300 \N{UPWARDS ARROW}" in words
+    assert "bm25 1.300 \N{LEFTWARDS ARROW}" in words
 
 
 def test_one_seed_is_said_to_have_no_interval():

@@ -13,6 +13,7 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.signals import Signals
 from gensar_lite.tradeoff.comparing import (
+    compare_mixes,
     compare_strategies,
     compare_volumes,
     compare_with_specialists,
@@ -276,6 +277,19 @@ def test_hypervolumes_are_compared_at_the_mixes_that_both_have():
     assert twin["difference"] == twin["low"] == twin["high"] == 0, "the same users are drawn for both"
     assert twin["p"] == 1
     assert compare_volumes(read_curves(results, ranks), "nobody").empty
+
+
+def test_steps_along_a_curve_are_told():
+    results, ranks = sweep_of(CURVES)
+    table = compare_mixes(read_curves(results, ranks))
+    steps = table.set_index(["against_place", "place", "task"])["difference"].round(6).to_dict()
+    assert steps == {
+        (0.0, 0.5, "recommendation"): 0.4,
+        (0.0, 0.5, "search"): -0.1,
+        (0.5, 1.0, "recommendation"): 0.1,
+        (0.5, 1.0, "search"): -0.6,
+    }
+    assert set(table["model"]) == {"gensar"}, "one mix is no curve"
 
 
 def test_specialists_are_rankers_and_models_of_one_task():

@@ -28,12 +28,12 @@ ONE_SEED = "one seed: no intervals"
 DATASETS_A_ROW = 3
 LEGEND_WIDTH = 26  # characters
 TITLE_WIDTH = 44
-# where a specialist lies that is out of the frame, by (is it one of recommendation, is it below)
+# where a specialist lies that is out of the frame, by (is it one of recommendation, is it below); names of search are turned by 90 degrees
 ARROWS = {
     (True, False): "\N{RIGHTWARDS ARROW}",
     (True, True): "\N{LEFTWARDS ARROW}",
-    (False, False): "\N{UPWARDS ARROW}",
-    (False, True): "\N{DOWNWARDS ARROW}",
+    (False, False): "\N{LEFTWARDS ARROW}",
+    (False, True): "\N{RIGHTWARDS ARROW}",
 }
 
 

@@ -102,6 +102,20 @@ def compare_places(
     return _corrected([pd.DataFrame(rows)] if rows else [])
 
 
+def compare_mixes(curves: list[Curve], goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
+    """What each step along a sweep's curve gains and costs: every mix against the one before it, in both tasks; columns as above."""
+    parts = [
+        compare_places(
+            curve,
+            [(task, high, low) for low, high in zip(curve.places, curve.places[1:], strict=False) for task in TASKS],
+            goals,
+        )
+        for curve in curves
+        if curve.name["curve"] == "sweep" and len(curve.places) > 1
+    ]
+    return _corrected(parts)
+
+
 def _at(curve: Curve, place: float) -> tuple[Curve, int]:
     return curve, int(np.flatnonzero(curve.places == place)[0])
 

@@ -13,6 +13,7 @@ from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import write_sealed
 from gensar_lite.tradeoff.agreement import signals_table
 from gensar_lite.tradeoff.comparing import (
+    compare_mixes,
     compare_strategies,
     compare_volumes,
     compare_with_specialists,
@@ -47,6 +48,7 @@ class Reading(NamedTuple):
     strategies: pd.DataFrame
     distances: pd.DataFrame
     signals: pd.DataFrame
+    mixes: pd.DataFrame = pd.DataFrame()
     missing: int = 0
     """How many of the runs that were asked for are not there."""
 
@@ -58,6 +60,7 @@ TABLES = {
     "volume_differences": "paired differences of the hypervolume of the reference strategy's sweep and every other sweep",
     "strategies": "paired differences of the reference strategy and every other curve",
     "distances": "paired differences of every curve's chosen model and the best ranker, and the best generative model, of each task alone",
+    "mixes": "paired differences of each mix of a sweep and the one before it",
     "signals": "how far the two signals agree, and how well each recommends alone on validation cases",
 }
 
@@ -104,6 +107,7 @@ def read_tradeoff(
         compare_strategies(curves, chosen, goals) if curves else pd.DataFrame(),
         compare_with_specialists(results, curves, read(specialists=True), goals) if curves else pd.DataFrame(),
         signals_table(Path(folder), dict(results[["data", "fingerprint"]].drop_duplicates().to_numpy().tolist())),
+        compare_mixes(curves, goals),
         len(asked - set(results["run"])),
     )
 
