@@ -46,7 +46,7 @@ from gensar_lite.network.scorer import Scorer, requests_at_once
 from gensar_lite.network.tokenizer import AnyTokenizer
 from gensar_lite.network.vocabulary import NUM_AGES, TASK_VIEW, Vocabulary
 from gensar_lite.network.weights import read_weights, write_weights
-from gensar_lite.signals.device import choose_device
+from gensar_lite.signals.device import choose_device, workers
 from gensar_lite.signals.signals import Signals
 
 CASES_AT_ONCE = 64
@@ -254,17 +254,29 @@ class GenSAR:
 
     # scoring: what evaluation asks ----------------------------------------------------------------
 
-    @torch.inference_mode()
     def score(self, cases: Cases, candidates: np.ndarray | None, mix: float | None = None) -> np.ndarray:
         """Exact log-probabilities (C, n) of candidates (C, n), or (C, N) of the whole catalogue; `mix` as in `recommend`."""
-        asked, parts, every = self._asked_for(mix), [], np.arange(self.data.num_items)[None]
+        asked, every = self._asked_for(mix), np.arange(self.data.num_items)[None]
+        width = self.data.num_items if candidates is None else candidates.shape[1]
+
+        def ask(scorer: Scorer, rows: slice) -> np.ndarray:
+            return score_items(scorer, every if candidates is None else candidates[rows])
+
+        return asked._in_pieces(cases, ask, np.zeros((0, width), np.float32))
+
+    def _in_pieces(self, cases: Cases, ask: Callable[[Scorer, slice], np.ndarray], nothing: np.ndarray) -> np.ndarray:
+        """What `ask` answers, with a few cases at a time, piece after piece or on several cores; `nothing` where there are none."""
         size = requests_at_once(self.data.num_items, CASES_AT_ONCE)
-        for first in range(0, len(cases), size):
-            rows = slice(first, first + size)
-            scorer = self.scorer(asked.requests.cases(cases.take(rows)), cases.task)
-            parts.append(score_items(scorer, every if candidates is None else candidates[rows]))
-        num = self.data.num_items if candidates is None else candidates.shape[1]
-        return np.concatenate(parts) if parts else np.zeros((0, num), np.float32)
+        pieces = [slice(first, first + size) for first in range(0, len(cases), size)]
+
+        def answer(rows: slice) -> np.ndarray:
+            with torch.inference_mode():
+                return ask(self.scorer(self.requests.cases(cases.take(rows)), cases.task), rows)
+
+        if len(pieces) < 2 or (pool := workers(self.device)) is None:
+            return np.concatenate([nothing, *map(answer, pieces)])
+        with pool:
+            return np.concatenate([nothing, *pool.map(answer, pieces)])
 
     def scorer(self, request: Request, task: str, trie: IdentifierTrie | None = None) -> Scorer:
         """What beam search and exact scoring ask about some requests: the generator with what is heard of the store."""
@@ -359,16 +371,14 @@ class GenSAR:
         beams = beam_search(scorer, width, seen if exclude_seen else None)
         return self._table(beams, TASK_VIEW[task], k, label)
 
-    @torch.inference_mode()
     def top_items(self, cases: Cases, k: int = 10) -> np.ndarray:
         """The items (C, k) that held-out cases are answered with, best first (-1: no more); what `search` and `recommend` show."""
-        parts = []
-        size = requests_at_once(self.data.num_items, CASES_AT_ONCE)
-        for first in range(0, len(cases), size):
-            request = self.requests.cases(cases.take(slice(first, first + size)))
-            beams = beam_search(self.scorer(request, cases.task), min(max(NUM_BEAMS, k), self.data.num_items))
-            parts.append(beams.items[:, :k])
-        return np.concatenate(parts) if parts else np.zeros((0, k), np.int64)
+        width = min(max(NUM_BEAMS, k), self.data.num_items)
+
+        def ask(scorer: Scorer, rows: slice) -> np.ndarray:
+            return beam_search(scorer, width).items[:, :k]
+
+        return self._in_pieces(cases, ask, np.zeros((0, min(k, width)), np.int64))
 
     def describe(self, items: np.ndarray, task: str) -> pd.DataFrame:
         """item_id, title and identifier of item numbers (n,)."""

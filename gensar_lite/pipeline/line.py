@@ -31,10 +31,9 @@ from gensar_lite.data.storage import (
     new_folder,
     read_json,
     read_sealed,
-    write_json,
     write_sealed,
 )
-from gensar_lite.evaluation.baselines import NAMES, build_baselines, recorded_parameters
+from gensar_lite.evaluation.baselines import NAMES, recorded_parameters
 from gensar_lite.evaluation.sharing import share
 from gensar_lite.identifiers import (
     IdentifierTable,
@@ -47,12 +46,13 @@ from gensar_lite.identifiers.foreign import check_identifier_file, read_codes
 from gensar_lite.identifiers.quantisers import get_quantiser
 from gensar_lite.model import GenSAR
 from gensar_lite.network.weights import check_checkpoint
+from gensar_lite.pipeline.beside import WORTH_SECONDS, Beside, measure_baselines
 from gensar_lite.pipeline.estimate import estimate_bytes, estimate_seconds, gigabytes, in_words
 from gensar_lite.pipeline.folder import RunFolder, digest_of
-from gensar_lite.pipeline.measure import compose_metrics, describe_examples, oracle_of, provenance_of, rank_all, rows_of
+from gensar_lite.pipeline.measure import compose_metrics, describe_examples, provenance_of, rank_all, rows_of
 from gensar_lite.signals import Signals, embed
 from gensar_lite.signals.collaborative import SOURCES
-from gensar_lite.signals.device import choose_device
+from gensar_lite.signals.device import choose_device, spare_cores
 from gensar_lite.training.doc2query import read_pseudo_queries
 
 Say = Callable[[str], None]
@@ -140,22 +140,35 @@ class _Line:
         self.processes.wait_for_everyone()
         self.folder = RunFolder(out, sweep=False)
         self.model: GenSAR | None = None
+        self.beside: Beside | None = None
 
     def run(self) -> dict[str, Any]:
+        try:
+            return self.make_all()
+        finally:
+            if self.beside is not None:
+                self.beside.stop()
+
+    def make_all(self) -> dict[str, Any]:
         self.check_same_data()
         if self.config.training.pseudo_queries is not None:
             read_pseudo_queries(self.config.training.pseudo_queries, self.data)
         made_from = self.common()
-        stages = self.folder.stages
+        stages, seconds = self.folder.stages, 0.0
         if any(stage not in stages for stage in ("signals", "identifiers", "training")):
+            seconds = estimate_seconds(self.data, self.config)
             self.say(
-                f"The model will take {in_words(estimate_seconds(self.data, self.config))} and {gigabytes(estimate_bytes(self.data, self.config))} of memory on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go."
+                f"The model will take {in_words(seconds)} and {gigabytes(estimate_bytes(self.data, self.config))} of memory on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go."
             )
         if self.device.type != "cpu":
             self.say(f"It computes on {self.device}.")
         self.stage("store", {"data": self.data.info["fingerprint"]}, lambda: self.data.save(self.out / "store"))
         made_from |= {"seed": self.seed_of_signals(), "signals": {**asdict(self.config.signals), **self.given_arrays()}}
         self.stage("signals", made_from, self.make_signals)
+        beside = {**self.common(), "seed": self.config.seed, "from": self.folder.digest("signals")}
+        beside |= {"names": list(NAMES), "parameters": recorded_parameters(self.data)}
+        if self.baselines and seconds > WORTH_SECONDS:
+            self.start_baselines(beside)
         made_from = {
             **made_from,
             "seed": self.config.seed,
@@ -174,12 +187,12 @@ class _Line:
         if self.first:
             write_sealed(self.out / "config.json", self.config.to_json())
         self.processes.wait_for_everyone()
-        metrics = self.measure(made_from)
+        metrics = self.measure(made_from, beside if self.baselines else None)
         return metrics if self.first else {}
 
     # the stages ---------------------------------------------------------------------------------
 
-    def stage(self, name: str, made_from: dict, make: Callable[[], object], together: bool = False) -> None:
+    def stage(self, name: str, made_from: dict, make: Callable[[], float | None], together: bool = False) -> None:
         """Do a stage unless it is current: in the first process, for which the others wait, or in all `together`."""
         current = broadcast_object_list([self.first and self.is_current(name, made_from)])[0]
         self.say(f"{name}: unchanged" if current else f"{name} …")
@@ -187,9 +200,9 @@ class _Line:
             start = time.perf_counter()
             if self.first:
                 self.folder.begin(name)
-            make()
+            seconds = make()  # another process may have taken them
             if self.first:
-                self.folder.finish(name, made_from, time.perf_counter() - start)
+                self.folder.finish(name, made_from, seconds or time.perf_counter() - start)
         self.processes.wait_for_everyone()
         if not self.first:
             self.folder = RunFolder(self.out, sweep=False)
@@ -261,13 +274,11 @@ class _Line:
         self.model = self.model.join_evidence(self.config.evidence)
         self.model.evidence.save(self.out / "evidence")
 
-    def measure(self, made_from: dict) -> dict[str, Any]:
+    def measure(self, made_from: dict, beside: dict | None) -> dict[str, Any]:
         """Baselines and examples by the first process, the model's metrics by all of them."""
-        beside = {**self.common(), "seed": self.config.seed, "from": self.folder.digest("signals")}
-        if self.baselines:
-            beside |= {"names": list(NAMES), "parameters": recorded_parameters(self.data)}
+        if beside:
             self.stage("baselines", beside, self.measure_baselines)
-        asked = {"of": made_from, "beside": beside if self.baselines else None, "split": "test"}
+        asked = {"of": made_from, "beside": beside, "split": "test"}
         self.stage("evaluation", asked, self.measure_model, together=True)
         self.stage("examples", {"of": made_from, "num": self.examples}, self.write_examples)
         if not self.first:
@@ -277,13 +288,20 @@ class _Line:
             write_sealed(self.out / "timings.json", timings)
         return read_sealed(self.out / "metrics.json", baselines=dict, provenance=dict)
 
-    def measure_baselines(self) -> None:
-        signals = Signals.load(self.out / "signals")
-        rankers = [*build_baselines(self.data, signals, self.config.seed, device=self.device), *oracle_of(self.data)]
-        ranks, lists = rank_all(rankers, self.data, self.config.seed)
-        with new_folder(self.out / "baselines", "baselines") as temporary:
-            ranks.to_parquet(temporary / "ranks.parquet", index=False, compression="zstd")
-            write_json(temporary / "lists.json", lists)
+    def start_baselines(self, made_from: dict) -> None:
+        """Have another process measure the baselines where a core is free and training takes long enough."""
+        alone = self.processes.num_processes > 1 or self.device.type != "cpu" or spare_cores() < 2
+        if alone or self.is_current("baselines", made_from):
+            return
+        self.folder.begin("baselines")
+        self.beside = Beside(self.out, self.config.seed)
+        self.say("baselines: another process measures them meanwhile")
+
+    def measure_baselines(self) -> float | None:
+        if self.beside is not None and (seconds := self.beside.wait()) is not None:
+            return seconds
+        measure_baselines(self.out, self.data, self.config.seed, self.device)
+        return None
 
     def measure_model(self) -> None:
         model = self.trained()

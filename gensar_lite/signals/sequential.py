@@ -9,8 +9,7 @@ an empty one has an answer too. The item vectors of the trained model are the co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gensar_lite.data.events import EventLog
+from gensar_lite.signals.device import without_denormals
 
 
 @dataclass(frozen=True)
@@ -164,17 +164,6 @@ def fit_sequential(
         histories, sees = torch.from_numpy(table).to(device), torch.from_numpy(seen).to(device)
         _train(model, histories, sees, (table >= 0).sum(1), config, np.random.default_rng(seed), validate)
     return model.eval()
-
-
-@contextmanager
-def without_denormals() -> Iterator[None]:
-    """Numbers below 1e-38 count as zero: moments of rarely drawn items decay into them, where a CPU is 30 times slower."""
-    already = not bool((torch.full((1,), 1e-40) * 1).any())  # torch has a setter but no getter
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(already)
 
 
 def _train(

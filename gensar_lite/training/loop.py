@@ -11,7 +11,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -25,8 +24,7 @@ from tqdm.auto import tqdm
 from gensar_lite.data.storage import DataError, check_folder, check_whole, new_folder, read_json, write_json
 from gensar_lite.network.backbone import T5
 from gensar_lite.network.vocabulary import Vocabulary
-from gensar_lite.signals.device import choose_device, spare_cores
-from gensar_lite.signals.sequential import without_denormals
+from gensar_lite.signals.device import choose_device, without_denormals, workers
 from gensar_lite.training.batches import batches
 from gensar_lite.training.chance import can_draw_ahead, draw
 from gensar_lite.training.examples import Examples
@@ -72,12 +70,11 @@ def fit_generator(
     run = _Run(backbone, optimiser, checkpoint)
     run.resume()
     rank, world = accelerator.process_index, accelerator.num_processes
-    draws, workers = None, None
+    draws = None
     if can_draw_ahead(config, device):
         draws = partial(draw, config=config, sizes=backbone.config, num_items=vocabulary.num_remembered)
-        if world == 1 and (cores := spare_cores()) > 1:
-            workers = ThreadPoolExecutor(cores, "chunk", torch.set_flush_denormal, (True,))
-    wrapped, prepared = accelerator.prepare(Objective(backbone, vocabulary, config, workers), optimiser)
+    objective = Objective(backbone, vocabulary, config)
+    wrapped, prepared = accelerator.prepare(objective, optimiser)
     bar = tqdm(
         total=config.steps,
         initial=run.step,
@@ -87,7 +84,9 @@ def fit_generator(
     )
     # seeding is for this training alone: whoever draws after it finds the generators as they were
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), without_denormals(), workers or contextlib.nullcontext():
+    with torch.random.fork_rng(devices=cuda), without_denormals(), contextlib.ExitStack() as stack:
+        if draws and (pool := workers(device)):
+            objective.workers = stack.enter_context(pool)
         backbone.train()
         parts = world * config.accumulate
         share = range(rank * config.accumulate, (rank + 1) * config.accumulate)
