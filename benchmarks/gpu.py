@@ -110,7 +110,7 @@ def train(arguments: Any, device: torch.device) -> list[dict]:
     table = gl.learn_identifiers(data, signals, quantiser="kmeans", num_codes=run.identifiers.num_codes)
     config = run.training
     tokenizer = load_or_train_tokenizer([*data.item_texts, *data.log.queries], config)
-    model = GenSAR(data, signals, table, tokenizer, None, run)
+    model = GenSAR.untrained(data, signals, table, tokenizer, run)
     rates = {"gensar_lite": ours(model, config, SECONDS[arguments.size], device)}
     rates["notebooks/paper.py"] = plain(data, folder, table.codes_by_codebook, config, SECONDS[arguments.size], device)
     return [

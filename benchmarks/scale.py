@@ -114,7 +114,7 @@ def write_model(folder: Path, seed: int = 0) -> None:
         Content(near(num, width, num)),
     ]
     tokenizer = train_tokenizer(data.item_texts[:20_000], preset("tiny").training.vocab_size)
-    GenSAR(data, signals, table, tokenizer, None, preset("tiny"), Evidence(sources, num)).save(folder / "model")
+    GenSAR.untrained(data, signals, table, tokenizer, preset("tiny"), Evidence(sources, num)).save(folder / "model")
 
 
 def do(step: str, folder: Path) -> None:

@@ -25,9 +25,10 @@ from transformers import (
     UMT5ForConditionalGeneration,
 )
 
+from gensar_lite.answering import NUM_BEAMS
 from gensar_lite.data.storage import DataError
 from gensar_lite.decoding.scoring import score_items
-from gensar_lite.model import NUM_BEAMS, GenSAR
+from gensar_lite.model import GenSAR
 from gensar_lite.network import t5
 from gensar_lite.network.scorer import Scorer
 from gensar_lite.network.vocabulary import TASK_VIEW

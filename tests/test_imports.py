@@ -23,6 +23,7 @@ ROWS = [
     "training",
     "decoding",
     "evaluation",
+    "(answering)",
     "(model) : (config) : (pipeline)",
     "(tradeoff)",
     "(explore)",
@@ -57,6 +58,8 @@ def make_package(folder: Path, **modules: str) -> Path:
     [
         ({"model": "import gensar_lite.data", "cli": "import gensar_lite.model"}, True),
         ({"config": "", "model": "import gensar_lite.config"}, True),
+        ({"answering": "import gensar_lite.decoding", "model": "import gensar_lite.answering"}, True),
+        ({"answering": "import gensar_lite.model", "model": ""}, False),
         ({"data": "import gensar_lite.signals"}, False),
         ({"training": "import gensar_lite.evaluation"}, False),
         ({"data": "def late():\n    import gensar_lite.evaluation"}, False),

@@ -384,6 +384,7 @@ def test_answering_loads_nothing_that_only_making_a_model_needs(saved: Path) -> 
     loaded = set(done.stdout.split())
     assert "torch" in loaded
     assert not loaded & {"texts", "store", "event_segments"}, "all texts were read for one question"
+    assert not {name for name in loaded if name.startswith("gensar_lite.training.")} - {"gensar_lite.training.settings"}
     assert not loaded & {"transformers", "sklearn", "sympy", "accelerate", "implicit", "scipy.stats", "scipy.optimize"}
 
 

@@ -24,6 +24,7 @@ from gensar_lite.pipeline.measure import oracle_of, rank_all
 from gensar_lite.signals import Signals
 
 WORTH_SECONDS = 60.0  # of training; starting a process takes some
+BESIDE_BYTES = 1.1e9  # of memory, measured
 LAST_SECONDS = 5.0  # that a process is given to end
 
 
@@ -43,7 +44,14 @@ class Beside:
     def __init__(self, out: Path, seed: int) -> None:
         path = [str(Path(gensar_lite.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(out.resolve()), str(seed), str(torch.get_num_threads())],
+            [
+                sys.executable,
+                "-c",
+                f"from {__name__} import main; main()",
+                str(out.resolve()),
+                str(seed),
+                str(torch.get_num_threads()),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -77,13 +85,10 @@ def _end_with_parent() -> None:
 
 
 def main() -> None:
+    """What the other process does: the folder, the seed and the number of threads are its arguments."""
     out, seed, threads = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     start = time.perf_counter()
     measure_baselines(out, Dataset.load(out / "store"), seed, torch.device("cpu"))
     print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -14,9 +14,11 @@ import torch
 from gensar_lite.config import RunConfig
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.evidence.sources import neighbours_of
+from gensar_lite.signals.device import spare_cores
 from gensar_lite.training.chance import MAX_RIVALS
 
 TRAINING_FACTOR = 4.0  # measured seconds by seconds of multiplying, presets tiny and small
+GAIN_PER_CORE = 0.7  # of one more core, measured with two
 SECONDS_PER_CLICK = 2e-3  # of the sequential model, measured; scaled by the speed test as well
 SECONDS_PER_ITEM = 8e-3  # of the RQ-VAE
 REFERENCE_SPEED = 2e10  # multiplications per second of the machine on which these were measured
@@ -27,7 +29,7 @@ BASE_BYTES = (
 
 
 def estimate_seconds(data: Dataset, config: RunConfig) -> float:
-    """Seconds of signals, identifiers and training."""
+    """Seconds of signals, identifiers and training, of which training uses all cores that it may."""
     training = config.training
     speed = measure_speed(training.d_model, training.d_ff)
     clicks = int(data.train_mask.sum())
@@ -38,7 +40,7 @@ def estimate_seconds(data: Dataset, config: RunConfig) -> float:
     per_example = 3 * training.num_layers * (encoder + decoder)
     learning = TRAINING_FACTOR * num_examples(data, config) * per_example / speed
     before = (SECONDS_PER_CLICK * clicks + SECONDS_PER_ITEM * data.num_items) * REFERENCE_SPEED / measure_speed(64, 128)
-    return learning + before
+    return learning / (1 + GAIN_PER_CORE * (spare_cores() - 1)) + before
 
 
 def positions_of(data: Dataset, config: RunConfig) -> float:

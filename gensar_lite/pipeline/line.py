@@ -46,7 +46,7 @@ from gensar_lite.identifiers.foreign import check_identifier_file, read_codes
 from gensar_lite.identifiers.quantisers import get_quantiser
 from gensar_lite.model import GenSAR
 from gensar_lite.network.weights import check_checkpoint
-from gensar_lite.pipeline.beside import WORTH_SECONDS, Beside, measure_baselines
+from gensar_lite.pipeline.beside import BESIDE_BYTES, WORTH_SECONDS, Beside, measure_baselines
 from gensar_lite.pipeline.estimate import estimate_bytes, estimate_seconds, gigabytes, in_words
 from gensar_lite.pipeline.folder import RunFolder, digest_of
 from gensar_lite.pipeline.measure import compose_metrics, describe_examples, provenance_of, rank_all, rows_of
@@ -154,11 +154,13 @@ class _Line:
         if self.config.training.pseudo_queries is not None:
             read_pseudo_queries(self.config.training.pseudo_queries, self.data)
         made_from = self.common()
-        stages, seconds = self.folder.stages, 0.0
+        stages, apart = self.folder.stages, False
         if any(stage not in stages for stage in ("signals", "identifiers", "training")):
-            seconds = estimate_seconds(self.data, self.config)
+            seconds, memory = estimate_seconds(self.data, self.config), estimate_bytes(self.data, self.config)
+            if self.baselines and self.processes.num_processes == 1 and self.device.type == "cpu":
+                apart = seconds > WORTH_SECONDS and spare_cores() > 1
             self.say(
-                f"The model will take {in_words(seconds)} and {gigabytes(estimate_bytes(self.data, self.config))} of memory on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go."
+                f"The model will take {in_words(seconds)} and {gigabytes(memory + apart * BESIDE_BYTES)} of memory on this machine (a guess from sizes and a short speed test), baselines and evaluation some more; progress bars tell more as they go."
             )
         if self.device.type != "cpu":
             self.say(f"It computes on {self.device}.")
@@ -167,7 +169,7 @@ class _Line:
         self.stage("signals", made_from, self.make_signals)
         beside = {**self.common(), "seed": self.config.seed, "from": self.folder.digest("signals")}
         beside |= {"names": list(NAMES), "parameters": recorded_parameters(self.data)}
-        if self.baselines and seconds > WORTH_SECONDS:
+        if apart:
             self.start_baselines(beside)
         made_from = {
             **made_from,
@@ -289,13 +291,11 @@ class _Line:
         return read_sealed(self.out / "metrics.json", baselines=dict, provenance=dict)
 
     def start_baselines(self, made_from: dict) -> None:
-        """Have another process measure the baselines where a core is free and training takes long enough."""
-        alone = self.processes.num_processes > 1 or self.device.type != "cpu" or spare_cores() < 2
-        if alone or self.is_current("baselines", made_from):
-            return
-        self.folder.begin("baselines")
-        self.beside = Beside(self.out, self.config.seed)
-        self.say("baselines: another process measures them meanwhile")
+        """Have another process measure the baselines, unless they are there."""
+        if not self.is_current("baselines", made_from):
+            self.folder.begin("baselines")
+            self.beside = Beside(self.out, self.config.seed)
+            self.say("baselines: another process measures them meanwhile")
 
     def measure_baselines(self) -> float | None:
         if self.beside is not None and (seconds := self.beside.wait()) is not None:

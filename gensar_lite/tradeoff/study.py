@@ -47,6 +47,7 @@ PARTS = (
         "training",
         "decoding",
         "evaluation",
+        "answering.py",
         "model.py",
         "config.py",
     ),
