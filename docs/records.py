@@ -58,6 +58,7 @@ def table_of(record: str, name: str) -> pd.DataFrame:
     of the seeds)."""
     if name != "means":
         rows = pd.DataFrame(json.loads((RECORDS / record / "summary.json").read_text(encoding="utf-8"))[name])
+        rows = rows.astype(dict.fromkeys(rows.columns[rows.isna().all()], float))  # of one seed there are no intervals
         if "curve" in rows:
             rows["name"] = [_name(row) for row in rows.to_dict("records")]
         return rows
@@ -143,7 +144,7 @@ def _cell(row: dict, name: str) -> str:
         return f"`{value}`" if name in ("name", "model", "against", "specialist") else str(value)
     if name.startswith("p_"):
         return "" if np.isnan(value) else f"{value:.3f}"
-    if name in ("place", "mix", "cpu_minutes", "num_places"):
+    if name in ("place", "mix", "against_place", "cpu_minutes", "num_places"):
         return f"{value:.3g}"
     own = name in ("value", "against_value")
     low, high = (np.nan, np.nan) if own else (row.get(_end(name, end)) for end in ("low", "high"))

@@ -62,14 +62,15 @@ def test_one_model_against_the_best_of_each_task():
         "One model for both tasks costs something: gensar recommendation-only is surely better in recommendation.",
     ]
     told = found["One model for both tasks?"]
-    assert told[0].startswith("In recommendation it gains 0.100, 33% (")
-    assert told[0].endswith(") on the best ranker of the task, als.")
-    assert told[2].startswith("In recommendation it loses 0.500, 56% (")
-    assert told[2].endswith("sure) on the best model of the task alone, gensar recommendation-only.")
-    assert told[3].endswith("on the best model of the task alone, gensar search-only.")
+    assert told[0].startswith("In recommendation it is 0.100 (33%) ahead of the best ranker of the task, als: +")
+    assert told[2].startswith(
+        "In recommendation it is 0.500 (56%) behind the best model of the task alone, gensar recommendation-only: -"
+    )
+    assert told[2].endswith(", sure.")
+    assert "behind the best model of the task alone, gensar search-only: " in told[3]
     few = {key: value for key, value in POINTS.items() if key[2] not in (0.0, 1.0)}
     found = decide(reading_of(few), GOALS)["shop"]
-    assert any(s.startswith("In search it gains 0.300, 50% (") for s in found["One model for both tasks?"])
+    assert any(s.startswith("In search it is 0.300 (50%) ahead of ") for s in found["One model for both tasks?"])
     assert found["In short"][1].startswith("One model serves both tasks: surely ahead of the best ranker in")
     assert not any("alone, gensar" in s for s in found["One model for both tasks?"])
     neither = {key: value for key, value in few.items() if key[0] == "sweep"}
@@ -89,8 +90,7 @@ def test_the_generator_alone_and_with_evidence_are_told_apart():
         "Validation takes gensar + words at mix 0.75, with the store's evidence (words): "
     )
     worth = found["With evidence: What is the store's evidence worth?"]
-    assert worth[0].startswith("In recommendation it gains 0.100, 17% (")
-    assert worth[0].endswith(") on gensar at the same mix.")
+    assert worth[0].startswith("In recommendation it is 0.100 (17%) ahead of gensar at the same mix: ")
     assert "The generator alone: Which mix?" in found
     assert not any(question.endswith("Which identifiers?") for question in found), "evidence is no other identifier"
 

@@ -139,14 +139,16 @@ def plot_history(history: Sequence[Mapping[str, float]] | pd.DataFrame, title: s
                     marker=marker,
                     markersize=3.5,
                 )
-                ends.append((float(curve[name].iloc[-1]), f"{name} {curve[name].iloc[-1]:.3f}", colour))
+                ends.append(
+                    (float(table["step"].max()), float(curve[name].iloc[-1]), f"{name} {curve[name].iloc[-1]:.3f}")
+                )
             losses = "loss" in shown[0].lower()
             ax.set(xlabel="training step", ylabel="loss (nats)" if losses else "validation metric")
             low, high = ax.get_ylim()
             ax.set_ylim(0 if losses and low > 0 and low < high / 2 else low, high)
             ax.set_title("Training loss" if losses else "Validation", pad=6)
             ax.grid(axis="y")
-            _label_ends(ax, ends, float(table["step"].max()))
+            _name_ends(ax, ends)
             if "primary" in table and table["primary"].notna().any() and not losses:
                 best = float(table["step"].iloc[int(np.nanargmax(table["primary"].to_numpy(np.float64)))])
                 ax.axvline(best, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
@@ -267,24 +269,3 @@ def _curve_colour(name: str, place: int) -> str:
         if task in name.lower():
             return colour
     return INK if name in ("primary", "loss") else GROUPS[(place + 2) % len(GROUPS)]
-
-
-def _label_ends(ax: plt.Axes, ends: list[tuple[float, str, str]], last: float) -> None:
-    """Name the curves at their right ends, moved apart where they would overlap."""
-    low, high = ax.get_ylim()
-    gap = (high - low) * 0.07
-    below = -np.inf
-    for value, text, _ in sorted(ends):
-        at = max(value, below + gap)
-        below = at
-        ax.annotate(
-            text,
-            (last, value),
-            xytext=(last + 0.03 * max(last, 1), at),
-            textcoords="data",
-            va="center",
-            fontsize=9,
-            color=INK,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 1} if at != value else None,
-        )

@@ -3,10 +3,11 @@
 from gensar_lite.explore.beams import plot_beam_tree
 from gensar_lite.explore.codes import plot_code_categories, plot_code_tree, plot_code_use
 from gensar_lite.explore.curves import plot_history, plot_intervals, plot_lines, plot_metrics
+from gensar_lite.explore.gains import plot_gains
 from gensar_lite.explore.maps import category_of, map_vectors, plot_map
 from gensar_lite.explore.quantising import plot_codes
 from gensar_lite.explore.store_map import plot_store_map
-from gensar_lite.explore.tradeoff import plot_cheap, plot_gains, plot_tradeoff
+from gensar_lite.explore.tradeoff import plot_cheap, plot_tradeoff
 from gensar_lite.explore.why import plot_agreement, plot_conflict, plot_information
 
 __all__ = [

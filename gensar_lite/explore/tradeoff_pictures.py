@@ -11,9 +11,10 @@ import pandas as pd
 
 from gensar_lite.data.storage import new_file, write_json
 from gensar_lite.explore.curves import MINUS
+from gensar_lite.explore.gains import plot_gains
 from gensar_lite.explore.report import Picture
 from gensar_lite.explore.store_map import describe_store_map, moved_knobs, plot_store_map, store_knobs
-from gensar_lite.explore.tradeoff import ONE_SEED, plot_cheap, plot_gains, plot_tradeoff
+from gensar_lite.explore.tradeoff import ONE_SEED, plot_cheap, plot_tradeoff
 from gensar_lite.tradeoff.curve import GENERATIVE, Goals, describe_choice
 from gensar_lite.tradeoff.decision import Gains
 from gensar_lite.tradeoff.design import Source

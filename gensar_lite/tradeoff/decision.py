@@ -137,7 +137,7 @@ def _distances(reading: Reading, curve: Curve) -> list[dict[Any, Any]]:
 def _one_model(reading: Reading, curve: Curve) -> list[str]:
     """What serving both tasks with one model costs and gains."""
     words = {"ranker": "the best ranker of the task", "one task": "the best model of the task alone"}
-    return [f"{_against(row)} {words[row['kind']]}, {row['against']}." for row in _distances(reading, curve)]
+    return [_against(row, f"{words[row['kind']]}, {row['against']}") for row in _distances(reading, curve)]
 
 
 def _verdict(rows: list[dict[Any, Any]]) -> list[str]:
@@ -149,7 +149,7 @@ def _verdict(rows: list[dict[Any, Any]]) -> list[str]:
     ]
     ahead = [row["task"] for row in rows if is_sure(row) and row["difference"] > 0 and row["kind"] == "ranker"]
     if behind:
-        return [f"One model for both tasks costs something: {', and '.join(behind)}."]
+        return [f"One model for both tasks costs something: {' and '.join(behind)}."]
     if ahead:
         where = " and ".join(ahead)
         return [
@@ -166,7 +166,7 @@ def _evidence(alone: list[Curve], goals: Goals, curve: Curve) -> list[str]:
     if not curve.name["evidence"] or other is None:
         return []
     rows = compare_places(curve, [(task, place, place) for task in TASKS], goals, other).to_dict("records")
-    return [f"{_against(row)} {row['against']} at the same mix." for row in rows]
+    return [_against(row, f"{row['against']} at the same mix") for row in rows]
 
 
 def is_sure(row: Mapping[Any, Any]) -> bool:
@@ -178,14 +178,14 @@ def _how_sure(row: Mapping[Any, Any]) -> str:
     return "not tested" if not np.isfinite(row["p_holm"]) else "sure" if is_sure(row) else "not sure"
 
 
-def _against(row: Mapping[Any, Any]) -> str:
-    """A difference in words, up to the name of what it is a difference to."""
-    share = f", {abs(row['difference']) / row['against_value']:.0%}" if row["against_value"] > 0 else ""
-    verb = "gains" if row["difference"] > 0 else "loses"
+def _against(row: Mapping[Any, Any], whom: str) -> str:
+    """A difference as a sentence."""
+    share = f" ({abs(row['difference']) / row['against_value']:.0%})" if row["against_value"] > 0 else ""
+    side = "ahead of" if row["difference"] > 0 else "behind"
     sure = _how_sure(row)
     if np.isfinite(row["low"]):
         sure = f"{row['low']:+.3f} to {row['high']:+.3f}, {sure}"
-    return f"In {row['task']} it {verb} {abs(row['difference']):.3f}{share} ({sure}) on"
+    return f"In {row['task']} it is {abs(row['difference']):.3f}{share} {side} {whom}: {sure}."
 
 
 def _identifiers(group: list[Curve], goals: Goals, curve: Curve) -> list[str]:
