@@ -46,7 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_command(store: Path, out: Path) -> list[str]:
-    sizes = "--steps 2 --quantiser kmeans --collaborative als --examples 1 --map none"
+    sizes = "--steps 2 --quantiser kmeans --collaborative als --examples 1"
     return ["run", "--data", str(store), "--out", str(out), *sizes.split()]
 
 
@@ -294,7 +294,7 @@ def test_report_of_several_runs(finished, tmp_path, capsys):
 
     twin = shutil.copytree(finished, tmp_path / "twin")
     page = tmp_path / "page.html"
-    assert main(["report", str(finished), str(twin), "--out", str(page), "--map", "none"]) == 0
+    assert main(["report", str(finished), str(twin), "--out", str(page)]) == 0
     assert "twin" in page.read_text(encoding="utf-8")
     assert "named twice" in failed(capsys, ["report", str(twin), str(twin), "--out", str(page)], 2)
 

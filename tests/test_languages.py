@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from builders import build_small
 
+from gensar_lite.cli.answers import knows_a_word
 from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.importing.finish import import_tables
@@ -19,7 +20,6 @@ from gensar_lite.data.languages import LANGUAGES, Pieces, find_language, get_lan
 from gensar_lite.data.lexical import LexicalIndex, index_terms, typed_words
 from gensar_lite.data.queries import synthesise_searches
 from gensar_lite.data.storage import DataError
-from gensar_lite.explore.answers import knows_a_word
 from gensar_lite.signals.text import TfidfEncoder, load_encoder
 from gensar_lite.training.doc2query import Doc2Query
 

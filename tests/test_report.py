@@ -7,14 +7,14 @@ import re
 from html.parser import HTMLParser
 
 import matplotlib.pyplot as plt
-import pandas as pd
 import pytest
 from matplotlib import font_manager
 
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
-from gensar_lite.explore.report import Example, Picture, RunReport, duration, write_report
+from gensar_lite.explore.report import Example, RunReport, duration, write_report
 from gensar_lite.explore.style import font_names, glyphs_missed, style
+from gensar_lite.explore.trees import Branch, Tree
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -91,25 +91,21 @@ NASTY = "<script>alert('x')</script> & \"quoted\""
 
 
 def run(name: str = "GenSAR", **changes) -> RunReport:
-    figure = plt.figure(figsize=(3, 2))
-    answers = pd.DataFrame(
-        {
-            "title": [NASTY, "a lamp"],
-            "item_id": ["i1", "i2"],
-            "score": [-1.0, -2.0],
-            "identifier": ["<m1_3><s1_4>", "<m1_3><s1_5>"],
-        }
-    )
+    answers = [
+        {"title": NASTY, "item_id": "i1", "score": -1.0, "identifier": "<m1_3><s1_4>"},
+        {"title": "a lamp", "item_id": "i2", "score": -2.0, "identifier": "<m1_3><s1_5>"},
+    ]
     examples = [
         Example("search", NASTY, answers, history=["a chair"], target="i2"),
-        Example("recommendation", "u1", [{"title": "a desk", "identifier": (1, 2)}]),
+        Example("recommendation", "u1", [{"title": "a desk"}]),
     ]
     content = {
         "metrics": metrics(),
         "health": HEALTH,
         "timings": {"signals": 3.0, "training": 95.0},
         "examples": examples,
-        "pictures": [Picture(figure, "A caption", NASTY)],
+        "history": [{"step": 10, "loss": 2.0, "primary": 0.1}, {"step": 20, "loss": 1.0, "primary": 0.2}],
+        "tree": Tree("a tree", [Branch("<m1_3>", "2 items", NASTY)]),
     }
     return RunReport(name, **(content | changes))
 
@@ -138,7 +134,7 @@ def test_no_script_and_no_outside_request(page):
 def test_texts_are_escaped(tmp_path):
     text = write_report(tmp_path / "report.html", run(), title=NASTY).read_text(encoding="utf-8")
     assert "<script" not in text
-    assert text.count("&lt;script&gt;alert") >= 4  # title twice, query, answer, alternative text
+    assert text.count("&lt;script&gt;alert") >= 4  # title twice, query, answer, tree
     assert "&lt;m1_3&gt;&lt;s1_4&gt;" in text
     assert not re.search(r"(?<!&#39;)https?://", text)
 
@@ -191,6 +187,7 @@ def test_health_times_and_examples_are_told(tmp_path):
         "the item clicked next",
         "a chair",
         "config: seed",
+        "over 20 training steps; at the end loss 1.000",
     ):
         assert words in text, words
     assert text.count("the item clicked next") == 1

@@ -15,6 +15,7 @@ from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.explore import plots
 from gensar_lite.explore.beams import trace_beams
 from gensar_lite.explore.quantising import residual_shares
+from gensar_lite.explore.trees import beam_tree
 from gensar_lite.identifiers import learn_identifiers
 from gensar_lite.signals import embed
 
@@ -55,11 +56,12 @@ def test_with_a_beam_for_every_item_the_trace_is_exact():
 
 
 def test_the_beam_tree_tells_codes_probabilities_and_what_was_lost():
-    ax = plots.plot_beam_tree(CODES, np.log(CHANCE), [f"item {n}" for n in range(6)], ["m1", "s1"], num_beams=1)
-    check(ax)
-    assert "<m1_0>\n42.0%" in words(ax)
-    assert "item 0" in words(ax)
-    assert "(lost) item 1" in words(ax)
+    tree = beam_tree(CODES, np.log(CHANCE), [f"item {n}" for n in range(6)], ["m1", "s1"], num_beams=1)
+    kept, lost = tree.branches
+    assert (kept.code, kept.about, kept.lost) == ("<m1_0>", "42.0%, place 1", False)
+    assert (lost.code, lost.about, lost.lost) == ("<m1_1>", "30.0%, dropped as 2", True)
+    assert [(inner.titles, inner.lost) for inner in kept.branches] == [("item 0", False), ("item 1", True)]
+    assert "&lt;m1_0&gt;" in tree._repr_html_()
 
 
 def test_plot_codes_ties_every_point_to_its_code():

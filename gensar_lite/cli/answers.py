@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
+from functools import lru_cache
 from typing import Any
 
 from gensar_lite.cli import UsageError
 from gensar_lite.cli.output import print_answers, print_json, show, tell
+from gensar_lite.data.languages import fold_accents
+from gensar_lite.data.lexical import CHARACTERS, index_terms
 from gensar_lite.data.storage import locked
 from gensar_lite.model import GenSAR
 
@@ -15,8 +19,6 @@ def search(chosen: Namespace) -> None:
     """Search the store of a run."""
     if not chosen.query.strip():
         raise UsageError("the query is empty; type at least one word")
-    from gensar_lite.explore.answers import knows_a_word
-
     model = GenSAR.load(chosen.run)
     if not knows_a_word(model, chosen.query):
         tell(f"note: no word of {chosen.query!r} occurs in the store's items or queries; the answers are a guess")
@@ -69,3 +71,22 @@ def _options(chosen: Namespace, model: GenSAR) -> dict[str, Any]:
         "category": chosen.category,
         "exclude_seen": chosen.exclude_seen,
     }
+
+
+def knows_a_word(model: GenSAR, query: str) -> bool:
+    """Whether some word of a query, or its stem, occurs in an item's text or in a query of the log."""
+    language = model.data.language
+    return any(_has_word(_store_text(model), term, language) for term in index_terms(query, language))
+
+
+def _has_word(text: str, term: str, language: str) -> bool:
+    """Whether a word of the text has this term. Words that begin like it are stemmed, of others there is no need."""
+    if re.fullmatch(f"[{CHARACTERS}]", term):
+        return term in text
+    begins = re.escape(term[: max(3, len(term) - 2)])
+    return any(term in index_terms(word, language) for word in set(re.findall(rf"(?<![^\W_]){begins}[^\W_]*", text)))
+
+
+@lru_cache(maxsize=2)
+def _store_text(model: GenSAR) -> str:
+    return fold_accents("\n".join([*model.data.item_texts, *model.data.log.queries])).lower()

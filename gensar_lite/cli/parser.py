@@ -7,7 +7,7 @@ import argparse
 from gensar_lite.cli.import_words import IMPORT_EXAMPLES, add_import_arguments
 
 PRESETS = ("tiny", "small", "paper", "paper-tiny")
-MAPS = ("umap", "pca", "none")
+MAPS = ("umap", "pca")
 KNOBS = (
     ("num-items", int, 2000, "items of the catalogue"),
     ("num-users", int, 1500, "users"),
@@ -257,7 +257,6 @@ def _add_run(verbs) -> None:
     )
     run.add_argument("--no-baselines", action="store_true", help="measure the model alone")
     run.add_argument("--examples", type=int, default=3, metavar="N", help="searches and recommendations to show")
-    run.add_argument("--map", choices=MAPS, default="umap", help="how the report's maps of items are drawn")
     _json(run)
 
 
@@ -342,7 +341,6 @@ def _add_results(verbs) -> None:
         "runs", metavar="RUN|SWEEP", nargs="+", help="run folders, or folders of `gensar-lite tradeoff`"
     )
     report.add_argument("--out", required=True, help="the HTML file")
-    report.add_argument("--map", choices=MAPS, default="umap", help="how maps of items are drawn")
 
 
 def _add_export(verbs) -> None:
@@ -363,7 +361,7 @@ def _page_options(parser: argparse.ArgumentParser) -> None:
         metavar="USER,USER",
         help="whose histories the page holds (default: everybody of a simulated store, nobody of any other)",
     )
-    parser.add_argument("--map", choices=MAPS[:2], default="umap", help="how the maps are drawn; pca is faster")
+    parser.add_argument("--map", choices=MAPS, default="umap", help="how the maps are drawn; pca is faster")
     parser.add_argument(
         "--slider",
         action="store_true",

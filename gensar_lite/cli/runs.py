@@ -66,7 +66,7 @@ def run(chosen: Namespace) -> None:
     page = out / "report.html"
     if not page.is_file():
         tell("report …")
-        write_runs([out], page, chosen.map)
+        write_runs([out], page)
     if chosen.json:
         print_json(metrics)
         return
@@ -111,10 +111,10 @@ def report(chosen: Namespace) -> None:
     sweeps = [folder for folder in folders if (folder / ASKED).is_file()]
     if sweeps and len(sweeps) < len(folders):
         raise UsageError("a report is about runs or about sweeps, not about both; write two")
-    show(str(write_sweeps(folders, out) if sweeps else write_runs(folders, out, chosen.map)))
+    show(str(write_sweeps(folders, out) if sweeps else write_runs(folders, out)))
 
 
-def write_runs(folders: list[Path], page: Path, method: str) -> Path:
+def write_runs(folders: list[Path], page: Path) -> Path:
     """A report from what run folders hold. Raises DataError where one is not complete."""
     from gensar_lite.explore.report import write_report
 
@@ -124,25 +124,20 @@ def write_runs(folders: list[Path], page: Path, method: str) -> Path:
         names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
         raise UsageError("a run is named twice")
-    views = [
-        _read_run(folder, name if len(folders) > 1 else None, method)
-        for folder, name in zip(folders, names, strict=True)
-    ]
+    views = [_read_run(folder, name if len(folders) > 1 else None) for folder, name in zip(folders, names, strict=True)]
     title = f"gensar_lite: {', '.join(names)}"
     return write_report(page, views, title=title, summary=_summary(folders))
 
 
-def _read_run(folder: Path, title: str | None, method: str) -> Any:
+def _read_run(folder: Path, title: str | None) -> Any:
     from gensar_lite.data.dataset import Dataset
     from gensar_lite.explore.report import Example, RunReport
-    from gensar_lite.explore.run_pictures import draw_run
+    from gensar_lite.explore.trees import code_tree
     from gensar_lite.identifiers import IdentifierTable
-    from gensar_lite.signals import Signals
 
     metrics = read_result(folder, "metrics")
     data = Dataset.load(folder / "store")
     table = IdentifierTable.load(folder / "identifiers", data.items["item_id"].tolist())
-    signals = Signals.load(folder / "signals")
     timings = read_result(folder, "timings")
     lists = dict(metrics.get("lists", {}))
     told, told_alone = row_names(metrics)
@@ -152,22 +147,6 @@ def _read_run(folder: Path, title: str | None, method: str) -> Any:
     if "generator" in metrics:
         metrics["baselines"] = {alone: metrics["generator"], **metrics["baselines"]}
     oracle = metrics.get("ceiling", {})
-    ceiling = {
-        task: values[protocol]["NDCG@10"]
-        for task, protocol in (("recommendation", "uniform99"), ("search", "bm25_99"))
-        for values in [oracle.get("oracle", {}).get(task, {})]
-        if protocol in values
-    }
-    pictures = draw_run(
-        data.items,
-        table,
-        metrics,
-        name=name,
-        history=read_json(folder / "model" / "history.json", history=list)["history"],
-        vectors=None if method == "none" else {"semantic": signals.semantic, "collaborative": signals.collaborative},
-        ceiling=ceiling or None,
-        method="umap" if method == "none" else method,
-    )
     examples = [
         Example(
             task=e["task"],
@@ -183,7 +162,14 @@ def _read_run(folder: Path, title: str | None, method: str) -> Any:
     ]
     shown = {**metrics, "baselines": {**metrics["baselines"], **oracle}}
     return RunReport(
-        name, shown, table.health, {k: v for k, v in timings.items() if k != "model_line"}, examples, pictures, lists
+        name,
+        shown,
+        table.health,
+        {stage: seconds for stage, seconds in timings.items() if stage != "model_line"},
+        examples,
+        read_json(folder / "model" / "history.json", history=list)["history"],
+        code_tree(table, data.items["title"].tolist()),
+        lists,
     )
 
 

@@ -7,7 +7,7 @@ directions and loses neighbourhoods, UMAP the other way round.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from gensar_lite.evidence.nearest import nearest_others
-from gensar_lite.explore.style import GROUPS, INK, MARKERS, OTHER, PAPER, new_axes, shorten, style
+from gensar_lite.explore.style import GROUPS, MARKERS, OTHER, PAPER, new_axes, shorten, style
 
 METHODS = ("pca", "umap")
 NO_CATEGORY = "(none)"
@@ -68,28 +68,25 @@ def map_vectors(vectors: np.ndarray, method: str = "umap", seed: int = 0, num_ne
 
 
 def plot_map(
-    vectors: np.ndarray,
+    places: np.ndarray,
     labels: Sequence[str] | np.ndarray,
     *,
     method: str = "umap",
     title: str = "Items by their vectors",
-    highlight: Mapping[int, str] | None = None,
     legend: bool = True,
     order: Sequence[str] = (),
-    seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw items as points, coloured and marked by group, each group named where it lies densest and is in
     the majority; a group that is mixed with others everywhere is named by the legend alone.
 
-    `vectors` (N, D), or places (N, 2) from `map_vectors`. `labels` (N,) are group names, such as
-    `category_of` gives; the twelve largest groups are told apart, the others are grey. `highlight` names
-    single items: item number -> text. Groups named in `order` take the first colours, so that two maps can be compared.
+    `places` (N, 2) are those of `map_vectors` by this `method`. `labels` (N,) are group names, such as
+    `category_of` gives; the twelve largest groups are told apart, the others are grey. Groups named in `order` take the
+    first colours, so that two maps can be compared.
     """
-    vectors, groups = np.asarray(vectors), np.asarray(labels, dtype=object)
-    if len(vectors) != len(groups):
-        raise ValueError(f"{len(vectors)} vectors and {len(groups)} labels; give one label per vector")
-    places = vectors if vectors.shape[1] == 2 else map_vectors(vectors, method, seed)
+    groups = np.asarray(labels, dtype=object)
+    if len(places) != len(groups):
+        raise ValueError(f"{len(places)} places and {len(groups)} labels; give one label per place")
     counts = pd.Series(groups).value_counts().sort_index().sort_values(ascending=False, kind="stable")
     ordered = [g for g in order if g in counts.index] + [g for g in counts.index if g not in set(order)]
     shown = [g for g in ordered if g != NO_CATEGORY][: len(MARKERS)]
@@ -98,70 +95,22 @@ def plot_map(
     with style():
         ax = new_axes(ax, 7.6, 6.0)
         rest = ~np.isin(groups.astype(str), [str(g) for g in shown])
-        if rest.any():
-            ax.scatter(
-                places[rest, 0],
-                places[rest, 1],
-                s=size * 0.7,
-                color=OTHER,
-                linewidths=0,
-                alpha=0.7,
-                label=f"other ({rest.sum():,})",
-            )
-        for group, colour, marker in zip(shown, GROUPS, MARKERS, strict=False):
-            own = places[groups == group]
-            ax.scatter(
-                own[:, 0],
-                own[:, 1],
-                s=size,
-                color=colour,
-                marker=marker,
-                edgecolors=PAPER,
-                linewidths=0.25,
-                alpha=0.85,
-                label=f"{shorten(group, 28)} ({len(own):,})",
-            )
+        for group, colour, marker in [("other", OTHER, "o"), *zip(shown, GROUPS, MARKERS, strict=False)]:
+            own = places[rest if group == "other" and colour == OTHER else groups == group]
+            if len(own):
+                label = f"{shorten(group, 28)} ({len(own):,})"
+                look = {"marker": marker, "edgecolors": PAPER, "linewidths": 0.25, "alpha": 0.85}
+                ax.scatter(own[:, 0], own[:, 1], s=size, color=colour, label=label, **look)
         for group, at in _spots(places, groups, shown if len(shown) > 1 else []).items():
-            ax.annotate(
-                shorten(group, 28),
-                at,
-                xytext=(0, 7),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=9,
-                fontweight="bold",
-                color=INK,
-                path_effects=halo,
-                zorder=5,
-            )
-        for item, text in (highlight or {}).items():
-            ax.scatter(
-                places[item, 0], places[item, 1], s=90, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=6
-            )
-            ax.annotate(
-                shorten(text, 40),
-                places[item],
-                xytext=(9, -9),
-                textcoords="offset points",
-                va="top",
-                fontsize=8.5,
-                path_effects=halo,
-                zorder=7,
-            )
-        name = "PCA" if method == "pca" else "UMAP"
+            look = {"fontsize": 9, "fontweight": "bold", "ha": "center", "va": "bottom", "path_effects": halo}
+            ax.annotate(shorten(group, 28), at, xytext=(0, 7), textcoords="offset points", zorder=5, **look)
+        name = method.upper()
         ax.set(title=title, xticks=[], yticks=[], xlabel=f"{name} axis 1 (no unit)", ylabel=f"{name} axis 2 (no unit)")
         for side in ("left", "bottom"):
             ax.spines[side].set_color(OTHER)
         if legend:
-            ax.legend(
-                loc="upper left",
-                bbox_to_anchor=(1.0, 1.0),
-                borderaxespad=0,
-                title="items",
-                alignment="left",
-                markerscale=max(1.0, 4.5 / size**0.5),
-            )
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0}
+            ax.legend(title="items", alignment="left", markerscale=max(1.0, 4.5 / size**0.5), **beside)
     return ax
 
 

@@ -1,7 +1,6 @@
 """The figures of the package, each a function that returns axes or a figure; see the modules they come from."""
 
-from gensar_lite.explore.beams import plot_beam_tree
-from gensar_lite.explore.codes import plot_code_categories, plot_code_tree, plot_code_use
+from gensar_lite.explore.codes import plot_code_categories
 from gensar_lite.explore.curves import plot_history, plot_intervals, plot_lines, plot_metrics
 from gensar_lite.explore.gains import plot_gains
 from gensar_lite.explore.maps import category_of, map_vectors, plot_map
@@ -14,11 +13,8 @@ __all__ = [
     "category_of",
     "map_vectors",
     "plot_agreement",
-    "plot_beam_tree",
     "plot_cheap",
     "plot_code_categories",
-    "plot_code_tree",
-    "plot_code_use",
     "plot_codes",
     "plot_conflict",
     "plot_gains",

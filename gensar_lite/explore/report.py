@@ -1,6 +1,6 @@
 """A report of one or several runs as one HTML file that needs nothing else: no script, no outside request.
 
-All texts (titles, queries, user names) go through Jinja's autoescape; figures are PNG data URIs.
+All texts (titles, queries, user names) are escaped; figures are PNG data URIs. Maps and answers are the live page's (`export`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -22,9 +22,10 @@ from matplotlib.image import imread
 from gensar_lite.data.storage import new_export
 from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, PRIMARY
-from gensar_lite.explore.curves import MINUS, PROTOCOL_TEXTS
+from gensar_lite.explore.curves import MINUS, PROTOCOL_TEXTS, plot_history
 from gensar_lite.explore.report_page import PAGE, STYLE
 from gensar_lite.explore.style import glyphs_missed
+from gensar_lite.explore.trees import Tree
 
 MAIN_METRICS = ("HR@10", "NDCG@10")
 
@@ -39,7 +40,7 @@ class Example:
 
     task: str
     asked: str
-    answers: pd.DataFrame | Sequence[Mapping[str, Any]]
+    answers: Sequence[Mapping[str, Any]]
     history: Sequence[str] = ()
     target: str | None = None
     note: str = ""
@@ -56,7 +57,8 @@ class Picture:
 
 @dataclass
 class RunReport:
-    """What a report tells of one run: the contents of metrics.json, health.json and timings.json, examples, pictures.
+    """What a report tells of one run: the contents of metrics.json, health.json and timings.json, examples, the history of the
+    training (see `plot_history`), the tree of its identifiers.
 
     `lists` holds the results of `list_quality`: name of the ranker -> task -> measure; the run's own model stands under `name`.
     """
@@ -66,7 +68,8 @@ class RunReport:
     health: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     examples: Sequence[Example] = ()
-    pictures: Sequence[Picture] = ()
+    history: Sequence[Mapping[str, float]] = ()
+    tree: Tree | None = None
     lists: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
@@ -151,7 +154,9 @@ def _task_table(task: str, rankers: Mapping[str, Mapping[str, Any]], own: set[st
                     "value": value,
                     "best": name != "oracle" and value is not None and round(value, 3) == best[p, m],
                 }
-        rows.append({"name": name, "own": name in own, "cells": cells})
+        rows.append(
+            {"name": name, "own": name in own, "primary": served[name].get(primary, {}).get(metric), "cells": cells}
+        )
     return {
         "name": task,
         "caption": f"ranked by {metric} of {primary}",
@@ -192,8 +197,8 @@ def _sections(views: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         suffix, of_run = ("", "") if len(views) == 1 else (f"-{place}", f" of {view['name']}")
         for anchor, key, text in (
             ("examples", "examples", "Examples"),
-            ("figures", "figures", "Figures"),
-            ("identifiers", "health", "Identifiers"),
+            ("training", "training", "Training"),
+            ("identifiers", "identifiers", "Identifiers"),
             ("time", "timings", "Time"),
             ("provenance", "provenance", "Provenance"),
         ):
@@ -203,40 +208,19 @@ def _sections(views: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _run_view(run: RunReport) -> dict[str, Any]:
-    timings = {str(k): float(v) for k, v in run.timings.items() if isinstance(v, (int, float))}
-    total = sum(timings.values())
+    total = sum(run.timings.values())
+    shares = {stage: 100 * spent / max(total, 1e-9) for stage, spent in run.timings.items()}
     return {
         "name": run.name,
-        "examples": [_example_view(e) for e in run.examples],
-        "figures": [picture_view(p) for p in run.pictures],
-        "health": _health_view(run.health),
-        "timings": [
-            {"name": k, "text": duration(v), "percent": f"{100 * v / total if total else 0:.1f}"}
-            for k, v in timings.items()
-        ],
+        "examples": run.examples,
+        "training": _history_view(run.history) if run.history else None,
+        "identifiers": run.health or run.tree is not None,
+        "health": run.health,
+        "tree": run.tree and Markup(run.tree._repr_html_()),  # it has escaped all texts
+        "timings": [(stage, duration(spent), f"{shares[stage]:.1f}") for stage, spent in run.timings.items()],
         "total_time": duration(total),
         "provenance": _flat(run.metrics.get("provenance", {})),
     }
-
-
-def _example_view(example: Example) -> dict[str, Any]:
-    answers = example.answers.to_dict("records") if isinstance(example.answers, pd.DataFrame) else list(example.answers)
-    heading = f"Search: “{example.asked}”" if example.task == "search" else f"Recommendation for {example.asked}"
-    shown = [
-        {
-            "title": str(a["title"]),
-            "identifier": _identifier_text(a.get("identifier")),
-            "hit": example.target is not None and a.get("item_id") == example.target,
-        }
-        for a in answers
-    ]
-    return {"heading": heading, "history": list(example.history), "answers": shown, "note": example.note}
-
-
-def _identifier_text(identifier: Any) -> str:
-    if identifier is None or isinstance(identifier, str):
-        return identifier or ""
-    return " ".join(str(part) for part in identifier)
 
 
 def picture_view(picture: Picture) -> dict[str, Any]:
@@ -256,16 +240,13 @@ def picture_view(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _health_view(health: Mapping[str, Any]) -> dict[str, Any]:
-    if not health:
-        return {}
-    keys = ("collisions_before", "collisions_after", "items_moved", "largest_prefix_group")
-    return {
-        "warnings": list(health.get("warnings", [])),
-        "codebooks": [{"name": name, **book} for name, book in health.get("codebooks", {}).items()],
-        "views": [{"name": name, **{k: view[k] for k in keys}} for name, view in health.get("views", {}).items()],
-        "reconstruction": list(health.get("reconstruction", {}).items()),
-    }
+def _history_view(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    last = history[-1]
+    told = ", ".join(f"{k} {v:.3f}" for k, v in last.items() if k != "step" and isinstance(v, (int, float)))
+    alt = f"Curves over {last['step']} training steps; at the end {told}."
+    picture = Picture(plot_history(history), "The loss, and the metrics on validation cases.", alt)
+    plt.close(picture.figure)
+    return picture_view(picture)
 
 
 def _flat(content: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

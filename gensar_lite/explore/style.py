@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -53,6 +54,7 @@ SEQUENTIAL = sns.light_palette(
     "#0b3358", as_cmap=True
 )  # lightness falls steadily from paper: equal steps in greyscale too
 
+LOOK = Path(__file__).with_name("figures.mplstyle")
 EAST_ASIAN = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -68,47 +70,13 @@ EAST_ASIAN = (
     "Droid Sans Fallback",
 )
 
-_SETTINGS: Any = {
-    "figure.facecolor": PAPER,
-    "figure.dpi": 110,
-    "savefig.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 10,
-    "axes.titlecolor": INK,
-    "axes.labelsize": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.7,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "text.color": INK,
-    "text.parse_math": False,  # titles of items may hold dollar signs
-    "font.size": 9.5,
-}
-
 
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the style of the package inside this block, and leave the caller's settings as they were."""
     # a notebook's backend turns itself on at first use; inside the block its settings would be undone at the end
     plt.draw_if_interactive()
-    with mpl.rc_context({**_SETTINGS, "font.family": _fonts()}):
+    with plt.style.context([LOOK, {"font.family": _fonts()}]):
         yield
 
 

@@ -5,6 +5,8 @@ Explained in notebook 08; the numbers come from `tradeoff.conflict` and `tradeof
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,40 +23,29 @@ def plot_conflict(conflict: pd.DataFrame, title: str = "Do the two tasks pull th
 
     The line is the mean over batches, the band their range. A single step is drawn as points with ranges.
     """
+    along = "step" in conflict and conflict["step"].nunique() > 1
     with style():
         figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
         for ax, (kind, name) in zip(axes, KINDS.items(), strict=True):
             part = conflict[conflict["kind"] == kind].dropna(subset=["cosine"])
-            if "step" in conflict and conflict["step"].nunique() > 1:
-                _draw_along(ax, part)
+            look: dict[str, Any] = {"data": part, "y": "cosine", "errorbar": ("pi", 100), "ax": ax}
+            if along:
+                groups = part["group"].unique()
+                looks = {"hue": "group", "style": "group", "palette": list(GROUPS[: len(groups)]), "dashes": False}
+                marks = dict(zip(groups, MARKERS, strict=False))
+                sns.lineplot(x="step", markers=marks, err_kws={"alpha": 0.08, "linewidth": 0}, **looks, **look)
+                ax.set_xlabel("training step")
+                ax.legend(loc="upper right", ncols=2, fontsize=8)
             else:
-                _draw_once(ax, part)
+                sns.pointplot(x="group", color=GROUPS[0], linestyle="none", capsize=0.1, **look)
+                ax.tick_params(axis="x", rotation=40)
+                ax.set_xlabel("")
+            ax.grid(axis="y")
             ax.axhline(0, color=INK, linewidth=0.8)
             ax.set_title(name)
         axes[0].set_ylabel("cosine of the gradients\n(below 0: they undo each other)")
         figure.suptitle(title, x=0.01, ha="left", weight="bold")
         return figure
-
-
-def _draw_along(ax: plt.Axes, part: pd.DataFrame) -> None:
-    for number, (group, rows) in enumerate(part.groupby("group", sort=False)):
-        along = rows.groupby("step")["cosine"].agg(["mean", "min", "max"])
-        colour, marker = GROUPS[number % len(GROUPS)], MARKERS[number % len(MARKERS)]
-        ax.plot(along.index, along["mean"], color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=group)
-        ax.fill_between(along.index, along["min"], along["max"], color=colour, alpha=0.08, linewidth=0)
-    ax.set_xlabel("training step")
-    ax.legend(loc="upper right", ncols=2, fontsize=8)
-    ax.grid(axis="y")
-
-
-def _draw_once(ax: plt.Axes, part: pd.DataFrame) -> None:
-    groups = list(dict.fromkeys(part["group"]))
-    found = part.groupby("group")["cosine"].agg(["mean", "min", "max"]).loc[groups]
-    place = np.arange(len(groups))
-    reach = [found["mean"] - found["min"], found["max"] - found["mean"]]
-    ax.errorbar(place, found["mean"], yerr=reach, fmt="o", color=GROUPS[0], ecolor=MUTED, capsize=3)
-    ax.set_xticks(place, groups, rotation=40, ha="right")
-    ax.grid(axis="y")
 
 
 def plot_information(information: pd.DataFrame, title: str = "What each code knows") -> Figure:
