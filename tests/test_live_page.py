@@ -24,9 +24,9 @@ from gensar_lite.data.lexical import LexicalIndex
 from gensar_lite.data.storage import DataError
 from gensar_lite.evidence.evidence import Evidence
 from gensar_lite.explore.bundle import PAGE, join_modules
-from gensar_lite.explore.export import build_page, page_users, show_page, write_page
+from gensar_lite.explore.export import build_page, page_users, renew_page, show_page, write_page
 from gensar_lite.explore.packing import rounded
-from gensar_lite.explore.recorded import ODD, record
+from gensar_lite.explore.recorded import ODD, main, record
 from gensar_lite.model import GenSAR
 
 CLOSE = 1e-4
@@ -219,6 +219,16 @@ def test_the_committed_page_gives_the_answers_that_were_recorded(browser):
     page = open_page(browser, COMMITTED)
     compare(cases, page.evaluate(ASK, cases))
     check(page)
+
+
+@pytest.mark.skipif(not COMMITTED.is_file(), reason="the page of the embedded store is not in this copy")
+def test_the_committed_page_has_the_scripts_and_the_style_of_today(tmp_path):
+    """Otherwise: python -m gensar_lite.explore.recorded docs/_static/bazaar.html"""
+    text = COMMITTED.read_text(encoding="utf-8")
+    assert renew_page(text) == text
+    (tmp_path / "page.html").write_text("<p>mine</p>", encoding="utf-8")
+    with pytest.raises(DataError, match="no page of a live model"):
+        main([str(tmp_path / "page.html")])
 
 
 @needs_chromium

@@ -9,6 +9,7 @@ import base64
 import gzip
 import html
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,24 @@ def build_page(
 
 def fill_page(title: str, about: dict, raw: bytes = b"") -> str:
     """The page's HTML for a table of contents and the arrays that it speaks of."""
-    parts = {
-        "title": html.escape(title),
-        "style": (PAGE / "page.css").read_text(encoding="utf-8"),
-        "about": json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
-        "arrays": base64.b64encode(gzip.compress(raw, mtime=0)).decode("ascii"),
-        "script": join_modules("main.js"),
+    told = json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    packed = base64.b64encode(gzip.compress(raw, mtime=0)).decode("ascii")
+    return _fill({"title": html.escape(title), "about": told, "arrays": packed})
+
+
+def renew_page(text: str) -> str:
+    """A page with the model that it holds, and the scripts and the style of this version."""
+    held = {
+        part: re.search(rf"<[^>]*{part}[^>]*>(.*?)</(?:title|script)>", text) for part in ("title", "about", "arrays")
     }
-    page = (PAGE / "page.html").read_text(encoding="utf-8")
-    before, *rest = page.split("{{")
+    if None in held.values() or 'content="gensar_lite"' not in text:
+        raise DataError("this is no page of a live model; make one with `gensar-lite export`")
+    return _fill({part: found[1] for part, found in held.items() if found})
+
+
+def _fill(parts: dict[str, str]) -> str:
+    parts = {**parts, "style": (PAGE / "page.css").read_text(encoding="utf-8"), "script": join_modules("main.js")}
+    before, *rest = (PAGE / "page.html").read_text(encoding="utf-8").split("{{")
     for piece in rest:  # one pass: what is put in is never looked at again
         name, after = piece.split("}}", 1)
         before += parts[name] + after

@@ -3,6 +3,7 @@
     python -m gensar_lite.explore.recorded RUN docs/_static/bazaar.html
 
 writes the page of a run and beside it `bazaar.answers.json`: what Python answers on the weights that the page holds.
+Without a run the page keeps its model, and its scripts and style become those of this version.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from gensar_lite.data.storage import read_json, write_json
-from gensar_lite.explore.export import write_page
+from gensar_lite.data.storage import new_export, read_json, write_json
+from gensar_lite.explore.export import renew_page, write_page
 from gensar_lite.explore.kit import KIT
 from gensar_lite.explore.packing import rounded
 from gensar_lite.explore.slider import prepare_slider
@@ -60,11 +61,16 @@ def record(model: GenSAR, num: int = 300, seed: int = 0) -> list[dict]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description="write the page of a run, and what Python answers on its weights")
-    parser.add_argument("run", help="run folder")
+    parser.add_argument("run", nargs="?", help="run folder (without: the page keeps its model)")
     parser.add_argument("page", type=Path, help="the HTML file")
     parser.add_argument("--kit", default=KIT, help="folder for the two fine-tunes of the slider, made once")
     parser.add_argument("--sweep", action="append", default=[], help="a sweep whose curves the page shows")
     chosen = parser.parse_args(arguments)
+    if chosen.run is None:
+        page = renew_page(chosen.page.read_text(encoding="utf-8"))
+        with new_export(chosen.page) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+        return 0
     answers = chosen.page.with_suffix(".answers.json")
     if answers.exists():
         read_json(answers, cases=list)  # a file of somebody else is not written over

@@ -32,7 +32,7 @@ class Page {
     root.replaceChildren(
       h("header", {},
         h("h1", {}, "GenSAR", h("span", { class: "note" }, " one model searches and recommends")),
-        h("nav", { class: "looks", "aria-label": "explorers" }, this.tabs),
+        h("nav", { class: "looks tabs", "aria-label": "explorers" }, this.tabs),
         h("p", { class: "note about" }, gensar && `${about.store.name}: ${gensar.items.id.length.toLocaleString("en")} items · model ${about.store.preset}`),
         h("div", { class: "looks" }, this.tour?.button, this.look("projector", "Projector"), this.look("dark", "Dark"))),
       this.tour?.element ?? "",
@@ -81,7 +81,7 @@ class Page {
     const button = h("button", { onclick: () => {
       this.looks[name] = !this.looks[name];
       set();
-      this.write();
+      this.views[this.page].show(); // drawings take the room and the colours that there are now
     } }, label);
     set();
     return button;

@@ -34,8 +34,8 @@ export class Asking {
       this.store.network = event.target.checked;
       change(task);
     };
-    return [pick(SEARCH, `search “${cut(query, 40)}”`), pick(RECOMMENDATION, "recommend"),
-      h("span", { class: "note" }, `for ${user || "somebody new"}; the store's page chooses both`),
+    return [pick(SEARCH, query.trim() ? `search “${cut(query, 40)}”` : "search (no query yet)"), pick(RECOMMENDATION, "recommend"),
+      h("span", { class: "note" }, `for ${user || "somebody new"} (chosen under Store)`),
       this.gensar.about.heard.length ? h("label", {}, h("input", { type: "checkbox", checked: network, "data-key": "network", onchange: set }), " the network alone, without evidence") : null];
   }
 }

@@ -3,11 +3,12 @@
 import { RECOMMENDATION, SEARCH, sum } from "../engine/gensar.js";
 import { trieSwitch } from "./asking.js";
 import { codeChip, roleOf } from "./codes.js";
-import { cut, fill, h, percent, pressable, svg } from "./dom.js";
+import { cut, fill, h, percent, pressable, roomIn, svg, whole } from "./dom.js";
 import { saveButtons } from "./save.js";
 
 const NUM_BEAMS = 8;
-const [WIDTH, ROW, BOX, TOP] = [1300, 56, 44, 34];
+const [NARROW, WIDE] = [900, 1300];
+const [ROW, BOX, TOP] = [50, 42, 30];
 const CHILDREN = 12;
 const NOWHERE = "names no item";
 
@@ -25,7 +26,7 @@ export class BeamView {
 
   read({ task, step, trie }) {
     this.task = task === RECOMMENDATION ? RECOMMENDATION : SEARCH;
-    this.step = Number(step ?? 1);
+    this.step = whole(step, 1);
     this.trie = trie !== "0";
   }
 
@@ -102,8 +103,11 @@ export class BeamView {
 
   draw() {
     const last = this.levels.length;
-    const column = (level) => (level === 0 ? 10 : 120 + ((level - 1) * (WIDTH - 430)) / last);
-    const width = (WIDTH - 430) / last - 46;
+    const all = roomIn(this.drawing, NARROW, WIDE);
+    const [start, titles] = [0.09 * all, 0.22 * all];
+    const each = (all - start - titles) / last;
+    const column = (level) => (level === 0 ? 6 : start + (level - 1) * each);
+    const width = 0.82 * each;
     const y = (level, place) => TOP + (level === 0 ? ((NUM_BEAMS - 1) * ROW) / 2 : place * ROW);
     const lit = this.path();
     const [lines, boxes] = [[], []];
@@ -112,35 +116,35 @@ export class BeamView {
         const on = lit.get(level) === place;
         const [left, top] = [column(level), y(level, place)];
         if (level > 0) {
-          const [from, to] = [[column(level - 1) + (level === 1 ? 60 : width), y(level - 1, beam.parent) + BOX / 2], [left, top + BOX / 2]];
+          const [from, to] = [[column(level - 1) + (level === 1 ? 52 : width), y(level - 1, beam.parent) + BOX / 2], [left, top + BOX / 2]];
           const middle = (from[0] + to[0]) / 2;
           lines.push(svg("path", { class: on ? "link on" : "link", d: `M${from}C${middle},${from[1]} ${middle},${to[1]} ${to}`, "stroke-width": 1 + 7 * Math.exp(beam.score) }));
         }
-        boxes.push(this.box(level, place, beam, left, top, level === 0 ? 60 : width, on));
+        boxes.push(this.box(level, place, beam, left, top, level === 0 ? 52 : width, on, level === last ? Math.floor((titles - 10) / 7.8) : 0));
       });
     }
-    const heads = this.view.names.map((name, level) => svg("text", { class: "head", x: column(level + 1), y: 20 }, `code ${level + 1}, codebook ${name}`));
-    fill(this.drawing, svg("svg", { viewBox: `0 0 ${WIDTH} ${TOP + NUM_BEAMS * ROW}`, role: "group", "aria-label": "the tree of beginnings that are kept" }, heads, lines, boxes));
+    const heads = this.view.names.map((name, level) => svg("text", { class: "head", x: column(level + 1), y: 20 }, `code ${level + 1}${width > 150 ? `, codebook ${name}` : ""}`));
+    fill(this.drawing, svg("svg", { viewBox: `0 0 ${all} ${TOP + NUM_BEAMS * ROW}`, role: "group", "aria-label": "the tree of beginnings that are kept" }, heads, lines, boxes));
   }
 
-  box(level, place, beam, left, top, width, on) {
+  box(level, place, beam, left, top, width, on, room) {
     const choose = () => this.choose({ level, place });
     if (level === 0) {
       return svg("g", { class: on ? "box on" : "box", "data-key": "box 0 0", ...pressable("the empty beginning", choose) },
-        svg("rect", { x: left, y: top, width, height: BOX, rx: 6 }), svg("text", { x: left + 10, y: top + 27 }, "start"));
+        svg("rect", { x: left, y: top, width, height: BOX, rx: 6 }), svg("text", { x: left + 8, y: top + 26 }, "start"));
     }
     const name = this.view.names[level - 1];
     const { code } = beam;
     const words = this.words(level, beam.node);
     const label = `${name} ${code}, ${percent(Math.exp(beam.score))}, ${words}`;
-    const shown = level === this.levels.length && beam.node !== null ? cut(words, 44) : null;
+    const shown = room && beam.node !== null ? cut(words, room) : null;
     return svg("g", { class: `box ${beam.node === null ? "nowhere" : roleOf(name)}${on ? " on" : ""}`, "data-key": `box ${level} ${place}`, ...pressable(label, choose) },
       svg("title", {}, label),
       svg("rect", { x: left, y: top, width, height: BOX, rx: 6 }),
-      svg("text", { x: left + 8, y: top + 18 }, `${name}·${code}`),
-      svg("text", { x: left + width - 8, y: top + 18, "text-anchor": "end" }, percent(Math.exp(beam.score))),
-      svg("text", { class: "words", x: left + 8, y: top + 36 }, cut(words, Math.floor(width / 7.4))),
-      shown && svg("text", { class: "item", x: left + width + 10, y: top + 27 }, shown));
+      svg("text", { x: left + 8, y: top + 17 }, `${name}·${code}`),
+      svg("text", { x: left + width - 8, y: top + 17, "text-anchor": "end" }, percent(Math.exp(beam.score))),
+      svg("text", { class: "words", x: left + 8, y: top + 34 }, cut(words, Math.floor(width / 7.9))),
+      shown && svg("text", { class: "item", x: left + width + 8, y: top + 26 }, shown));
   }
 
   /** What the items of a beginning of so many codes have in common; of one item its title. */
@@ -177,4 +181,3 @@ export class BeamView {
           h("span", { class: "note" }, this.words(level + 1, node))))));
   }
 }
-

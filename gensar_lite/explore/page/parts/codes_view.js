@@ -1,12 +1,12 @@
 // What codes mean: the tree of a kind of identifier beside a map of all items; each lights up in the other.
 
 import { codeChip } from "./codes.js";
-import { fill, h } from "./dom.js";
+import { fill, h, larger } from "./dom.js";
 import { csv, save, saveButtons } from "./save.js";
 
 const VIEWS = { semantic: "semantic identifiers", collaborative: "collaborative identifiers" };
-const MAPS = { semantic: "near: alike in text", collaborative: "near: clicked by the same people" };
-const LABELS = 14;
+const MAPS = { semantic: "alike in text", collaborative: "clicked by the same people" };
+const LABELS = 20;
 const FOUND = 30;
 
 export class CodesView {
@@ -65,6 +65,12 @@ export class CodesView {
     this.told(this.settings());
   }
 
+  /** The items of a trie node of a level. */
+  below(level, node) {
+    const { items, leaves } = this.view.trie;
+    return [...items.subarray(leaves[level + 1][node], leaves[level + 1][node + 1])];
+  }
+
   /** The items that light up: what the lasso caught, what the words match, or what the chosen code holds. */
   found() {
     if (this.inside) return this.inside;
@@ -73,16 +79,14 @@ export class CodesView {
       return this.gensar.items.id.map((_, item) => item).filter((item) => scores[item] > 0).sort((a, b) => scores[b] - scores[a]).slice(0, FOUND);
     }
     if (!this.path.length) return [];
-    const { items, leaves } = this.view.trie;
-    const starts = leaves[this.path.length];
-    return [...items.subarray(starts[this.path.at(-1)], starts[this.path.at(-1) + 1])];
+    return this.below(this.path.length - 1, this.path.at(-1));
   }
 
   showControls() {
     const pick = (key, value, label) => h("button", { "data-key": `${key} ${value}`, "aria-pressed": String(this[key] === value), onclick: () => this.change(key === "viewName" ? { viewName: value, path: [] } : { [key]: value }) }, label);
-    const typed = h("input", { type: "search", value: this.words, "data-key": "words", "aria-label": "light up the items that match", placeholder: "find on the map, then Enter", onchange: () => this.change({ words: typed.value, path: [] }) });
+    const typed = h("input", { type: "search", value: this.words, "data-key": "words", "aria-label": "light up the items that match", placeholder: "find on the map", size: 16, onchange: () => this.change({ words: typed.value, path: [] }) });
     fill(this.controls, h("p", { class: "chips" },
-      Object.entries(VIEWS).map(([name, label]) => pick("viewName", name, label)), h("span", { class: "note" }, "map,"),
+      Object.entries(VIEWS).map(([name, label]) => pick("viewName", name, label)), h("span", { class: "note" }, "map: near is"),
       Object.entries(MAPS).filter(([name]) => this.gensar.store.has(`map.${name}`)).map(([name, label]) => pick("mapName", name, label)), typed,
       h("button", { "data-key": "lasso", "aria-pressed": String(Boolean(this.catching)), title: "draw around items on the map", onclick: () => { this.catching = !this.catching; this.change({}); } }, "lasso"),
       saveButtons("map", () => this.canvas, ["png"])));
@@ -107,14 +111,14 @@ export class CodesView {
     const words = items === 1 ? this.gensar.items.title[this.view.trie.items[this.view.trie.leaves[level + 1][node]]] : meaning.words.join(", ");
     const act = () => this.change({ path: chosen ? this.path.slice(0, level) : [...this.path.slice(0, level), node], words: "" });
     return h("button", { class: "node", "data-key": `node ${level} ${node}`, "aria-pressed": String(chosen), onclick: act },
-      codeChip(this.view.names[level], this.view.trie.codes[level][node]), h("span", { class: "number" }, String(items)), h("span", { class: "words" }, words));
+      codeChip(this.view.names[level], this.view.trie.codes[level][node]), h("span", { class: "number" }, String(items)), h("span", { class: "words", dir: "auto" }, words));
   }
 
   showList() {
     const items = [...this.lit];
     const what = this.inside ? `${items.length} items inside the lasso${items.length ? `: ${this.meanings.shared(items).slice(0, 4).join(", ")}` : ""}` : this.words.trim() ? `${items.length} items match` : this.path.length ? `${items.length} ${items.length === 1 ? "item begins" : "items begin"} like this` : "Choose a code: its items light up on the map. Or click a point.";
     fill(this.list, h("p", { class: "note", role: "status" }, what, " ", items.length ? h("button", { class: "small", "data-key": "csv", onclick: () => this.save(items) }, "save them (CSV)") : null),
-      h("ol", { class: "events" }, items.slice(0, 12).map((item) => h("li", {}, h("span", {}, this.gensar.items.title[item]),
+      h("ol", { class: "events" }, items.slice(0, 12).map((item) => h("li", {}, h("span", { dir: "auto" }, this.gensar.items.title[item]),
         h("button", { class: "small", "data-key": `follow ${item}`, "aria-label": `follow ${this.gensar.items.title[item]} down the tree`, onclick: () => this.follow(item) }, "follow")))));
   }
 
@@ -147,17 +151,23 @@ export class CodesView {
     const unit = devicePixelRatio;
     Object.assign(this.canvas, { width: Math.round(box.width * unit), height: Math.round(box.height * unit) });
     this.place();
+    const size = unit * larger();
     const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     const paint = this.canvas.getContext("2d");
-    paint.fillStyle = colour("--faint");
-    this.points.forEach(([x, y], item) => this.lit.has(item) || dot(paint, x, y, 2.6 * unit));
+    const { trie } = this.view;
+    const first = trie.childrenOf(0, 0).sort((a, b) => trie.numLeaves(1, b) - trie.numLeaves(1, a));
+    first.forEach((node, n) => { // the items of a code in one colour, until some of them are lit
+      paint.fillStyle = colour(this.lit.size ? "--faint" : `--group-${n % 6}`);
+      for (const item of this.below(0, node)) if (!this.lit.has(item)) dot(paint, ...this.points[item], 2.8 * size);
+    });
     paint.fillStyle = colour(this.viewName === "semantic" ? "--semantic" : "--collaborative");
     paint.strokeStyle = colour("--ink");
     for (const item of this.lit) {
-      dot(paint, ...this.points[item], 5 * unit);
+      dot(paint, ...this.points[item], 5 * size);
       paint.stroke();
     }
-    this.label(paint, colour, unit);
+    this.canvas.setAttribute("aria-label", `map of all ${this.points.length} items, ${this.lit.size} of them lit; arrows move it, + and - zoom`);
+    this.label(paint, colour, size, this.path.length ? [this.path[0]] : first);
     if (!this.loop.length) return;
     paint.strokeStyle = colour("--strong");
     paint.lineWidth = 2 * unit;
@@ -178,21 +188,19 @@ export class CodesView {
   }
 
   /** The commonest words of the largest first codes, where their items lie. */
-  label(paint, colour, unit) {
-    const { trie } = this.view;
-    const level = Math.min(this.path.length, 1);
-    const nodes = level === 0 ? trie.childrenOf(0, 0) : [this.path[0]];
-    const largest = nodes.sort((a, b) => trie.numLeaves(1, b) - trie.numLeaves(1, a)).slice(0, LABELS);
+  label(paint, colour, unit, nodes) {
     paint.font = `${14 * unit}px system-ui, "DejaVu Sans", sans-serif`;
     paint.textAlign = "center";
     const written = [];
-    for (const node of largest) {
-      const items = [...trie.items.subarray(trie.leaves[1][node], trie.leaves[1][node + 1])];
+    for (const node of nodes) {
+      const items = this.below(0, node);
       const middle = (axis) => items.map((item) => this.points[item][axis]).sort((a, b) => a - b)[items.length >> 1];
-      const [x, y] = [middle(0), middle(1)];
-      if (written.some(([u, v]) => Math.abs(u - x) < 120 * unit && Math.abs(v - y) < 18 * unit)) continue;
-      written.push([x, y]);
       const words = this.meanings.of(this.viewName, 0, node, 2).words.join(", ");
+      const half = paint.measureText(words).width / 2 + 4 * unit;
+      const [x, y] = [Math.min(Math.max(middle(0), half), this.canvas.width - half), middle(1)];
+      if (written.length === LABELS) break;
+      if (written.some(([u, v, other]) => Math.abs(u - x) < half + other && Math.abs(v - y) < 22 * unit)) continue;
+      written.push([x, y, half]);
       paint.lineWidth = 4 * unit;
       paint.strokeStyle = colour("--card");
       paint.strokeText(words, x, y);

@@ -24,8 +24,30 @@ export function fill(element, ...children) {
   (same || near || element).focus?.();
 }
 
+/** A text that takes the room of at most so many letters; those of East Asia and pictures take twice the room. */
 export function cut(text, length) {
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+  const letters = [...text];
+  let room = length;
+  const last = letters.findIndex((letter) => (room -= letter > "\u2e7f" ? 2 : 1) < 0);
+  return last < 0 ? text : `${letters.slice(0, Math.max(last - 1, 1)).join("").trimEnd()}…`;
+}
+
+/** A whole number of an address, or the other one. */
+export function whole(text, other) {
+  const found = Math.round(Number(text ?? other));
+  return Number.isFinite(found) ? found : other;
+}
+
+/** How many times larger than usual the page's letters are (the projector's are). */
+export function larger() {
+  return parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+}
+
+/** How wide a drawing may be so that its letters are as large as the page's: between `least` and `most`. */
+export function roomIn(element, least, most) {
+  const style = getComputedStyle(element);
+  const room = element.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return Math.min(Math.max(Math.round(room / larger()) || most, least), most);
 }
 
 export const percent = (share) => (share >= 0.0995 ? `${Math.round(share * 100)} %` : share >= 0.001 ? `${(share * 100).toFixed(1)} %` : "< 0.1 %");

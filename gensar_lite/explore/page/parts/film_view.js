@@ -2,7 +2,7 @@
 
 import { sum } from "../engine/gensar.js";
 import { codeChip, roleOf } from "./codes.js";
-import { fill, h, svg } from "./dom.js";
+import { fill, h, larger, svg, whole } from "./dom.js";
 import { saveButtons } from "./save.js";
 
 const PACE = 110; // milliseconds a frame
@@ -42,7 +42,8 @@ export class FilmView {
 
   read({ book, frame }) {
     this.book = Math.max(this.books.findIndex(({ name }) => name === book), 0);
-    this.frame = Math.min(Math.max(Math.round(Number(frame ?? this.film.frames.length - 1)) || 0, 0), this.film.frames.length - 1);
+    const last = this.film.frames.length - 1;
+    this.frame = Math.min(Math.max(whole(frame, last), 0), last);
   }
 
   settings() {
@@ -101,8 +102,8 @@ export class FilmView {
 
   draw() {
     const box = this.canvas.getBoundingClientRect();
-    const unit = devicePixelRatio;
-    Object.assign(this.canvas, { width: Math.round(box.width * unit), height: Math.round(box.height * unit) });
+    Object.assign(this.canvas, { width: Math.round(box.width * devicePixelRatio), height: Math.round(box.height * devicePixelRatio) });
+    const unit = devicePixelRatio * larger();
     const { width, height } = this.canvas;
     const margin = 22 * unit;
     const at = (values, i) => [margin + (values[2 * i] / 255) * (width - 2 * margin), margin + (values[2 * i + 1] / 255) * (height - 2 * margin)];

@@ -24,7 +24,7 @@ export function answerList({ name, answers, moves = [], marks, truly = null, vie
     h("li", { class: item === truly ? "marked" : null },
       h("div", { class: "row" },
         h("span", { class: "rank" }, String(place + 1)),
-        h("span", { class: "title" }, title, " ", moves[place] ?? null, item === truly || marks.has(item) ? h("span", { class: "mark" }, item === truly ? "★ what they clicked" : marks.get(item)) : null,
+        h("span", { class: "title", dir: "auto" }, title, " ", moves[place] ?? null, item === truly || marks.has(item) ? h("span", { class: "mark" }, item === truly ? "★ what they clicked" : marks.get(item)) : null,
           view ? identifierChips(view, gensar.codes(view, item)) : null),
         open && h("button", { class: "small", "data-key": `${name} why ${place}`, "aria-expanded": String(opened === item), "aria-label": `why ${title}`, onclick: () => open(item) }, "why"),
         click && h("button", { class: "small", "data-key": `${name} click ${place}`, "aria-label": `click ${title}: it joins the history`, onclick: () => click(item) }, "click"),
@@ -38,13 +38,14 @@ export function whyTable(gensar, meanings, task, asked, item) {
   const view = gensar.viewOf(task);
   const viewName = gensar.about.tasks[task].view;
   const steps = gensar.explain(asked, item);
-  const parts = ["network", `store: ${asked.heard.map((source) => SOURCES[source]).join(", ")}`, "all words of the query"].slice(0, 1 + asked.sources.length);
+  const parts = ["network", "store", "query"].slice(0, 1 + asked.sources.length);
+  const store = asked.sources.length ? `; store: ${asked.heard.map((source) => SOURCES[source]).join(", ")}` : "";
   const size = Math.max(1e-9, ...steps.flatMap((step) => step.parts.map(Math.abs)));
   const total = steps.reduce((sum, step) => sum + step.logprob, 0);
   const bar = (value) => h("span", { class: "bar", role: "img", "aria-label": value.toFixed(1) },
     h("span", { class: value < 0 ? "less" : "more", style: `width:${(50 * Math.abs(value)) / size}%;${value < 0 ? "right" : "left"}:50%` }));
   return h("table", {},
-    h("caption", {}, "What speaks for each code, against the codes that may stand in its place (bars to the right: for it)"),
+    h("caption", {}, `What speaks for each code, against the codes that may stand in its place (bars to the right: for it)${store}${asked.sources.length > 1 ? "; query: how many of its words an item has" : ""}.`),
     h("thead", {}, h("tr", {}, h("th", {}, "code and its items"), h("th", {}, "chosen at"), parts.map((part) => h("th", {}, part)))),
     h("tbody", {}, steps.map(({ node, code, level, children, logprob, parts: values }) => {
       const meaning = meanings.of(viewName, level, node);

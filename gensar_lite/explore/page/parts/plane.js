@@ -1,9 +1,9 @@
 // Search against recommendation: the plane in which each model is a point.
 
-import { h, pressable, svg } from "./dom.js";
+import { h, pressable, roomIn, svg } from "./dom.js";
 
-const [WIDTH, HEIGHT] = [760, 520];
-const [LEFT, RIGHT, TOP, BOTTOM] = [64, 16, 16, 52];
+const [NARROW, WIDE] = [340, 760];
+const [LEFT, RIGHT, TOP, BOTTOM] = [72, 16, 16, 52];
 const DASHES = [null, "8 4", "2 4", "10 4 2 4", "5 5"];
 const SHAPES = [
   (r) => `M${-r},0A${r},${r} 0 1,0 ${r},0A${r},${r} 0 1,0 ${-r},0z`,
@@ -24,6 +24,9 @@ export function legend(n, name) {
     svg("path", { d: "M-15,0H15", stroke: `var(--group-${n % 6})`, "stroke-width": 2, "stroke-dasharray": DASHES[n % DASHES.length] }), svg("path", sign(n))), name);
 }
 
+/** What an axis says, as far as there is room for it: what it is among is told again beside the list of curves. */
+const written = (name, room) => (8 * name.length < room ? name : name.split(", ").slice(0, 2).join(", "));
+
 /** Round numbers from a first to a last one, about `count` of them. */
 function ticks(first, last, count = 5) {
   const rough = (last - first) / count;
@@ -36,9 +39,11 @@ function ticks(first, last, count = 5) {
 
 /**
  * `curves` [{name, points: [{recommendation, search, …_low, …_high, front, label}]}] with a line through each, `marks` single points,
- * `best` lines {task, name, value}, `ring` a point that moves. `tell` is called with the words of the point that is pointed at.
+ * `best` lines {task, name, value}, `ring` a point that moves, `room` the element that is drawn in. `tell` is called with the words of the point that is pointed at.
  */
-export function plane({ curves, best = [], ring = null, intervals = true, names, tell }) {
+export function plane({ curves, best = [], ring = null, intervals = true, names, tell, room }) {
+  const WIDTH = roomIn(room, NARROW, WIDE);
+  const HEIGHT = Math.round(Math.max(0.68 * WIDTH, 340));
   const all = curves.flatMap(({ points }) => points);
   const scale = (axis, low, high, flip) => {
     const ends = intervals ? ["_low", "_high"] : [];
@@ -52,9 +57,9 @@ export function plane({ curves, best = [], ring = null, intervals = true, names,
   const y = scale("search", TOP, HEIGHT - BOTTOM, true);
   const text = (at, up, words, more = {}) => svg("text", { x: at, y: up, ...more }, words);
   const drawn = [];
-  for (const value of ticks(x.first, x.last)) drawn.push(svg("path", { class: "grid", d: `M${x.of(value)},${TOP}V${HEIGHT - BOTTOM}` }), text(x.of(value), HEIGHT - BOTTOM + 18, value.toString(), { "text-anchor": "middle" }));
+  for (const value of ticks(x.first, x.last, Math.max(WIDTH / 120, 4))) drawn.push(svg("path", { class: "grid", d: `M${x.of(value)},${TOP}V${HEIGHT - BOTTOM}` }), text(x.of(value), HEIGHT - BOTTOM + 18, value.toString(), { "text-anchor": "middle" }));
   for (const value of ticks(y.first, y.last)) drawn.push(svg("path", { class: "grid", d: `M${LEFT},${y.of(value)}H${WIDTH - RIGHT}` }), text(LEFT - 8, y.of(value) + 5, value.toString(), { "text-anchor": "end" }));
-  drawn.push(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, names.recommendation, { "text-anchor": "middle", class: "axis" }), text(0, 0, names.search, { "text-anchor": "middle", class: "axis", transform: `translate(15,${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)` }));
+  drawn.push(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, written(names.recommendation, WIDTH), { "text-anchor": "middle", class: "axis" }), text(0, 0, written(names.search, HEIGHT), { "text-anchor": "middle", class: "axis", transform: `translate(16,${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)` }));
   for (const { task, name, value } of best) {
     const axis = task === "recommendation" ? x : y;
     if (value < axis.first || value > axis.last) continue;

@@ -33,7 +33,9 @@ export class StoreView {
     const { users, people, examples } = this.gensar.store.about;
     this.user = user === undefined ? (people[0]?.user ?? users[0] ?? "") : user;
     this.query = query ?? examples[0] ?? "";
-    this.history = history === undefined ? null : history.split(",").filter((id) => this.gensar.number.has(id));
+    const clicked = (history ?? "").split(",").filter(Boolean);
+    this.history = history === undefined ? null : clicked.filter((id) => this.gensar.number.has(id));
+    this.strange = history === undefined ? 0 : clicked.length - this.history.length;
     this.opened = {};
     this.moment = moment in MOMENTS ? moment : "now";
     for (const key of Object.keys(SWITCHES)) this[key] = (switches[key] ?? (key === "hide" ? "1" : "0")) === "1";
@@ -51,6 +53,7 @@ export class StoreView {
     Object.assign(this, settings);
     if (fresh) this.before = { [SEARCH]: [], [RECOMMENDATION]: [] };
     this.opened = {};
+    this.strange = 0;
     this.columns.dataset.open = "";
     this.show();
   }
@@ -93,6 +96,7 @@ export class StoreView {
 
   sentence(spent) {
     if (!this.query.trim()) return "Type a query; recommendations need none.";
+    if (this.strange) return `${this.strange} of the items in the address's history ${this.strange === 1 ? "is" : "are"} not in this store and left out.`;
     if (this.user && !this.known()) return `Nobody in this page is called ${this.user}; answered as for somebody new.`;
     if (!this.index.terms(this.query).length) return `No word of “${this.query.slice(0, 60)}” occurs in the store's items; the search is a guess.`;
     return `Both lists answered in ${Math.round(spent)} ms, in this browser.`;
@@ -129,7 +133,7 @@ export class StoreView {
       h("form", { onsubmit: send, role: "search" },
         users.length ? this.person(users) : null,
         h("label", { for: "query" }, "Query"), typed, h("button", { "data-key": "send" }, "Search")),
-      h("p", { class: "chips", "data-group": "examples" }, "Try ",
+      people.length + examples.length > 0 && h("p", { class: "chips", "data-group": "examples" }, "Try ",
         people.map(({ user, about }) => h("button", { class: "chip person", "data-key": `person ${user}`, "aria-pressed": String(user === this.user), onclick: () => this.change({ user, history: null, moment: "now" }, true) }, about)),
         examples.map((query) => h("button", { class: "chip", "data-key": `example ${query}`, "aria-pressed": String(query === this.query), onclick: () => this.change({ query, moment: this.moment === SEARCH ? "now" : this.moment }, true) }, query))),
       h("p", { class: "switches" }, Object.entries(SWITCHES).filter(([key]) => key !== "network" || this.gensar.about.heard.length).map(([key, label]) => check(key, label)),
@@ -147,7 +151,7 @@ export class StoreView {
     const titles = this.gensar.items.title;
     const latest = events.map((event, place) => ({ ...event, place })).reverse();
     const rows = latest.slice(0, this.all ? undefined : HISTORY).map(({ item, query, place }) =>
-      h("li", {}, h("span", {}, query === null ? null : h("em", { class: "asked" }, `“${query}” `), item === null ? h("em", { class: "note" }, "nothing clicked") : titles[item]),
+      h("li", {}, h("span", { dir: "auto" }, query === null ? null : h("em", { class: "asked" }, `“${query}” `), item === null ? h("em", { class: "note" }, "nothing clicked") : titles[item]),
         item !== null && this.moment === "now" ? h("button", { class: "small", "aria-label": `forget ${titles[item]}`, "data-key": `forget ${place}`, onclick: () => this.forget(events, place) }, "×") : null));
     const moments = Object.keys(MOMENTS).filter((moment) => moment === "now" || this.heldOut(moment));
     fill(this.past,

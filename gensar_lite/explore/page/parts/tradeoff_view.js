@@ -1,7 +1,7 @@
 // The trade-off: curves of sweeps, and a slider that mixes the weights of two fine-tunes while one looks.
 
 import { RECOMMENDATION, SEARCH } from "../engine/gensar.js";
-import { fill, h } from "./dom.js";
+import { cut, fill, h } from "./dom.js";
 import { answerList, movement } from "./lists.js";
 import { legend, plane } from "./plane.js";
 import { csv, save, saveButtons } from "./save.js";
@@ -94,7 +94,7 @@ export class TradeoffView {
     if (!shown.length) return fill(this.drawing, h("p", { class: "note" }, "Nothing is chosen: press a curve above."));
     const ring = this.source === OWN ? this.between() : null;
     const tell = (point) => (this.words.textContent = `${point.label}${typeof point.recommendation_low === "number" ? `; intervals ${point.recommendation_low.toFixed(3)} to ${point.recommendation_high.toFixed(3)} and ${point.search_low.toFixed(3)} to ${point.search_high.toFixed(3)}` : ""}.`);
-    fill(this.drawing, plane({ curves: shown, best, ring, intervals: this.intervals, names: this.names(goals), tell }));
+    fill(this.drawing, plane({ curves: shown, best, ring, intervals: this.intervals, names: this.names(goals), tell, room: this.drawing }));
   }
 
   /** Where the slider stands among the places that were measured. */
@@ -123,7 +123,7 @@ export class TradeoffView {
       const answer = (model) => model.best(model.ask(task, task === SEARCH ? query : null, { user: user || null, history, evidence: [] }), SHOWN, store.hide).map(({ item }) => ({ item, title: this.gensar.items.title[item] }));
       const [before, after] = [answer(this.gensar), answer(mixed)];
       const moves = movement(before.map(({ item }) => item), after.map(({ item }) => item));
-      return h("div", {}, h("h3", {}, task === SEARCH ? `search “${query}”` : "recommended"), answerList({ name: task, answers: after, moves, marks: new Map(), gensar: this.gensar, empty: "Nothing." }));
+      return h("div", {}, h("h3", {}, task === SEARCH ? `search “${cut(query, 40)}”` : "recommended"), answerList({ name: task, answers: after, moves, marks: new Map(), gensar: this.gensar, empty: "Nothing." }));
     });
     const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: this.share, "data-key": "mix", "aria-label": "from search to recommendation", "aria-valuetext": `${Math.round(this.share * 100)} % of the way to recommendation`, oninput: (event) => this.slide(Number(event.target.value)) });
     if (!this.slider) {

@@ -3,11 +3,11 @@
 import { RECOMMENDATION, SEARCH, sum } from "../engine/gensar.js";
 import { trieSwitch } from "./asking.js";
 import { codeChip, roleOf } from "./codes.js";
-import { cut, fill, h, percent, svg } from "./dom.js";
+import { cut, fill, h, percent, roomIn, svg, whole } from "./dom.js";
 
 const ANSWERS = 5;
 const BEST = 8;
-const [WIDTH, HEIGHT, FOOT] = [760, 210, 26];
+const [NARROW, WIDE, HEIGHT, FOOT] = [300, 760, 190, 26];
 
 export class WorkView {
   /** `asking` puts the store's question (see `Asking`). */
@@ -16,14 +16,15 @@ export class WorkView {
     this.read(settings);
     this.controls = h("div", { class: "asking" });
     this.reads = h("section", { class: "panel", "aria-label": "what the encoder reads" });
+    this.flow = h("ol", { class: "flow", "aria-label": "from what it reads to the code that it writes" });
     this.writes = h("section", { class: "panel", "aria-label": "what the decoder writes" });
-    this.element = h("div", { class: "work" }, this.controls, this.reads, this.writes);
+    this.element = h("div", { class: "work" }, this.controls, this.reads, this.flow, this.writes);
   }
 
   read({ task, answer, code, head, trie }) {
     this.task = task === RECOMMENDATION ? RECOMMENDATION : SEARCH;
-    this.answer = Number(answer ?? 0);
-    this.level = Number(code ?? 1) - 1;
+    this.answer = whole(answer, 0);
+    this.level = whole(code, 1) - 1;
     this.head = head ?? "all";
     this.trie = trie !== "0";
     this.position = null;
@@ -60,7 +61,7 @@ export class WorkView {
       [decoded] = gensar.step(this.asked, this.view, level, [decoded], [code], watch);
       node = next;
     });
-    this.level = Math.min(Math.max(this.level || 0, 0), this.steps.length - 1);
+    this.level = Math.min(Math.max(this.level, 0), this.steps.length - 1);
     if (!this.heads().includes(this.head)) this.head = "all";
     this.showControls();
     this.showReads();
@@ -94,8 +95,8 @@ export class WorkView {
       h("h2", {}, "What it reads ", h("span", { class: "note" }, `${positions.length} positions. The fuller a box, the more the decoder looks at it while it writes code ${this.level + 1}. `), h("label", { class: "note" }, "Looking: ", choose)),
       h("ol", { class: "positions", "data-group": "positions" }, positions.map((position, place) => {
         const { kind, words } = this.describe(position, place);
-        return h("li", {}, h("button", { class: `position ${kind}`, style: `--look:${weights[place] / top}`, "data-key": `position ${place}`, "aria-pressed": String(this.position === place), title: `${percent(weights[place])} of what it looks at`,
-          onclick: () => { this.position = this.position === place ? null : place; this.showReads(); } }, h("span", {}, cut(words, kind === "event" ? 30 : 40)), h("small", {}, percent(weights[place]))));
+        return h("li", {}, h("button", { class: `position ${kind}`, style: `--look:${weights[place] / top}`, "data-key": `position ${place}`, "aria-pressed": String(this.position === place), title: `${words}: ${percent(weights[place])} of what it looks at`,
+          onclick: () => { this.position = this.position === place ? null : place; this.showReads(); } }, h("span", {}, cut(words, kind === "event" ? 24 : 40)), h("small", {}, percent(weights[place]))));
       })),
       h("p", { class: "note", role: "status" }, this.position === null ? "Choose a box to see what it is made of." : this.tokens(positions[this.position])));
   }
@@ -138,10 +139,29 @@ export class WorkView {
       h("h2", {}, "What it writes ", h("span", { class: "note" }, gensar.items.title[this.item])),
       h("p", { class: "chips" }, steps, trieSwitch(this.trie, (trie) => this.change({ trie }))),
       h("p", { role: "status" }, effect),
-      h("div", { class: "written" }, this.bars(shown, code),
+      h("div", { class: "written" }, this.bar = h("div", {}),
         h("ol", { class: "follow" }, best.map((choice) => h("li", {}, h("span", { class: "kept" }, choice.code === code ? "▶" : ""), codeChip(view.names[level], choice.code),
           h("span", { class: "share" }, h("span", { class: choice.node === null ? "cut" : null, style: `width:${100 * Math.exp(choice.logprob)}%` })), h("span", { class: "number" }, percent(Math.exp(choice.logprob))),
-          h("span", { class: "note" }, this.meaning(level, choice.node)))))));
+          h("span", { class: "note", dir: "auto" }, this.meaning(level, choice.node)))))));
+    fill(this.bar, this.bars(shown, code));
+    this.showFlow(all, allowed, code);
+  }
+
+  /** The way from the positions to the code, with the numbers of this moment. */
+  showFlow(all, allowed, code) {
+    const { num_layers, num_heads } = this.gensar.about;
+    const before = this.steps.slice(0, this.level).map((step, place) => codeChip(this.view.names[place], step.code));
+    const found = (this.trie ? allowed : all).find((choice) => choice.code === code);
+    const heard = this.asked.sources.length ? "the network's, and what the store says" : "the network's alone";
+    const parts = [
+      [`${this.asked.positions.length} positions`, `${this.gensar.t5.table[0].length} numbers each`],
+      ["encoder", `${num_layers} ${num_layers === 1 ? "layer" : "layers"} of ${num_heads} heads: each position looks at all others`],
+      ["decoder", before.length ? ["has written ", before, " and looks at the positions"] : "has written nothing and looks at the positions"],
+      [`${all.length} scores`, heard],
+      ["trie", this.trie ? `${allowed.length} codes lead to an item` : "switched off: all codes stay"],
+      [codeChip(this.view.names[this.level], code), percent(Math.exp(found.logprob))],
+    ];
+    fill(this.flow, parts.map(([head, words]) => h("li", {}, h("strong", {}, head), h("span", { class: "note" }, words))));
   }
 
   meaning(level, node) {
@@ -154,7 +174,8 @@ export class WorkView {
   bars(shown, code) {
     const name = this.view.names[this.level];
     const size = this.view.levels[this.level][1] - this.view.levels[this.level][0];
-    const wide = WIDTH / size;
+    const room = roomIn(this.bar, NARROW, WIDE);
+    const wide = room / size;
     const top = Math.max(...shown.map(({ logprob }) => Math.exp(logprob)));
     const at = new Map(shown.map((choice) => [choice.code, choice]));
     const bars = Array.from({ length: size }, (_, number) => {
@@ -164,9 +185,9 @@ export class WorkView {
       return svg("rect", { class: `${kind}${number === code ? " on" : ""}`, x: number * wide + wide * 0.12, y: HEIGHT - FOOT - (choice ? high : -2), width: wide * 0.76, height: high },
         svg("title", {}, `${name}·${number}: ${choice ? percent(Math.exp(choice.logprob)) : "cut by the trie"}${choice?.node === null ? ", leads to no item" : ""}`));
     });
-    const marks = Array.from({ length: size }, (_, number) => number).filter((number) => number % Math.max(Math.round(size / 8), 1) === 0);
+    const marks = Array.from({ length: size }, (_, number) => number).filter((number) => number % Math.max(Math.ceil((size * 70) / room), 1) === 0 && (number + 0.5) * wide < room - 24);
     const label = `Probability of each code of ${name}; the tallest has ${percent(top)}, and code ${code} is written.`;
-    return svg("svg", { class: "bars", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label },
+    return svg("svg", { class: "bars", viewBox: `0 0 ${room} ${HEIGHT}`, role: "img", "aria-label": label },
       svg("text", { x: 0, y: 14 }, `highest: ${percent(top)}`), bars,
       marks.map((number) => svg("text", { x: number ? (number + 0.5) * wide : 0, y: HEIGHT - 4, "text-anchor": number ? "middle" : "start" }, `${name}·${number}`)));
   }
