@@ -167,7 +167,7 @@ export class CodesView {
       paint.stroke();
     }
     this.canvas.setAttribute("aria-label", `map of all ${this.points.length} items, ${this.lit.size} of them lit; arrows move it, + and - zoom`);
-    this.label(paint, colour, size, this.path.length ? [this.path[0]] : first);
+    this.label(paint, colour, size, [...this.path.slice(0, 1), ...first]);
     if (!this.loop.length) return;
     paint.strokeStyle = colour("--strong");
     paint.lineWidth = 2 * unit;
@@ -204,7 +204,7 @@ export class CodesView {
       paint.lineWidth = 4 * unit;
       paint.strokeStyle = colour("--card");
       paint.strokeText(words, x, y);
-      paint.fillStyle = colour("--ink");
+      paint.fillStyle = colour(this.lit.size && node !== this.path[0] ? "--muted" : "--ink");
       paint.fillText(words, x, y);
       paint.lineWidth = unit;
     }
