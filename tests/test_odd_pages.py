@@ -81,6 +81,10 @@ def test_titles_of_all_kinds_stay_text_and_in_their_boxes(browser, live_model, t
         arabic = page.locator(".title", has_text="خيمة").first
         assert arabic.evaluate("title => getComputedStyle(title).direction") == "rtl"
         walk(page)
+        for address in ("work?answer=0", "work?answer=1", "work?answer=2", "beam?step=4", "beam?step=3"):
+            page.evaluate("address => { location.hash = address; }", f"{address}&query=mütze")
+            page.wait_for_selector("footer")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
         assert page.evaluate("window.hacked === undefined")
         check(page)
 

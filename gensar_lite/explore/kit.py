@@ -15,14 +15,6 @@ DEMO, KIT = Path("runs/demo"), Path("runs/app")
 QUICK_STEPS = 500
 
 
-def find_run(run: str | Path | None = None, kit: str | Path = KIT) -> Path | None:
-    """The run to show: the one that is named, else that of `make demo`, else the kit's own quick model; None where
-    there is none."""
-    if run is not None:
-        return Path(run)
-    return next((path for path in (DEMO, Path(kit) / "model") if (path / "config.json").is_file()), None)
-
-
 def prepare_run(
     run: str | Path | None = None,
     kit: str | Path = KIT,
@@ -30,10 +22,13 @@ def prepare_run(
     say: Callable[[str], None] = print,
     progress: bool = True,
 ) -> Path:
-    """The folder of the run to show; where there is none, or one of another version in the kit, a quick model is trained."""
+    """The folder of the run to show: the one that is named, else that of `make demo`, else the kit's own quick model, which is
+    trained where it is not there or of another version."""
     own_folder(kit, "kit")
+    if run is not None:
+        return Path(run)
     own = Path(kit) / "model"
-    found = find_run(run, kit)
+    found = next((path for path in (DEMO, own) if (path / "config.json").is_file()), None)
     if found is None or (found == own and not _can_load(own)):
         why = "No trained model yet" if found is None else f"{own} was made by another version"
         say(f"{why} (`make demo` would make a better one): a quick model is trained, some two minutes.")
@@ -42,9 +37,9 @@ def prepare_run(
     return found
 
 
-def quick_model(steps: int = QUICK_STEPS, progress: bool = True, data: str = "bazaar") -> GenSAR:
+def quick_model(steps: int = QUICK_STEPS, progress: bool = True) -> GenSAR:
     """A model of the embedded store after fewer steps than the preset `tiny` has."""
-    store = gensar_lite.load_dataset(data)
+    store = gensar_lite.load_dataset("bazaar")
     signals = gensar_lite.embed(store)
     table = gensar_lite.learn_identifiers(store, signals)
     return GenSAR.fit(store, signals, table, preset="tiny", steps=steps, progress=progress)

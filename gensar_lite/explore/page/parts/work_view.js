@@ -92,7 +92,7 @@ export class WorkView {
     const heads = this.heads();
     const choose = h("select", { "data-key": "head", onchange: (event) => this.change({ head: event.target.value }) }, heads.map((name) => h("option", { value: name, selected: name === this.head }, name === "all" ? "all heads" : `layer ${name.replace(".", ", head ")}`)));
     fill(this.reads,
-      h("h2", {}, "What it reads ", h("span", { class: "note" }, `${positions.length} positions. The fuller a box, the more the decoder looks at it while it writes code ${this.level + 1}. `), h("label", { class: "note" }, "Looking: ", choose)),
+      h("div", { class: "switches" }, h("h2", {}, "What it reads"), h("span", { class: "note" }, `${positions.length} positions. The fuller a box, the more the decoder looks at it while it writes code ${this.level + 1}.`), h("label", { class: "note" }, "Looking: ", choose)),
       h("ol", { class: "positions", "data-group": "positions" }, positions.map((position, place) => {
         const { kind, words } = this.describe(position, place);
         return h("li", {}, h("button", { class: `position ${kind}`, style: `--look:${weights[place] / top}`, "data-key": `position ${place}`, "aria-pressed": String(this.position === place), title: `${words}: ${percent(weights[place])} of what it looks at`,
