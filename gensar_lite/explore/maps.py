@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,17 +100,23 @@ def plot_map(
             own = places[rest if group == "other" and colour == OTHER else groups == group]
             if len(own):
                 label = f"{shorten(group, 28)} ({len(own):,})"
-                look = {"marker": marker, "edgecolors": PAPER, "linewidths": 0.25, "alpha": 0.85}
+                look: dict[str, Any] = {"marker": marker, "edgecolors": PAPER, "linewidths": 0.25, "alpha": 0.85}
                 ax.scatter(own[:, 0], own[:, 1], s=size, color=colour, label=label, **look)
         for group, at in _spots(places, groups, shown if len(shown) > 1 else []).items():
-            look = {"fontsize": 9, "fontweight": "bold", "ha": "center", "va": "bottom", "path_effects": halo}
-            ax.annotate(shorten(group, 28), at, xytext=(0, 7), textcoords="offset points", zorder=5, **look)
+            bold: dict[str, Any] = {
+                "fontsize": 9,
+                "fontweight": "bold",
+                "ha": "center",
+                "va": "bottom",
+                "path_effects": halo,
+            }
+            ax.annotate(shorten(group, 28), at, xytext=(0, 7), textcoords="offset points", zorder=5, **bold)
         name = method.upper()
         ax.set(title=title, xticks=[], yticks=[], xlabel=f"{name} axis 1 (no unit)", ylabel=f"{name} axis 2 (no unit)")
         for side in ("left", "bottom"):
             ax.spines[side].set_color(OTHER)
         if legend:
-            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0}
+            beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0}
             ax.legend(title="items", alignment="left", markerscale=max(1.0, 4.5 / size**0.5), **beside)
     return ax
 

@@ -117,7 +117,7 @@ def beam_tree(
     above = [root := Branch("", "")]
     number = {tuple(row): item for item, row in enumerate(np.asarray(codes).tolist())}
     for level, name in zip(trace_beams(codes, logprobs, num_beams), names, strict=True):
-        kept = []
+        kept: list[Branch] = []
         for place, (code, parent) in enumerate(zip(level.prefixes, level.parent, strict=True)):
             if (lost := not level.kept[place]) and place >= len(kept) + num_lost:
                 break
