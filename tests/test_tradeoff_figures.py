@@ -125,6 +125,25 @@ def test_pictures_have_captions_and_texts():
     assert file_name("bazaar(alignment=0.25, signal=1)") == "bazaar_alignment_0.25__signal_1"
 
 
+def test_more_curves_than_can_be_told_apart_get_a_figure_for_each_variant():
+    reading = reading_of()
+    points, volumes = (
+        pd.concat([table.assign(variant=variant) for variant in ("", *(f"num_codes={n}" for n in range(4)))])
+        for table in (reading.points, reading.volumes)
+    )
+    few, many = (
+        describe_tradeoff(reading._replace(points=points[own], volumes=volumes[wanted]), GOALS)
+        for own, wanted in (
+            (points["variant"].isin(["", "num_codes=0"]), volumes["variant"].isin(["", "num_codes=0"])),
+            (points["curve"] != "", volumes["curve"] != ""),
+        )
+    )
+    assert "tradeoff_num_codes_0" not in few
+    assert {"tradeoff", "tradeoff_num_codes_0", "tradeoff_num_codes_3"} <= set(many)
+    assert "semantic (num_codes=0)" in many["tradeoff_num_codes_0"].alt
+    assert "num_codes" not in many["tradeoff"].alt
+
+
 def test_gains_are_drawn_as_they_are():
     model, against = (ranks_of({"search": share}, seed=0).query("split == 'test'") for share in (0.5, 0.25))
     features = pd.DataFrame({"case_id": np.arange(40), "popularity": np.arange(40)})

@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from gensar_lite.data.storage import new_export
+from gensar_lite.explore.curves import PROTOCOL_TEXTS
 from gensar_lite.explore.report import picture_view
 from gensar_lite.explore.report_page import HEAD, STYLE
 from gensar_lite.explore.tradeoff_pictures import describe_tradeoff, gains_pictures
@@ -87,7 +88,10 @@ def write_decision(
         missing = missing_text(reading.missing) if reading.missing else ""
         decision = decide(reading, goals, gains)
         views.append({"name": name, "missing": missing, "decision": decision, "figures": figures, "tables": tables})
-    told = f"Numbers are {goals.metric}: recommendation by {goals.recommendation}, search by {goals.search}."
+    protocols = "; ".join(
+        f"{name} is {PROTOCOL_TEXTS.get(name, name)}" for name in (goals.recommendation, goals.search)
+    )
+    told = f"Numbers are {goals.metric} ({protocols}). A mix is the share of recommendation in training."
     text = page.render(title=title, style=Markup(STYLE), sweeps=views, goals=told)
     with new_export(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

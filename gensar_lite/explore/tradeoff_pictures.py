@@ -21,6 +21,8 @@ from gensar_lite.tradeoff.design import Source
 from gensar_lite.tradeoff.gains import FEATURES
 from gensar_lite.tradeoff.summary import Reading, named
 
+MOST_CURVES = 8  # in one figure
+
 
 def draw_tradeoff(
     out: Path, reading: Reading, goals: Goals, sources: Mapping[str, Source], gains: Mapping[str, Gains]
@@ -54,12 +56,16 @@ def describe_tradeoff(reading: Reading, goals: Goals) -> dict[str, Picture]:
     """The curves and the cheap curves of a sweep, with captions and texts, by file name."""
     pictures: dict[str, Picture] = {}
     points, volumes = reading.points, reading.volumes
-    if len(points) and (points["curve"] == "sweep").any():
+    sweeps = points[points["curve"] == "sweep"] if len(points) else points
+    for variant, part in _readable(sweeps).items():
         caption = "Filled: on the front of validation; crosses: 95 % intervals over users; a line joins neighbours that an interval tells apart."
-        if points.loc[points["curve"] == "sweep", "place"].nunique() > 1:
+        if part["place"].nunique() > 1:
             caption += " Ring: the mix that validation chooses; small numbers: mixes."
-        alt = " ".join(_curve_text(row) for row in volumes[volumes["curve"] == "sweep"].to_dict("records"))
-        pictures["tradeoff"] = Picture(plot_tradeoff(points, reading.specialists, goals), caption, alt)
+        told = volumes[(volumes["curve"] == "sweep") & volumes["variant"].isin(part["variant"])]
+        alt = " ".join(_curve_text(row) for row in told.to_dict("records"))
+        title = f"Search against recommendation, {variant}" if variant else None
+        drawn = plot_tradeoff(part, reading.specialists, goals, title)
+        pictures["_".join(filter(None, ["tradeoff", file_name(variant)]))] = Picture(drawn, caption, alt)
     for label, strategy in volumes[["data", "strategy"]].drop_duplicates().to_numpy() if len(volumes) else ():
         own = volumes[(volumes["data"] == label) & (volumes["strategy"] == strategy) & (volumes["variant"] == "")]
         if own["curve"].nunique() > 1:
@@ -71,6 +77,16 @@ def describe_tradeoff(reading: Reading, goals: Goals) -> dict[str, Picture]:
                 plot_cheap(points, volumes, goals, label, strategy), caption, alt
             )
     return pictures
+
+
+def _readable(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The points of a figure, or, of more curves than can be told apart, those of a figure for each variant."""
+    if not len(points):
+        return {}
+    names = points[["strategy", "variant"]].drop_duplicates()
+    if len(names) <= MOST_CURVES or names["variant"].nunique() < 2:
+        return {"": points}
+    return {str(variant): part for variant, part in points.groupby("variant")}
 
 
 def gains_pictures(gains: Mapping[str, Gains], goals: Goals) -> dict[str, Picture]:

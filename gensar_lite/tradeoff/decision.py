@@ -90,10 +90,10 @@ def decide(reading: Reading, goals: Goals, gains: Mapping[str, Gains] | None = N
                 "Who gains, who loses?": _who(gains.get(label) if gains else None, curve),
                 "What do its lists look like?": _lists(reading.results, curve),
             }
-            form = (
-                f"{'With evidence' if curve.name['evidence'] else 'The generator alone'}: " if len(chosen) > 1 else ""
-            )
-            told |= {form + question: sentences for question, sentences in answers.items() if sentences}
+            form = "With evidence" if curve.name["evidence"] else "The generator alone"
+            for question, sentences in answers.items():
+                title = f"{form}: {question[0].lower()}{question[1:]}" if len(chosen) > 1 else question
+                told |= {title: sentences} if sentences else {}
         if chosen:
             found[label] = told
     return found
