@@ -36,10 +36,11 @@ class Gains(NamedTuple):
 
 
 def measure_gains(out: Path, reading: Reading, goals: Goals, sources: Mapping[str, Source]) -> dict[str, Gains]:
-    """Who gains and who loses, by data set, where the sweep holds models of both tasks and of one."""
+    """Who gains and who loses, by data set and by whether evidence is heard, where the sweep holds models of both tasks and of one."""
     found = {}
-    for label in {curve.name["data"] for curve in reading.curves}:
-        curve = chosen_curve((c for c in reading.curves if set(ENDS) < set(c.places)), label)
+    whole = [c for c in reading.curves if set(ENDS) < set(c.places)]
+    for label, heard in dict.fromkeys((c.name["data"], bool(c.name["evidence"])) for c in whole):
+        curve = chosen_curve([c for c in whole if bool(c.name["evidence"]) == heard], label)
         if curve is None:
             continue
         place = float(inner(curve).places[inner(curve).chosen[0]])
@@ -56,7 +57,7 @@ def measure_gains(out: Path, reading: Reading, goals: Goals, sources: Mapping[st
             features = pd.concat([case_features(data, signals, data.cases(task, "test")) for task in TASKS])
             alone = ranks[ranks["place"] == ranks["task"].map(GENERATIVE)]
             table = who_gains(ranks[ranks["place"] == place], alone, features, goals.metric)
-            found[label] = Gains(curve, place, table)
+            found[f"{label} with evidence" if heard else label] = Gains(curve, place, table)
             break
     return found
 
@@ -87,7 +88,7 @@ def decide(reading: Reading, goals: Goals, gains: Mapping[str, Gains] | None = N
                 "What is the store's evidence worth?": _evidence(groups[0], goals, curve),
                 "Which identifiers?": _identifiers(group, goals, curve),
                 "Which mix?": _mix(goals, curve),
-                "Who gains, who loses?": _who(gains.get(label) if gains else None, curve),
+                "Who gains, who loses?": _who((gains or {}).values(), curve),
                 "What do its lists look like?": _lists(reading.results, curve),
             }
             form = "With evidence" if curve.name["evidence"] else "The generator alone"
@@ -246,13 +247,15 @@ def _mix(goals: Goals, curve: Curve) -> list[str]:
     return told
 
 
-def _who(gains: Gains | None, curve: Curve) -> list[str]:
+def _who(gains: Iterable[Gains], curve: Curve) -> list[str]:
     """The groups of cases with the largest sure differences."""
-    if gains is None or gains.curve.name["evidence"] != curve.name["evidence"]:
+    told_apart = ("data", "evidence")
+    own = [found for found in gains if all(found.curve.name[c] == curve.name[c] for c in told_apart)]
+    if not own or own[0].table["p_holm"].isna().all():
         return []
-    if gains.table["p_holm"].isna().all():
-        return []
-    rows = sorted((row for row in gains.table.to_dict("records") if is_sure(row)), key=lambda row: row["difference"])
+    rows = sorted((row for row in own[0].table.to_dict("records") if is_sure(row)), key=lambda row: row["difference"])
+    if not rows:
+        return ["No group of cases is surely better or worse off than with the same identifiers' models of one task."]
     told = []
     for verb, chosen in (
         ("gains", [row for row in rows[::-1] if row["difference"] > 0]),
@@ -263,7 +266,7 @@ def _who(gains: Gains | None, curve: Curve) -> list[str]:
             for row in chosen[:3]
         ]
         told.append(
-            f"Against the same identifiers' models of one task it {verb} most in {'; '.join(groups) or 'no group, surely'}."
+            f"Against the same identifiers' models of one task it {verb} most in {'; '.join(groups) or 'no group'}, surely."
         )
     return told
 
