@@ -51,19 +51,25 @@ def build_page(
 
 def fill_page(title: str, about: dict, raw: bytes = b"") -> str:
     """The page's HTML for a table of contents and the arrays that it speaks of."""
-    told = json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     packed = base64.b64encode(gzip.compress(raw, mtime=0)).decode("ascii")
-    return _fill({"title": html.escape(title), "about": told, "arrays": packed})
+    return _fill({"title": html.escape(title), "about": _told(about), "arrays": packed})
 
 
-def renew_page(text: str) -> str:
-    """A page with the model that it holds, and the scripts and the style of this version."""
+def _told(about: dict) -> str:
+    return json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def renew_page(text: str, sweeps: Sequence[str | Path] = ()) -> str:
+    """A page with the model that it holds, the scripts and the style of this version, and the curves of `sweeps` where some are given."""
     held = {
         part: re.search(rf"<[^>]*{part}[^>]*>(.*?)</(?:title|script)>", text) for part in ("title", "about", "arrays")
     }
     if None in held.values() or 'content="gensar_lite"' not in text:
         raise DataError("this is no page of a live model; make one with `gensar-lite export`")
-    return _fill({part: found[1] for part, found in held.items() if found})
+    parts = {part: found[1] for part, found in held.items() if found}
+    if sweeps:
+        parts["about"] = _told({**json.loads(parts["about"]), "sweeps": [pack_sweep(folder) for folder in sweeps]})
+    return _fill(parts)
 
 
 def _fill(parts: dict[str, str]) -> str:

@@ -3,7 +3,7 @@
     python -m gensar_lite.explore.recorded RUN docs/_static/bazaar.html
 
 writes the page of a run and beside it `bazaar.answers.json`: what Python answers on the weights that the page holds.
-Without a run the page keeps its model, and its scripts and style become those of this version.
+Without a run the page keeps its model, and its scripts and style become those of this version, its curves those of each `--sweep`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sweep", action="append", default=[], help="a sweep whose curves the page shows")
     chosen = parser.parse_args(arguments)
     if chosen.run is None:
-        page = renew_page(chosen.page.read_text(encoding="utf-8"))
+        page = renew_page(chosen.page.read_text(encoding="utf-8"), chosen.sweep)
         with new_export(chosen.page) as temporary:
             temporary.write_text(page, encoding="utf-8")
         return 0
