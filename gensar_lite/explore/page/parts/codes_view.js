@@ -199,7 +199,7 @@ export class CodesView {
       const half = paint.measureText(words).width / 2 + 4 * unit;
       const [x, y] = [Math.min(Math.max(middle(0), half), this.canvas.width - half), middle(1)];
       if (written.length === LABELS) break;
-      if (written.some(([u, v, other]) => Math.abs(u - x) < half + other && Math.abs(v - y) < 22 * unit)) continue;
+      if (written.some(([u, v, other]) => Math.abs(u - x) < half + other && Math.abs(v - y) < 38 * unit)) continue;
       written.push([x, y, half]);
       paint.lineWidth = 4 * unit;
       paint.strokeStyle = colour("--card");
