@@ -13,7 +13,7 @@ from builders import random_table, tiny_encoder, tiny_store
 
 from gensar_lite.data.build import build_dataset
 from gensar_lite.network.inputs import InputEncoder
-from gensar_lite.network.prompts import CODE_TASKS, TEXT_TASKS
+from gensar_lite.network.prompts import PROMPTS
 from gensar_lite.network.tokenizer import train_tokenizer
 from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.training.examples import CodeChunk, Examples, TextChunk
@@ -149,7 +149,7 @@ def test_shares_of_the_settings_sum_to_one() -> None:
     for mix in (0.0, 0.3, 1.0):
         shares = TrainingConfig(mix=mix, pseudo_share=0.25).shares()
         assert sum(shares.values()) == pytest.approx(1)
-        assert set(shares) == {*CODE_TASKS, *TEXT_TASKS}
+        assert set(shares) == set(PROMPTS)
     with pytest.raises(ValueError, match="mix must lie between 0"):
         TrainingConfig(mix=1.5)
     with pytest.raises(ValueError, match="softmax must be one of"):

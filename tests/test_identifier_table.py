@@ -51,26 +51,12 @@ def test_save_and_load_give_the_same_table(table, tmp_path):
     assert (loaded.encoder["semantic.mean"] == table.encoder["semantic.mean"]).all()
 
 
-def test_tokens_name_codebook_and_code_and_lead_back_to_the_item(table):
+def test_the_text_of_an_identifier_names_codebook_and_code(table):
     assert table.text(0, "semantic") == "<m1_0><s1_1>"
     assert table.text(0, "collaborative") == "<m1_0><c1_4>"
     assert len(table.token_names) == 12
-    for view in ("semantic", "collaborative"):
-        for item, row in enumerate(table.tokens(view)):
-            assert "".join(table.token_names[t] for t in row) == table.text(item, view)
-        assert table.find(table.codes[view], view).tolist() == [0, 1, 2, 3]
-    assert table.find(np.array([[2, 2], [0, 0]]), "semantic").tolist() == [-1, 1]
+    assert {"<m1_0>", "<s1_1>", "<c1_4>"} <= set(table.token_names)
     assert table.codes_by_codebook.tolist() == [[0, 1, 4], [0, 0, 3], [2, 3, 0], [1, 3, 0]]
-
-
-def test_find_on_a_large_table_with_codes_above_255():
-    rng = np.random.default_rng(0)
-    codes = np.unique(rng.integers(0, 600, (3000, 2)), axis=0)[rng.permutation(2500)]
-    layout = Layout(("r1", "r2"), (600, 600), ((0, 0), (0, 0)), {"semantic": (0, 1), "collaborative": (0, 1)})
-    table = IdentifierTable(
-        np.arange(2500).astype(str).astype(object), layout, {"semantic": codes, "collaborative": codes}
-    )
-    assert (table.find(codes, "semantic") == np.arange(2500)).all()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.identifiers import learn_identifiers
 from gensar_lite.model import GenSAR
 from gensar_lite.network import t5
-from gensar_lite.network.prompts import CODE_TASKS, PROMPTS
+from gensar_lite.network.prompts import PROMPTS, TEXT_TASKS
 from gensar_lite.network.templates import TEMPLATES, pieces_of
 from gensar_lite.network.vocabulary import TASK_VIEW
 from gensar_lite.network.weights import as_transformers
@@ -322,4 +322,4 @@ def test_own_pseudo_queries(tmp_path: Path, signals: Signals) -> None:
     model = GenSAR.fit(data, signals, table, preset="paper-tiny", progress=False, **changes)  # from scratch, own words
     assert len(model.search("warm hat", k=3)) == 3
     assert TASK_VIEW["search"] == "semantic"
-    assert set(CODE_TASKS) < set(TEMPLATES)
+    assert set(PROMPTS) - set(TEXT_TASKS) < set(TEMPLATES)

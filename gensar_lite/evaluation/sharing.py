@@ -15,8 +15,8 @@ from gensar_lite.evaluation.protocols import Ranker, rank_cases, top_items
 class SharedRanker:
     """The ranks, scores and lists of a ranker, the work done by several processes; all of them must ask the same questions."""
 
-    def __init__(self, ranker: Ranker, num_items: int, rank: int, world: int) -> None:
-        self.ranker, self.num_items, self.rank, self.world = ranker, num_items, rank, world
+    def __init__(self, ranker: Ranker, num_items: int, process: int, num_processes: int) -> None:
+        self.ranker, self.num_items, self.process, self.num_processes = ranker, num_items, process, num_processes
         self.name, self.tasks = ranker.name, ranker.tasks
 
     def score(self, cases: Cases, candidates: np.ndarray | None) -> np.ndarray:
@@ -44,9 +44,9 @@ class SharedRanker:
         from accelerate.utils import gather_object
 
         answer: Any = None
-        if count > self.rank:
+        if count > self.process:
             try:
-                answer = np.asarray(ask(slice(self.rank, None, self.world)))
+                answer = np.asarray(ask(slice(self.process, None, self.num_processes)))
             except DataError as error:  # told to all, or the others would wait
                 answer = error
         parts = [part for part in gather_object([answer]) if part is not None]
@@ -57,7 +57,7 @@ class SharedRanker:
             return np.asarray(ask(slice(0, 0)))
         whole = np.empty((count, *parts[0].shape[1:]), parts[0].dtype)
         for number, part in enumerate(parts):
-            whole[number :: self.world] = part
+            whole[number :: self.num_processes] = part
         return whole
 
 

@@ -68,15 +68,15 @@ def group_rows(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return group, np.bincount(group)
 
 
-def _rank_within(keys: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _place_within(keys: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Position of each entry among the entries with the same key, counted in the given order. (n,) -> (n,)."""
     ordered = order[np.argsort(keys[order], kind="stable")]
     sorted_keys = keys[ordered]
     first = np.ones(len(keys), bool)
     first[1:] = sorted_keys[1:] != sorted_keys[:-1]
-    rank = np.empty(len(keys), np.int64)
-    rank[ordered] = np.arange(len(keys)) - np.flatnonzero(first)[np.cumsum(first) - 1]
-    return rank
+    place = np.empty(len(keys), np.int64)
+    place[ordered] = np.arange(len(keys)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+    return place
 
 
 def _distances(vectors: np.ndarray, codebook: np.ndarray) -> np.ndarray:
@@ -107,9 +107,9 @@ def _make_room(
         open_cost = np.where(room[group[movable]] > 0, cost, np.inf)
         target = open_cost.argmin(1)
         order = np.argsort(open_cost[np.arange(len(movable)), target], kind="stable")
-        leaves = _rank_within(cell[movable], order) < surplus[cell[movable]]
+        leaves = _place_within(cell[movable], order) < surplus[cell[movable]]
         asked = np.where(leaves, group[movable] * num_codes + target, -1)
-        moves = leaves & (_rank_within(asked, order) < room.ravel()[asked])
+        moves = leaves & (_place_within(asked, order) < room.ravel()[asked])
         np.subtract.at(surplus, cell[movable[moves]], 1)
         np.subtract.at(room.ravel(), asked[moves], 1)
         codes[movable[moves]] = target[moves]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,11 +77,6 @@ class IdentifierTable:
         return codes
 
     @property
-    def code_offsets(self) -> np.ndarray:
-        """(P,) number of the first code of each codebook when all codes are counted in one row."""
-        return np.cumsum([0, *self.layout.sizes[:-1]])
-
-    @property
     def token_names(self) -> list[str]:
         """The token of every code, codebook by codebook: <m1_0>, <m1_1>, ..."""
         return [
@@ -91,31 +85,10 @@ class IdentifierTable:
             for k in range(size)
         ]
 
-    def tokens(self, view: str) -> np.ndarray:
-        """(N, L) numbers into `token_names`."""
-        return self.codes[view] + self.code_offsets[list(self.layout.views[view])]
-
     def text(self, item: int, view: str) -> str:
         """The identifier of one item number as text: `<m1_17><m2_3><s1_40><s2_8>`."""
         names = [self.layout.names[p] for p in self.layout.views[view]]
         return "".join(f"<{name}_{code}>" for name, code in zip(names, self.codes[view][item].tolist(), strict=True))
-
-    @cached_property
-    def _sorted(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """For each view, the item numbers in the order of their identifiers, and the identifiers as bytes."""
-        result = {}
-        for view in VIEWS:
-            keys = _as_keys(self.codes[view])
-            order = np.argsort(keys)
-            result[view] = order, keys[order]
-        return result
-
-    def find(self, codes: np.ndarray, view: str) -> np.ndarray:
-        """Item numbers (B,) of identifiers (B, L); -1 where no item has it."""
-        order, keys = self._sorted[view]
-        wanted = _as_keys(np.asarray(codes))
-        place = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-        return np.where(keys[place] == wanted, order[place], -1)
 
     def check(self) -> None:
         """Raises DataError unless codes are in range, unique in both views, and equal on shared codebooks."""
@@ -175,7 +148,7 @@ class IdentifierTable:
         with new_folder(folder, "identifiers") as temporary:
             pq.write_table(rows, temporary / FILES[0], compression="zstd")
             (temporary / FILES[1]).write_bytes(save_tensors(tensors))
-            content = {"layout": _layout_to_json(self.layout), "made_from": self.made_from, "health": self.health}
+            content = {"layout": asdict(self.layout), "made_from": self.made_from, "health": self.health}
             write_json(temporary / "health.json", content)
 
     @classmethod
@@ -221,21 +194,6 @@ def _equal_rows(lists: pa.ListArray) -> np.ndarray:
     if lists.null_count or (pc.list_value_length(lists).to_numpy() != rows.shape[1]).any():
         raise ValueError("rows of different length")
     return rows
-
-
-def _as_keys(codes: np.ndarray) -> np.ndarray:
-    """Rows as byte strings that sort like the rows. (B, L) -> (B,)."""
-    big_endian = np.ascontiguousarray(codes, ">u4")
-    return big_endian.view(f"S{4 * codes.shape[1]}").ravel()
-
-
-def _layout_to_json(layout: Layout) -> dict:
-    return {
-        "names": list(layout.names),
-        "sizes": list(layout.sizes),
-        "spans": [list(span) for span in layout.spans],
-        "views": {view: list(path) for view, path in layout.views.items()},
-    }
 
 
 def _layout_from_json(content: dict) -> Layout:

@@ -39,7 +39,7 @@ class Inputs(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What a template puts around B histories and tails, as rows of a store: pieces `between` and `behind` (B,), and the mark
+    """What a template puts around B histories and tails, as rows of some segments: pieces `between` and `behind` (B,), and the mark
     between events."""
 
     between: np.ndarray
@@ -59,7 +59,7 @@ class InputEncoder:
     """Turns events, queries and texts into encoder inputs.
 
     An input is a list of segment numbers, so a batch is assembled by array arithmetic alone. Training keeps every segment
-    that can occur in one flat store, made when it is first read; a question is put together from the few that it needs.
+    that can occur in one flat array, made when it is first read; a question is put together from the few that it needs.
     """
 
     def __init__(
@@ -122,13 +122,13 @@ class InputEncoder:
         }
 
     @cached_property
-    def store(self) -> Sequences:
+    def segments(self) -> Sequences:
         """All segments, kind by kind."""
         return Sequences.stack(list(self._stored.values()))
 
     @cached_property
     def base(self) -> dict[str, np.int64]:
-        """The first row of each kind in the store."""
+        """The first row of each kind in `segments`."""
         return dict(zip(self._stored, np.cumsum([0, *map(len, self._stored.values())]), strict=False))
 
     def _encode_prompts(self) -> Sequences:
@@ -192,11 +192,11 @@ class InputEncoder:
         segment: np.ndarray,
         pooled: np.ndarray,
         num_examples: int,
-        store: Sequences | None = None,
+        segments: Sequences | None = None,
     ) -> Inputs:
-        """Lay G segments out as B inputs. `example` (G,) ascending, `segment` (G,) rows of the store, `pooled` (G,)."""
-        store = self.store if store is None else store
-        length = store.lengths[segment]
+        """Lay G segments out as B inputs. `example` (G,) ascending, `segment` (G,) rows of `segments`, `pooled` (G,)."""
+        segments = self.segments if segments is None else segments
+        length = segments.lengths[segment]
         total = int(length.sum())
         owner = np.repeat(np.arange(len(segment)), length)
         first = np.cumsum(length) - length
@@ -209,7 +209,7 @@ class InputEncoder:
         size = max(int(positions.max(initial=1)), 1)
         place = example[owner] * size + column[owner] + np.where(pooled[owner], 0, within)
         weight = np.where(pooled, 1 / np.sqrt(np.maximum(length, 1)), 1.0)[owner].astype(np.float32)
-        token = store.tokens[store.ptr[segment][owner] + within]
+        token = segments.tokens[segments.ptr[segment][owner] + within]
         mask = np.arange(size)[None, :] < positions[:, None]
         grid = (torch.from_numpy(part) for part in (token, place, weight, mask))
         return Inputs(*grid)  # type: ignore[arg-type]
@@ -219,14 +219,14 @@ class InputEncoder:
         prompt: np.ndarray,
         history: tuple[np.ndarray, np.ndarray] | None = None,
         tail: tuple[np.ndarray, np.ndarray] | None = None,
-        store: Sequences | None = None,
+        segments: Sequences | None = None,
         mix: np.ndarray | None = None,
         frame: Frame | None = None,
     ) -> Inputs:
         """Inputs of B examples: a prompt, the events of a history, and a tail (query, text or identifier).
 
-        `prompt` (B,), and for a conditioned model `mix` (B,), hold rows of the store; `history` and `tail` are
-        pairs (example, row of the store). With a template the prompt is its first piece, the `frame` the rest of it.
+        `prompt` (B,), and for a conditioned model `mix` (B,), hold rows of `segments`; `history` and `tail` are
+        pairs (example, row of `segments`). With a template the prompt is its first piece, the `frame` the rest of it.
         """
         num = len(prompt)
         every = np.arange(num)
@@ -245,7 +245,7 @@ class InputEncoder:
             parts.append((every, frame.behind, np.full(num, False)))
         example, segment, pooled = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(example, kind="stable")
-        inputs = self.assemble(example[order], segment[order], pooled[order], num, store)
+        inputs = self.assemble(example[order], segment[order], pooled[order], num, segments)
         if history is None or not len(self.vocabulary.ages):
             return inputs
         return self._tell_ages(inputs, history[0], 1 if mix is None else 2)

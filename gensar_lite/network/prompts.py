@@ -78,6 +78,5 @@ PROMPTS: dict[str, tuple[str, ...]] = {
 }
 """Task to its prompts. The names in the paper: NRIP, NSIP, NSQP, ad-hoc search from pseudo-queries, Desc2ID, ID2Desc."""
 
-CODE_TASKS = ("next_item", "next_search_item", "query_to_item", "text_to_item")
 TEXT_TASKS = ("next_query", "item_to_text")
 TASK_PROMPT = {"recommendation": "next_item", "search": "next_search_item"}

@@ -18,7 +18,7 @@ from gensar_lite.signals.device import spare_cores
 from gensar_lite.training.chance import MAX_RIVALS
 
 TRAINING_FACTOR = 4.0  # measured seconds by seconds of multiplying, presets tiny and small
-GAIN_PER_CORE = 0.7  # of one more core, measured with two
+GAIN_PER_CORE = 0.7  # one more core does so much of the work of the first
 SECONDS_PER_CLICK = 2e-3  # of the sequential model, measured; scaled by the speed test as well
 SECONDS_PER_ITEM = 8e-3  # of the RQ-VAE
 REFERENCE_SPEED = 2e10  # multiplications per second of the machine on which these were measured

@@ -235,9 +235,9 @@ def _draw(
     entry = np.repeat(weights.indptr[:-1][copies] - (np.cumsum(count) - count), count) + np.arange(len(query))
     key = np.log(np.maximum(weights.data[entry], 1e-30)) + rng.gumbel(size=len(entry))
     order = np.lexsort((-key, query))
-    rank = _places_within(query)
+    place_in_query = _places_within(query)
     length = 1 + rng.choice(len(lengths), size=num, p=lengths)
-    chosen = order[rank < length[query]]
+    chosen = order[place_in_query < length[query]]
     place = places.data[entry[chosen]] / weights.data[entry[chosen]]
     chosen = chosen[np.lexsort((place, query[chosen]))]
     written: list[list[str]] = [[] for _ in range(num)]

@@ -1,6 +1,6 @@
 """Training examples of the six tasks, and the batches drawn from them.
 
-Explained in notebook 05. A batch is a pure function of (seed, step): nothing to store for a resume, and several
+Explained in notebook 05. A batch is a pure function of (seed, step): nothing to keep for a resume, and several
 processes take their share of the same batch. Every task goes through its examples in shuffled epochs.
 """
 
@@ -102,10 +102,10 @@ class Examples:
         base = encoder.base
         every = np.arange(data.num_items)
         pseudo = encoder.with_behaviour("<S_Q>", self.vocabulary.encode(pseudo_queries[0], encoder.max_query))
-        first_pseudo = len(encoder.store)
+        first_pseudo = len(encoder.segments)
         first_identifier = first_pseudo + len(pseudo)
-        self.store = Sequences.stack(
-            [encoder.store, pseudo, *(encoder.identifier_segments(every, view) for view in VIEWS)]
+        self.segments = Sequences.stack(
+            [encoder.segments, pseudo, *(encoder.identifier_segments(every, view) for view in VIEWS)]
         )
         log = data.log
         clicked = data.train_mask & (log.item >= 0)
@@ -166,8 +166,8 @@ class Examples:
         epoch, within = np.divmod(place, len(self.tasks[task]))
         return np.concatenate([self.order(task, int(e))[within[epoch == e]] for e in np.unique(epoch)] or [place])
 
-    def chunks(self, step: int, rank: int = 0, world: int = 1) -> list[Chunk]:
-        """The part of a step's batch that process `rank` of `world` computes, in chunks of like length."""
+    def chunks(self, step: int, part: int = 0, num_parts: int = 1) -> list[Chunk]:
+        """One of some equal parts of a step's batch, in chunks of like length."""
         config = self.config
         rng = np.random.default_rng([self.seed, step, 1])
         columns: list[list[np.ndarray]] = [[], []]
@@ -182,7 +182,7 @@ class Examples:
             # a random part of the history is hidden: an old habit must not drown the latest event
             kept = np.where(rng.random(len(rows)) < config.shorten_history, rng.integers(0, kept + 1), kept)
             item = self._look_ahead(examples, rows, rng) if task == "next_item" else examples.item[rows]
-            part = np.stack(
+            drawn = np.stack(
                 [
                     prompt,
                     examples.stop[rows] - kept,
@@ -193,12 +193,12 @@ class Examples:
                     examples.text[rows],
                 ]
             )
-            columns[task in TEXT_TASKS].append(part[:, rank::world])
+            columns[task in TEXT_TASKS].append(drawn[:, part::num_parts])
         chunks: list[Chunk] = []
-        for kind, parts in enumerate(columns):
-            if not parts:
+        for kind, tables in enumerate(columns):
+            if not tables:
                 continue
-            table = np.concatenate(parts, axis=1)
+            table = np.concatenate(tables, axis=1)
             width = np.floor(np.log(np.maximum(self._length(table), SHORTEST)) / np.log(LENGTH_RATIO))
             for length in np.unique(width):
                 piece = table[:, width == length]
@@ -216,14 +216,14 @@ class Examples:
 
     def _length(self, table: np.ndarray) -> np.ndarray:
         _, start, stop, tail, *_ = table
-        lengths = np.append(self.store.lengths, 0)  # tail -1 reads the appended zero
+        lengths = np.append(self.segments.lengths, 0)  # tail -1 reads the appended zero
         if self.encoder.history == "pooled":
             return stop - start + lengths[tail]
         if self.encoder.history == "template":
             example, event = self.encoder.history_rows(start, stop)
             events = lengths[self.encoder.base["event"] + event]
             return np.bincount(example, events, len(start)) + lengths[tail]
-        ends = self.store.ptr[self.encoder.base["event"] + np.stack([start, stop])]
+        ends = self.segments.ptr[self.encoder.base["event"] + np.stack([start, stop])]
         return ends[1] - ends[0] + lengths[tail]
 
     def _inputs(self, table: np.ndarray) -> Inputs:
@@ -238,7 +238,7 @@ class Examples:
             prompt,
             (example, self.encoder.base["event"] + event),
             (there, tail[there]),
-            self.store,
+            self.segments,
             mix,
             self.encoder.frame_of(prompt),
         )
@@ -263,14 +263,14 @@ class Examples:
 
     def _text_chunk(self, table: np.ndarray) -> TextChunk:
         text = table[-1]
-        lengths = self.store.lengths[text]
+        lengths = self.segments.lengths[text]
         if self.config.max_target_text is not None:
             lengths = np.minimum(lengths, self.config.max_target_text)
         size = int(lengths.max()) + 1
         inside = np.arange(size)[None, :] < lengths[:, None]
         owner, column = np.nonzero(inside)
         labels = np.full((len(text), size), -100, np.int64)
-        labels[owner, column] = self.store.tokens[self.store.ptr[text][owner] + column]
+        labels[owner, column] = self.segments.tokens[self.segments.ptr[text][owner] + column]
         labels[np.arange(len(text)), lengths] = self.vocabulary.eos
         decoder = np.zeros_like(labels)
         decoder[:, 1:] = np.where(labels[:, :-1] < 0, self.vocabulary.pad, labels[:, :-1])

@@ -69,7 +69,7 @@ def fit_generator(
     )
     run = _Run(backbone, optimiser, checkpoint)
     run.resume()
-    rank, world = accelerator.process_index, accelerator.num_processes
+    process, num_processes = accelerator.process_index, accelerator.num_processes
     draws = None
     if can_draw_ahead(config, device):
         draws = partial(draw, config=config, sizes=backbone.config, num_items=vocabulary.num_remembered)
@@ -80,7 +80,7 @@ def fit_generator(
         initial=run.step,
         desc="training",
         unit="step",
-        disable=None if progress and rank == 0 else True,
+        disable=None if progress and process == 0 else True,
     )
     # seeding is for this training alone: whoever draws after it finds the generators as they were
     cuda = [device] if device.type == "cuda" else []
@@ -88,8 +88,8 @@ def fit_generator(
         if draws and (pool := workers(device)):
             objective.workers = stack.enter_context(pool)
         backbone.train()
-        parts = world * config.accumulate
-        share = range(rank * config.accumulate, (rank + 1) * config.accumulate)
+        parts = num_processes * config.accumulate
+        share = range(process * config.accumulate, (process + 1) * config.accumulate)
         feed = batches(examples, range(run.step, config.steps), share, parts, device, draws)
         while run.step < config.steps and not run.stopped(config):
             for group in optimiser.param_groups:
@@ -103,7 +103,7 @@ def fit_generator(
                 value += loss.detach()
             run.pending.append(value)
             validates = (run.step + 1) % config.validate_every == 0 or run.step + 1 == config.steps
-            saves = rank == 0 and run.due()
+            saves = process == 0 and run.due()
             if validates or saves or device.type == "cpu" or len(run.pending) == WAITING:
                 run.settle(config)
             accelerator.clip_grad_norm_(backbone.parameters(), 1.0)
@@ -115,7 +115,7 @@ def fit_generator(
                 # every process has measured alike, but for rounding: one decides, so that all keep and stop together
                 run.record(broadcast_object_list([validate(backbone) if validate else {}])[0])
                 bar.set_postfix({k: f"{v:.3f}" for k, v in run.history[-1].items() if k in ("loss", "primary")})
-                if rank == 0:
+                if process == 0:
                     run.save()
             elif saves:
                 run.save()
