@@ -20,7 +20,7 @@ from gensar_lite.model import GenSAR
 from gensar_lite.network import t5
 from gensar_lite.network.vocabulary import Vocabulary
 from gensar_lite.signals import embed
-from gensar_lite.training import loop
+from gensar_lite.training.chance import Chance
 from gensar_lite.training.initialise import place_tokens
 from gensar_lite.training.loop import Objective
 from gensar_lite.training.settings import TrainingConfig
@@ -128,11 +128,13 @@ def test_the_item_loss_tells_the_target_from_all_items_or_from_a_sample(monkeypa
     table = random_table(data.items["item_id"].tolist())
     vocabulary = Vocabulary(tiny_encoder().vocabulary.tokenizer, table, num_remembered=data.num_items)
     model = t5.new_backbone(vocabulary.size, 16, 1, 2, 16, 0.0, seed=0)
-    objective = Objective(model, vocabulary, TrainingConfig(d_model=16))
+    config = TrainingConfig(d_model=16)
+    objective, chance = Objective(model, vocabulary, config), Chance(config)
     states, items = torch.randn(7, 16), torch.tensor([3, 99, 0, 3, 41, 7, 8])
     chunk = SimpleNamespace(item=items)
     own = model.shared.weight[vocabulary.num_written :][: data.num_items]
-    everything = objective.item_loss(chunk, states)
+    everything = objective.item_loss(chunk, states, SimpleNamespace(items=own), chance)
     torch.testing.assert_close(everything, F.cross_entropy(states @ own.T, items))
-    monkeypatch.setattr(loop, "MAX_RIVALS", 5)
-    assert objective.item_loss(chunk, states) < everything, "fewer rivals, and the target among them"
+    monkeypatch.setattr("gensar_lite.training.chance.MAX_RIVALS", 5)
+    few = objective.item_loss(chunk, states, SimpleNamespace(items=own), chance)
+    assert few < everything, "fewer rivals, and the target among them"
