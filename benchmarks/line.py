@@ -1,4 +1,4 @@
-"""The whole line on simulated stores that grow: seconds and peak memory of each stage.
+"""The whole line on simulated stores that grow: seconds of computing, of all threads, and peak memory of each stage.
 
     python benchmarks/line.py [--size large]
 
