@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gensar_lite.pipeline import evaluate
     from gensar_lite.signals import Signals, embed
 
-__version__ = "0.2.0"
+__version__ = "0.2.1"
 
 _HOME = {
     "Cases": "gensar_lite.data.dataset",
