@@ -230,7 +230,7 @@ class Answering:
         def ask(scorer: Scorer, rows: slice) -> np.ndarray:
             return beam_search(scorer, width).items[:, :k]
 
-        return self._in_pieces(cases, ask, np.zeros((0, min(k, width)), np.int64))
+        return self._in_pieces(cases, ask, np.zeros((0, min(k, width)), np.int32))
 
     def describe(self, items: np.ndarray, task: str) -> pd.DataFrame:
         """item_id, title and identifier of item numbers (n,)."""
