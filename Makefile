@@ -14,7 +14,7 @@ LAB_ARGS ?=
 BENCH_ARGS ?=
 APP_ARGS ?=
 STICK ?= stick
-SWEEPS ?= data/results/bazaar_cheap data/results/bazaar_identifiers
+SWEEPS ?= data/results/curves
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check

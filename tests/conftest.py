@@ -72,7 +72,7 @@ def live_page(live_model, live_slider, tmp_path_factory: pytest.TempPathFactory)
     """Its page, with the slider and the curves of a recorded sweep."""
     from gensar_lite.explore.export import write_page
 
-    sweep = Path(__file__).parents[1] / "data" / "results" / "bazaar_cheap"
+    sweep = Path(__file__).parents[1] / "data" / "results" / "curves"
     path = tmp_path_factory.mktemp("page") / "page.html"
     return write_page(live_model, path, method="pca", slider=live_slider, sweeps=[sweep])
 
