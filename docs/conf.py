@@ -64,6 +64,7 @@ STAGES = {
     "training": "Training",
     "decoding": "Decoding",
     "evaluation": "Evaluation",
+    "answering": "What answers",
     "model": "The model",
     "config": "Sizes and settings",
     "pipeline": "The whole line",

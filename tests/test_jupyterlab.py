@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 from test_notebooks import NOTEBOOKS, runner
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -32,7 +30,7 @@ READY = """() => {
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
-def test_jupyterlab_opens_the_first_notebook_and_runs_it(tmp_path):
+def test_jupyterlab_opens_the_first_notebook_and_runs_it(browser, tmp_path):
     """On a copy with small sizes, since JupyterLab saves what it has run."""
     source = NOTEBOOKS / "00_quickstart.ipynb"
     small = runner.shrink(runner.read(source))
@@ -54,18 +52,16 @@ def test_jupyterlab_opens_the_first_notebook_and_runs_it(tmp_path):
         server = subprocess.Popen(command, env=settings, stdout=log, stderr=log, cwd=tmp_path)
     try:
         wait_until_up(server, f"http://127.0.0.1:{port}/api", tmp_path / "server.log")
-        with playwright.sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.set_default_timeout(PATIENCE)
-            own = (f"http://127.0.0.1:{port}/", f"ws://127.0.0.1:{port}/", "data:", "blob:")
-            outside: list[str] = []
-            page.on("request", lambda request: None if request.url.startswith(own) else outside.append(request.url))
-            page.goto(f"{own[0]}lab/tree/{source.name}", timeout=PATIENCE)
-            page.wait_for_function(READY)
-            page.evaluate(RUN_ALL)  # ends when the last cell has run
-            page.evaluate(SAVE)
-            browser.close()
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        own = (f"http://127.0.0.1:{port}/", f"ws://127.0.0.1:{port}/", "data:", "blob:")
+        outside: list[str] = []
+        page.on("request", lambda request: None if request.url.startswith(own) else outside.append(request.url))
+        page.goto(f"{own[0]}lab/tree/{source.name}", timeout=PATIENCE)
+        page.wait_for_function(READY)
+        page.evaluate(RUN_ALL)  # ends when the last cell has run
+        page.evaluate(SAVE)
+        page.close()
     finally:
         server.terminate()
         try:
@@ -76,7 +72,7 @@ def test_jupyterlab_opens_the_first_notebook_and_runs_it(tmp_path):
     assert done
     assert all(cell.execution_count for cell in done)
     assert not [output for cell in done for output in cell.outputs if output.output_type == "error"]
-    assert any("image/png" in output.get("data", {}) for cell in done for output in cell.outputs)
+    assert any("text/html" in output.get("data", {}) for cell in done for output in cell.outputs)
     assert not outside, f"JupyterLab asked other machines: {outside[:3]}"
 
 

@@ -85,7 +85,7 @@ def test_every_picture_is_told_in_words(path):
         for place, cell in enumerate(cells)
         if cell.cell_type == "code" and any("image/png" in output.get("data", {}) for output in cell.outputs)
     ]
-    assert drawn
+    assert drawn or path.stem == "00_quickstart", "the first one shows lists"
     for place in drawn:
         after = "\n".join(cell.source for cell in cells[place + 1 : place + 3])
         assert "*The picture in words.*" in after, f"the picture of cell {place} is not told in words below it"

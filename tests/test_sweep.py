@@ -393,11 +393,11 @@ def test_the_command_reads_what_it_ran(store, finished, capsys):
     printed = capsys.readouterr()
     assert "one seed" in printed.out
     assert "What shop says" in printed.out
-    assert "Validation takes gensar at mix" in printed.out
+    assert "Validation takes gensar + evidence at mix" in printed.out
     assert "one training: nothing below is sure" in printed.out
     assert main(["report", str(finished), "--out", str(finished.parent / "page.html")]) == 0
     page = (finished.parent / "page.html").read_text()
-    assert "Validation takes gensar at mix" in page
+    assert "Validation takes gensar + evidence at mix" in page
     capsys.readouterr()
     assert "2 runs, 2 of them done" in printed.err
     assert (finished / "tradeoff.png").stat().st_size > 10_000

@@ -67,7 +67,11 @@ def test_specialists_tell_their_tuning_and_are_validated_as_they_are_reported(wh
 
 
 def test_figures_of_the_whole_sweep(whole):
-    assert {path.name for path in whole.glob("*.png")} == {"tradeoff.png", "cheap_shop_gensar.png", "gains_shop.png"}
+    assert {path.name for path in whole.glob("*.png")} == {
+        "tradeoff.png",
+        "cheap_shop_gensar.png",
+        "gains_shop_with_evidence.png",
+    }
     assert (whole / "gains_shop.parquet").is_file()
 
 
