@@ -15,8 +15,6 @@ import pytest
 from test_notebooks import NOTEBOOKS, runner
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PATIENCE = 240_000  # milliseconds
 
 # The application's own commands: whatever dialog or menu stands in front, they reach the notebook.

@@ -394,7 +394,7 @@ def test_the_command_reads_what_it_ran(store, finished, capsys):
     assert "one seed" in printed.out
     assert "What shop says" in printed.out
     assert "Validation takes gensar + evidence at mix" in printed.out
-    assert "one training: nothing below is sure" in printed.out
+    assert "one training, so nothing is sure" in printed.out
     assert main(["report", str(finished), "--out", str(finished.parent / "page.html")]) == 0
     page = (finished.parent / "page.html").read_text()
     assert "Validation takes gensar + evidence at mix" in page

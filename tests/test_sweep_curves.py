@@ -72,7 +72,7 @@ def test_figures_of_the_whole_sweep(whole):
         "cheap_shop_gensar.png",
         "gains_shop_with_evidence.png",
     }
-    assert (whole / "gains_shop.parquet").is_file()
+    assert (whole / "gains_shop_with_evidence.parquet").is_file()
 
 
 def test_other_goals_are_written_beside(whole, capsys):
