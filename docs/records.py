@@ -8,6 +8,8 @@ writes every table and figure of README.md and docs/evidence.md anew that a comm
     <!-- datasets: RECORD filters -->               the same, a column for each data set and task, by the primary protocols
     <!-- rows: RECORD/TABLE filters | columns -->   rows of a table of the record's summary, with their intervals
     <!-- drawn: RECORD filters -->                  the curves of a record, into the picture that follows
+    <!-- drawn: RECORD filters | rows COLUMN: names | hues COLUMN: names -->    a row for each model instead; the names of the
+                                                    column's values, with ; between them, are in the order of the record
 
 Filters are COLUMN=VALUE (several values with | between them, COLUMN!=VALUE for all others). A paragraph with numbers names
 the rows that hold them, `<!-- said: RECORD/TABLE filters -->`; tests/test_recorded.py holds them against the record.
@@ -28,6 +30,7 @@ import pandas as pd
 
 from gensar_lite.evaluation.baselines import NAMES
 from gensar_lite.evaluation.protocols import PRIMARY
+from gensar_lite.explore.models import plot_models
 from gensar_lite.explore.tradeoff import plot_tradeoff
 from gensar_lite.tradeoff.comparing import GENERATIVE
 from gensar_lite.tradeoff.curve import Goals, describe_choice, evidence_of
@@ -181,14 +184,29 @@ def unsaid(text: str) -> Iterator[tuple[str, str]]:
 
 
 def draw(spec: str, path: Path) -> None:
-    """The curves of a record, in the order of their table."""
-    source, *filters = shlex.split(spec)
+    """The curves of a record, or a row for each of its models, in the order of their table."""
+    asked, *axes = (part.strip() for part in spec.split(" | "))
+    source, *filters = shlex.split(asked)
     points = select(" ".join([f"{source}/points", *map(shlex.quote, filters)]))
     specialists = table_of(source, "specialists")
-    goals = json.loads((RECORDS / source / "summary.json").read_text(encoding="utf-8"))["goals"]
-    figure = plot_tradeoff(points, specialists[specialists["data"].isin(points["data"])], Goals(**goals))
+    specialists = specialists[specialists["data"].isin(points["data"])] if len(specialists) else specialists
+    goals = Goals(**json.loads((RECORDS / source / "summary.json").read_text(encoding="utf-8"))["goals"])
+    if axes:
+        named = {axis.split()[0]: _named(points, axis.split(maxsplit=1)[1]) for axis in axes}
+        best = specialists[specialists["best"]] if len(specialists) else specialists
+        lines = {row["task"]: (row["specialist"], row["value"]) for row in best.to_dict("records")}
+        figure = plot_models(points, goals, best=lines, **named)
+    else:
+        figure = plot_tradeoff(points, specialists, goals)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _named(points: pd.DataFrame, axis: str) -> list[str]:
+    column, _, names = axis.partition(":")
+    values = list(dict.fromkeys(points[column]))
+    told = [name.strip() for name in names.split(";")] if names else values
+    return list(points[column].map(dict(zip(values, told, strict=True))))
 
 
 def main() -> None:

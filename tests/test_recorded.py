@@ -108,9 +108,9 @@ def test_a_wrong_number_is_found():
     broken = text.replace(table[3], table[3].replace(number[0], other, 1))
     assert broken != text
     assert records.filled(broken) == text
-    said = "Recommendation reaches .491, search .750. <!-- said: generator/points data=bazaar -->"
+    said = "Recommendation reaches .490, search .734. <!-- said: curves/points name=gensar place=0.45 -->"
     assert list(records.unsaid(said)) == []
-    assert [number for number, _ in records.unsaid(said.replace(".491", ".777"))] == [".777"]
-    assert [number for number, _ in records.unsaid("It reaches .491.")] == [".491"]
+    assert [number for number, _ in records.unsaid(said.replace(".490", ".777"))] == [".777"]
+    assert [number for number, _ in records.unsaid("It reaches .490.")] == [".490"]
     with pytest.raises(ValueError, match="no row"):
-        records.select("generator/points data=nowhere")
+        records.select("curves/points data=nowhere")

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.explore import plots
@@ -18,6 +19,7 @@ from gensar_lite.explore.quantising import residual_shares
 from gensar_lite.explore.trees import beam_tree
 from gensar_lite.identifiers import learn_identifiers
 from gensar_lite.signals import embed
+from gensar_lite.tradeoff.curve import PRIMARY_GOALS
 
 CODES = np.array([[0, 0], [0, 1], [0, 2], [1, 0], [2, 0], [2, 1]])
 CHANCE = np.array([0.15, 0.14, 0.13, 0.3, 0.27, 0.01])
@@ -120,6 +122,25 @@ def test_intervals_that_hold_zero_are_drawn_open():
     assert filled == [True, False]
     with pytest.raises(ValueError, match="no comparison"):
         plots.plot_intervals(rows[:0])
+
+
+def test_models_stand_in_rows_and_kinds_side_by_side():
+    points = pd.DataFrame({"recommendation": [0.3, 0.4, 0.5], "search": [0.6, 0.5, 0.7]})
+    for task in ("recommendation", "search"):
+        points[f"{task}_low"], points[f"{task}_high"] = points[task] - 0.01, points[task] + 0.02
+    rows, hues = ["gensar", "fused", "gensar"], ["plain", "plain", "fewer codes"]
+    figure = plots.plot_models(points, PRIMARY_GOALS, rows=rows, hues=hues, best={"search": ("bm25", 0.55)})
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["gensar", "fused"]
+    dots = [c.get_offsets() for c in left.collections if isinstance(c, PathCollection)]
+    assert sorted(len(part) for part in dots) == [1, 2]
+    heights = np.concatenate([part[:, 1] for part in dots])
+    assert len(set(np.round(heights, 6))) == 3
+    assert set(np.round(heights)) == {0, 1}
+    assert [text.get_text() for text in right.texts] == ["bm25 0.550"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "fewer codes"]
+    with pytest.raises(ValueError, match="no models"):
+        plots.plot_models(points[:0], PRIMARY_GOALS, rows=[])
 
 
 def test_a_notebook_shows_every_figure_not_only_the_first():

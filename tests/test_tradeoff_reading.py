@@ -13,8 +13,10 @@ from gensar_lite.data.storage import DataError
 from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.signals import Signals
 from gensar_lite.tradeoff.comparing import (
+    compare_alike,
     compare_mixes,
     compare_strategies,
+    compare_variants,
     compare_volumes,
     compare_with_specialists,
     specialists_table,
@@ -234,6 +236,29 @@ def test_sweeps_are_compared_at_one_mix_that_both_have():
     curves = read_curves(*sweep_of(apart))
     table = compare_strategies(curves, "gensar").set_index("task")
     assert table["place"].eq(1).all()
+
+
+def test_variants_are_compared_with_the_plain_curve_and_strategies_where_they_were_trained_alike():
+    tables = sweep_of(CURVES)
+    variants = [
+        tuple(table.assign(variant=f"num_codes={num}", run=table["run"] + str(num)) for table in tables)
+        for num in (8, 4)
+    ]
+    results, ranks = (pd.concat(parts) for parts in zip(tables, *variants, strict=True))
+    curves = read_curves(results, ranks)
+    levers = compare_variants(curves)
+    pairs = list(dict.fromkeys(levers[["model", "against"]].itertuples(index=False, name=None)))
+    names = [(f"{strategy} (num_codes={num})", strategy) for strategy in ("gensar", "semantic") for num in (8, 4)]
+    assert sorted(pairs) == sorted(names)
+    assert levers["difference"].eq(0).all()
+    unnamed = [curve for curve in curves if curve.name["variant"]]
+    pairs = set(compare_variants(unnamed)[["model", "against"]].itertuples(index=False, name=None))
+    assert pairs == {(f"{name} (num_codes=4)", f"{name} (num_codes=8)") for name in ("gensar", "semantic")}
+    alike = compare_alike(curves, "gensar")
+    pairs = set(alike[["model", "against"]].itertuples(index=False, name=None))
+    assert pairs == {("gensar" + end, "semantic" + end) for end in ("", " (num_codes=8)", " (num_codes=4)")}
+    assert len(alike) == 6
+    assert compare_alike(curves, "nobody").empty
 
 
 def test_two_runs_cannot_be_one_point():

@@ -4,6 +4,7 @@ from gensar_lite.explore.codes import plot_code_categories
 from gensar_lite.explore.curves import plot_history, plot_intervals, plot_lines, plot_metrics
 from gensar_lite.explore.gains import plot_gains
 from gensar_lite.explore.maps import category_of, map_vectors, plot_map
+from gensar_lite.explore.models import plot_models
 from gensar_lite.explore.quantising import plot_codes
 from gensar_lite.explore.store_map import plot_store_map
 from gensar_lite.explore.tradeoff import plot_cheap, plot_tradeoff
@@ -24,6 +25,7 @@ __all__ = [
     "plot_lines",
     "plot_map",
     "plot_metrics",
+    "plot_models",
     "plot_store_map",
     "plot_tradeoff",
 ]

@@ -55,8 +55,8 @@ def plot_tradeoff(
     labels = list(pd.unique(points["data"]))
     names = list(dict.fromkeys(describe_choice(row) for row in points.to_dict("records")))
     places = points["place"].unique()
-    columns = min(len(labels), DATASETS_A_ROW)
-    lines = -(-len(labels) // columns)
+    lines = -(-len(labels) // DATASETS_A_ROW)
+    columns = -(-len(labels) // lines)
     with style():
         size = (max(4.4 * columns, 6.4) + 2.4, 4.2 * lines + 0.5)
         figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", squeeze=False)

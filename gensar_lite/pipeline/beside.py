@@ -61,8 +61,8 @@ class Beside:
     def wait(self) -> float | None:
         """The seconds that it took, once it is done; None where it failed."""
         assert self.process.stdout is not None
-        told = self.process.stdout.read()
-        return float(json.loads(told)["seconds"]) if self.process.wait() == 0 else None
+        told = self.process.stdout.read().splitlines()  # a library may have said something before
+        return float(json.loads(told[-1])["seconds"]) if self.process.wait() == 0 else None
 
     def stop(self) -> None:
         """End it, if it has not ended."""

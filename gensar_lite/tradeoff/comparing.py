@@ -90,6 +90,38 @@ def compare_strategies(curves: list[Curve], reference: str, goals: Goals = PRIMA
     return _corrected([pd.DataFrame(rows)] if rows else [])
 
 
+def compare_alike(curves: list[Curve], strategy: str, goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
+    """One strategy against all others that were trained alike: within each variant, and with the same evidence; columns as above."""
+    alike: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        alike.setdefault((curve.name["variant"], curve.name["evidence"]), []).append(curve)
+    parts = []
+    for group in alike.values():
+        own = [curve.name for curve in group if curve.name["curve"] == "sweep" and curve.name["strategy"] == strategy]
+        if own:
+            parts.append(compare_strategies(group, describe_choice(own[0]), goals))
+    return _corrected([part for part in parts if len(part)])
+
+
+def compare_variants(curves: list[Curve], goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
+    """What a setting is worth: each variant of a strategy, and the evidence it hears, against the plain curve of the same strategy, or,
+    where there is none, against the variant before it; columns as above."""
+    sweeps: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        if curve.name["curve"] == "sweep":
+            sweeps.setdefault((curve.name["data"], curve.name["strategy"]), []).append(curve)
+    parts = []
+    for own in sweeps.values():
+        plain = next((c for c in own if not c.name["variant"] and not c.name["evidence"]), None)
+        before = [plain] * len(own) if plain else [own[0], *own]
+        parts += [
+            compare_strategies([curve, other], describe_choice(curve.name), goals)
+            for curve, other in zip(own, before, strict=False)
+            if curve is not other
+        ]
+    return _corrected([part for part in parts if len(part)])
+
+
 def compare_places(
     curve: Curve, pairs: Iterable[tuple[str, float, float]], goals: Goals, against: Curve | None = None
 ) -> pd.DataFrame:

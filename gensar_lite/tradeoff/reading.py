@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
-from gensar_lite.tradeoff.curve import PRIMARY_GOALS, SEPARATE_WEIGHTS, Curve, at_places
+from gensar_lite.tradeoff.curve import SEPARATE_WEIGHTS, Curve, at_places
 from gensar_lite.tradeoff.pareto import REFERENCE, pareto_front, staircase, staircase_area
 from gensar_lite.tradeoff.results import CURVE
 
-__all__ = ["PRIMARY_GOALS", "Curve"]
 NUM_RESAMPLES = 2000
 DRAWS_AT_ONCE = 2**21  # users times resamples in memory at a time: 32 MiB
 

@@ -13,8 +13,9 @@ from gensar_lite.data.splits import TASKS
 from gensar_lite.data.storage import write_sealed
 from gensar_lite.tradeoff.agreement import signals_table
 from gensar_lite.tradeoff.comparing import (
+    compare_alike,
     compare_mixes,
-    compare_strategies,
+    compare_variants,
     compare_volumes,
     compare_with_specialists,
     specialists_table,
@@ -49,6 +50,7 @@ class Reading(NamedTuple):
     distances: pd.DataFrame
     signals: pd.DataFrame
     mixes: pd.DataFrame = pd.DataFrame()
+    variants: pd.DataFrame = pd.DataFrame()
     missing: int = 0
     """How many of the runs that were asked for are not there."""
 
@@ -58,7 +60,8 @@ TABLES = {
     "volumes": "every curve: chosen place, hypervolume, cost, and what a sweep gives for that cost",
     "specialists": "rankers and generative models of one task",
     "volume_differences": "paired differences of the hypervolume of the reference strategy's sweep and every other sweep",
-    "strategies": "paired differences of the reference strategy and every other curve",
+    "strategies": "paired differences of the reference strategy and every other one that was trained alike",
+    "variants": "paired differences of every variant of a strategy and the plain one, or the variant before it",
     "distances": "paired differences of every curve's chosen model and the best ranker, and the best generative model, of each task alone",
     "mixes": "paired differences of each mix of a sweep and the one before it",
     "signals": "how far the two signals agree, and how well each recommends alone on validation cases",
@@ -97,6 +100,7 @@ def read_tradeoff(
     names = [describe_choice(curve.name) for curve in curves if serves_both(curve)]
     preferred = [name for name in (reference_strategy, "gensar", *names) if name in names]
     chosen = preferred[0] if preferred else ""
+    strategy = next((c.name["strategy"] for c in curves if describe_choice(c.name) == chosen), "")
     return Reading(
         results,
         curves,
@@ -104,10 +108,11 @@ def read_tradeoff(
         volumes,
         specialists_table(results, goals),
         compare_volumes(curves, chosen),
-        compare_strategies(curves, chosen, goals) if curves else pd.DataFrame(),
+        compare_alike(curves, strategy, goals),
         compare_with_specialists(results, curves, read(specialists=True), goals) if curves else pd.DataFrame(),
         signals_table(Path(folder), dict(results[["data", "fingerprint"]].drop_duplicates().to_numpy().tolist())),
         compare_mixes(curves, goals),
+        compare_variants(curves, goals),
         len(asked - set(results["run"])),
     )
 
