@@ -77,6 +77,26 @@ def test_one_model_against_the_best_of_each_task():
     assert "One model for both tasks?" not in decide(reading_of(neither), GOALS)["shop"]
 
 
+def test_a_model_of_one_task_with_as_much_practice_is_an_opponent_of_its_own():
+    """Of 400 steps at mix .25 recommendation has 100 and search 300."""
+    whole = {key: value for key, value in POINTS.items() if key[1] == "gensar" and key[2] != 0.75}
+    short = {("sweep", "gensar", 1.0): (0.3, 0.1)}, {("sweep", "gensar", 0.0): (0.1, 0.85)}
+    tables = []
+    for points, steps in zip((whole, *short), (400, 100, 300), strict=True):
+        about = {"parameters": f'{{"steps": {steps}}}', "variant": "" if steps == 400 else f"steps={steps}"}
+        tables.append([table.assign(**about, run=table["run"] + str(steps)) for table in sweep_of(points)])
+    reading = read(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
+    rows = reading.distances.set_index(["kind", "task"])
+    assert rows.loc["equal practice"]["against"].to_dict() == {
+        "recommendation": "gensar (steps=100) recommendation-only",
+        "search": "gensar (steps=300) search-only",
+    }
+    np.testing.assert_allclose(rows.loc["equal practice"]["difference"], [0.1, 0.05], atol=1e-6)
+    assert rows.loc[("one task", "recommendation"), "against"] == "gensar recommendation-only"
+    told = decide(reading, GOALS)["shop"]["One model for both tasks?"]
+    assert any("ahead of a model with as much practice in the task alone, gensar (steps=300)" in line for line in told)
+
+
 def test_the_generator_alone_and_with_evidence_are_told_apart():
     alone = sweep_of({key: value for key, value in POINTS.items() if key[1] in ("gensar", "bm25", "als")})
     heard = sweep_of({("sweep", "gensar", 0.25): (0.6, 0.9), ("sweep", "gensar", 0.75): (0.7, 0.9)})

@@ -26,15 +26,17 @@ from gensar_lite.tradeoff.curve import (
     evidence_of,
     inner,
     serves_both,
+    steps_of,
 )
 from gensar_lite.tradeoff.pareto import shortfall
 from gensar_lite.tradeoff.reading import NUM_RESAMPLES, resample_points, volume_of
+from gensar_lite.tradeoff.results import CURVE
 
 
 def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
     """Every specialist of every data set: rankers, and generative models of one task (mix 0 or 1 of a sweep).
 
-    Columns data, task, specialist, evidence (that it hears), valid, value (means over seeds), num_seeds, and `best`: of the rankers, or of all
+    Columns data, task, specialist, evidence (that it hears), steps (of its training), valid, value (means over seeds), num_seeds, and `best`: of the rankers, or of all
     where there are none, the first on validation, by the protocol of `goals` where all were validated by it, else by the primary one.
     """
     means = results[(results["metric"] == goals.metric)]
@@ -42,6 +44,8 @@ def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd
     chosen = means[generative | (means["curve"] == "specialist")].copy()
     heard = {text: evidence_of(text) for text in chosen["parameters"].unique()}
     chosen["evidence"] = chosen["parameters"].map(heard).where(chosen["curve"] == "sweep", "")
+    steps = {text: steps_of(text) for text in heard}
+    chosen["steps"] = chosen["parameters"].map(steps).where(chosen["curve"] == "sweep")
     named = ["curve", "strategy", "variant", "evidence"]
     names = {
         keys: describe_choice(dict(zip(named, keys, strict=True)) | {"curve": "sweep"})
@@ -63,6 +67,7 @@ def specialists_table(results: pd.DataFrame, goals: Goals = PRIMARY_GOALS) -> pd
         found["valid"] = asked_of_all
     found["num_seeds"] = splits["value"].groupby(keys, sort=False)["seed"].nunique()
     table = pd.DataFrame(found).dropna().reset_index()
+    table["steps"] = chosen.groupby(keys)["steps"].max().reindex(pd.MultiIndex.from_frame(table[keys])).to_numpy()
     if len(table):
         first = table["valid"] + (table["curve"] == "specialist")
         table["best"] = table.index.isin(first.groupby([table["data"], table["task"]]).idxmax())
@@ -228,11 +233,12 @@ def _volumes(curve: Curve, places: np.ndarray, seeds: list[int], num_resamples: 
 def compare_with_specialists(
     results: pd.DataFrame, curves: list[Curve], rankers: list[Curve], goals: Goals = PRIMARY_GOALS
 ) -> pd.DataFrame:
-    """Each curve's chosen model, of those for both tasks, against the best ranker of each task, and against the best generative model of that
-    task alone that hears the same evidence; both are best on validation. `rankers` are those of `read_curves(…, specialists=True)`.
+    """Each curve's chosen model, of those for both tasks, against the best ranker of each task, against the best generative model of that task
+    alone that hears the same evidence (both are best on validation), and against such a model that had just as many steps of the task, where there
+    is one. `rankers` are those of `read_curves(…, specialists=True)`.
 
-    Columns as in `significance.compare`, with data in front, `place`, `kind` of the opponent ("ranker", "one task"), and `shortfall`: the larger share
-    by which the model stays below the two opponents of a kind, 0 where it is at or above both.
+    Columns as in `significance.compare`, with data in front, `place`, `kind` of the opponent ("ranker", "one task", "equal practice"), and `shortfall`:
+    the larger share by which the model stays below the two opponents of a kind, 0 where it is at or above both.
     """
     known = specialists_table(results, goals)
     rows: list[dict[str, Any]] = []
@@ -240,7 +246,12 @@ def compare_with_specialists(
         for curve in map(inner, filter(serves_both, group)):
             own = known[known["data"] == label]
             ranker, same = own["curve"] == "specialist", own["evidence"] == curve.name["evidence"]
-            for kind, part in (("ranker", own[ranker]), ("one task", own[~ranker & same])):
+            trained = results[(results[CURVE] == [curve.name[c] for c in CURVE]).all(axis=1)]["parameters"].iloc[0]
+            share = {task: float(curve.places[at]) for task, at in zip(TASKS, curve.chosen, strict=True)}
+            share["search"] = 1 - share["search"]
+            practised = np.isclose(own["steps"], own["task"].map(share) * steps_of(trained))
+            kinds = {"ranker": ranker, "one task": ~ranker & same, "equal practice": ~ranker & same & practised}
+            for kind, part in ((kind, own[chosen]) for kind, chosen in kinds.items()):
                 best = part.loc[part.groupby("task")["valid"].idxmax()].to_dict("records")
                 rows += _distances(
                     curve, {row["task"]: _specialist(row, [*group, *rankers]) for row in best}, kind, goals

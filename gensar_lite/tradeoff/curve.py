@@ -228,6 +228,11 @@ def evidence_of(parameters: str) -> str:
     return "+".join(json.loads(parameters).get("evidence", ()))
 
 
+def steps_of(parameters: str) -> float:
+    """The training steps of a run, by its recorded parameters; NaN for a ranker."""
+    return float(json.loads(parameters).get("steps", np.nan))
+
+
 def describe_choice(row: Mapping[Any, Any]) -> str:
     """A curve's name in words: `gensar` is the generator alone, `gensar + evidence` hears all that the store says."""
     kind = "" if row["curve"] == "sweep" else f", {row['curve']}"

@@ -137,7 +137,11 @@ def _distances(reading: Reading, curve: Curve) -> list[dict[Any, Any]]:
 
 def _one_model(reading: Reading, curve: Curve) -> list[str]:
     """What serving both tasks with one model costs and gains."""
-    words = {"ranker": "the best ranker of the task", "one task": "the best model of the task alone"}
+    words = {
+        "ranker": "the best ranker of the task",
+        "one task": "the best model of the task alone",
+        "equal practice": "a model with as much practice in the task alone",
+    }
     return [_against(row, f"{words[row['kind']]}, {row['against']}") for row in _distances(reading, curve)]
 
 
