@@ -6,7 +6,8 @@ writes every table and figure of README.md and docs/evidence.md anew that a comm
 
     <!-- protocols: RECORD filters -->              a row for each model, a column for each task and protocol: mean and range of the seeds
     <!-- datasets: RECORD filters -->               the same, a column for each data set and task, by the primary protocols
-    <!-- rows: RECORD/TABLE filters | columns -->   rows of a table of the record's summary, with their intervals
+    <!-- rows: RECORD/TABLE filters | columns -->   rows of a table of the record's summary, with their intervals; a column is
+                                                    COLUMN, COLUMN: head, or COLUMN: head: names of its values, as below
     <!-- drawn: RECORD filters -->                  the curves of a record, into the picture that follows
     <!-- drawn: RECORD filters | rows COLUMN: names | hues COLUMN: names -->    a row for each model instead; the names of the
                                                     column's values, with ; between them, are in the order of the record
@@ -93,7 +94,7 @@ def select(spec: str) -> pd.DataFrame:
         column, different, wanted = re.fullmatch(r"(\w+)(!?)=(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
         told = rows[column].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
         same = told.isin(wanted.split("|"))
-        rows = rows[~same if different else same]
+        rows = rows[~same if different else same].copy()
     if rows.empty:
         raise ValueError(f"no row of the records is meant by {spec!r}")
     return rows
@@ -105,8 +106,14 @@ def made_table(kind: str, spec: str) -> str:
         source, _, columns = spec.partition(" | ")
         asked = [text.strip().partition(":") for text in columns.split(",")]
         rows = select(source)
+        heads = []
+        for name, _, title in asked:
+            head, _, names = title.partition(":")
+            heads.append(head.strip() or name)
+            if names:
+                rows[name] = _named(rows, f"{name}:{names}")
         lines = [[_cell(row, name) for name, _, _ in asked] for row in rows.to_dict("records")]
-        return _lines([title.strip() or name for name, _, title in asked], lines)
+        return _lines(heads, lines)
     rows = select(spec)
     rows = rows[rows["metric"] == "NDCG@10"]
     if kind == "protocols":
@@ -203,6 +210,7 @@ def draw(spec: str, path: Path) -> None:
 
 
 def _named(points: pd.DataFrame, axis: str) -> list[str]:
+    """The values of a column, COLUMN or COLUMN: names."""
     column, _, names = axis.partition(":")
     values = list(dict.fromkeys(points[column]))
     told = [name.strip() for name in names.split(";")] if names else values

@@ -11,7 +11,7 @@ from test_sweep import PLAIN, design
 
 from gensar_lite.config import PRESETS
 from gensar_lite.data.storage import DataError
-from gensar_lite.tradeoff.design import Design, Unit, leave_out, name_source
+from gensar_lite.tradeoff.design import Design, Unit, asked_units, leave_out, name_source
 from gensar_lite.training.settings import TrainingConfig
 
 
@@ -35,6 +35,16 @@ def test_a_design_crosses_within_blocks_and_holds_each_run_once(store):
     assert plan.config(next(u for u in units if u.settings)).identifiers.num_shared == 1
     assert list(plan.sources()) == ["bazaar", "bazaar(alignment=0)", "bazaar(alignment=1)"]
     assert Design.from_json(json.loads(json.dumps(plan.to_json()))).units() == units
+    noted = {"fingerprints": {}, "version": "0", "runs": [], "seal": "0"}
+    assert asked_units({**plan.to_json(), **noted}) == units
+
+
+def test_the_order_of_a_design_is_kept():
+    changes = [{"num_codes": 16}, {"num_codes": 32}, {"num_codes": 128}]
+    plan = Design.from_json({**PLAIN, "data": ["bazaar"], "strategies": ["semantic", "gensar"], "variants": changes})
+    units = plan.units()
+    assert list(dict.fromkeys(u.variant for u in units)) == ["num_codes=16", "num_codes=32", "num_codes=128"]
+    assert list(dict.fromkeys(u.strategy for u in units)) == ["semantic", "gensar"]
 
 
 def test_tasks_are_left_out():

@@ -15,7 +15,16 @@ from gensar_lite.evaluation.metrics import METRICS
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS
 from gensar_lite.identifiers import list_strategies
 from gensar_lite.tradeoff.curve import Goals
-from gensar_lite.tradeoff.design import ASKED, CURVES, TASK_SETTING, Design, Source, name_source, read_asked
+from gensar_lite.tradeoff.design import (
+    ASKED,
+    CURVES,
+    TASK_SETTING,
+    Design,
+    Source,
+    asked_units,
+    name_source,
+    read_asked,
+)
 
 # what a design file says instead
 WHAT = ["data", "strategies", "mixes", "seeds", "preset", "steps", "set", "axis", "cheap", "specialists", "protocols"]
@@ -95,8 +104,7 @@ def write_sweeps(folders: list[Path], page: Path) -> Path:
 def _read(out: Path, goals: Goals, about: dict[str, Any]) -> Any:
     from gensar_lite.tradeoff.summary import read_tradeoff
 
-    first = about["blocks"][0]["strategies"][0]
-    return read_tradeoff(out, goals, about["version"], about["fingerprints"], first, about.get("runs"))
+    return read_tradeoff(out, goals, about["version"], about["fingerprints"], asked_units(about), about["runs"])
 
 
 def _failed(failures: dict[str, str]) -> str:

@@ -17,7 +17,7 @@ from gensar_lite.data.bazaar import BazaarConfig, simulate
 from gensar_lite.data.dataset import Dataset
 from gensar_lite.data.load import load_dataset
 from gensar_lite.data.splits import SPLITS, TASKS
-from gensar_lite.data.storage import DataError, read_json, read_sealed
+from gensar_lite.data.storage import SEAL, DataError, read_json, read_sealed
 from gensar_lite.evaluation.baselines import NAMES
 from gensar_lite.evaluation.protocols import EVALUATION_PROTOCOLS, PRIMARY
 from gensar_lite.pipeline.line import check_config
@@ -149,15 +149,25 @@ class Design:
         return found
 
     def units(self) -> list[Unit]:
-        """All work, each piece once, in an order in which neighbours share signals, identifiers and models."""
+        """All work, each piece once: in the order of the design, seed by seed, so that neighbours share signals and models."""
         found: dict[str, Unit] = {}
         for block in self.blocks:
             for unit in map(self._plain, _block_units(block)):
                 found.setdefault(repr((unit.kind, unit.data, unit.strategy, unit.mix, unit.seed, unit.variant)), unit)
         labels = list(self.sources())
+        variants, strategies = (
+            list(dict.fromkeys(getattr(u, n) for u in found.values())) for n in ("variant", "strategy")
+        )
         return sorted(
             found.values(),
-            key=lambda u: (labels.index(u.data), u.seed, u.variant, u.strategy, KINDS.index(u.kind), u.mix or 0),
+            key=lambda u: (
+                labels.index(u.data),
+                u.seed,
+                variants.index(u.variant),
+                strategies.index(u.strategy),
+                KINDS.index(u.kind),
+                u.mix or 0,
+            ),
         )
 
     def _plain(self, unit: Unit) -> Unit:
@@ -233,9 +243,18 @@ def leave_out(training: Any, tasks: Sequence[str]) -> Any:
     return replace(training, aux_shares=shares, **({"pseudo_share": pseudo[0]} if pseudo else {}))
 
 
+NOTED = ("fingerprints", "version", "runs", SEAL)
+"""What a sweep's folder notes beside its design."""
+
+
 def read_asked(out: Path) -> dict[str, Any]:
     """What a sweep's folder was asked to do last, of what data and code. Raises DataError where that was changed."""
     return read_sealed(out / ASKED, blocks=list, fingerprints=dict, version=str, runs=list)
+
+
+def asked_units(about: Mapping[str, Any]) -> list[Unit]:
+    """The work of a design that `read_asked` gave."""
+    return Design.from_json({name: value for name, value in about.items() if name not in NOTED}).units()
 
 
 def name_source(source: Source) -> str:

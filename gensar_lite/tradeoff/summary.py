@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ from gensar_lite.tradeoff.curve import (
     refuse_mixture,
     serves_both,
 )
+from gensar_lite.tradeoff.design import Unit
 from gensar_lite.tradeoff.pareto import REFERENCE
 from gensar_lite.tradeoff.reading import curves_table, points_table, sweep_at_cost
 from gensar_lite.tradeoff.results import ranks_of_runs, read_results
@@ -73,12 +74,13 @@ def read_tradeoff(
     goals: Goals = PRIMARY_GOALS,
     version: str | None = None,
     fingerprints: Mapping[str, str] | None = None,
-    reference_strategy: str | None = None,
+    units: Sequence[Unit] = (),
     runs: Iterable[str] | None = None,
 ) -> Reading:
     """Read a sweep's folder. `version`, `fingerprints` (data set -> fingerprint) and `runs` (those of one design, which
     win where others claim the same point) choose where the folder holds several; without them, a mixture raises
-    DataError. All other curves are compared with that of `reference_strategy`, or else of gensar or the first one."""
+    DataError. Tables are in the order of the design's `units`. All other curves are compared with that of the first of their strategies, or
+    else of gensar or the first one."""
     results = read_results(folder)
     if version is not None:
         results = results[results["version"] == version]
@@ -88,6 +90,11 @@ def read_tradeoff(
     if asked:
         results = results[~clashing(results) | results["run"].isin(asked)]
     refuse_mixture(results)
+    order = {(u.data, u.strategy, u.variant): number for number, u in reversed(list(enumerate(units)))}
+    number = [
+        order.get(key, len(units)) for key in zip(*(results[c] for c in ("data", "strategy", "variant")), strict=True)
+    ]
+    results = results.iloc[np.argsort(number, kind="stable")]
     protocols = list(dict.fromkeys(goals.of(task) for task in TASKS))
 
     def read(specialists: bool) -> list[Curve]:
@@ -98,7 +105,8 @@ def read_tradeoff(
     if len(volumes):
         volumes = volumes.join(pd.DataFrame([sweep_at_cost(curves, curve) for curve in curves], index=volumes.index))
     names = [describe_choice(curve.name) for curve in curves if serves_both(curve)]
-    preferred = [name for name in (reference_strategy, "gensar", *names) if name in names]
+    first = [unit.strategy for unit in units if unit.kind != "specialist"][:1]
+    preferred = [name for name in (*first, "gensar", *names) if name in names]
     chosen = preferred[0] if preferred else ""
     strategy = next((c.name["strategy"] for c in curves if describe_choice(c.name) == chosen), "")
     return Reading(
