@@ -33,12 +33,7 @@ def test_a_recorded_table_holds_runs_of_its_design_alone(name):
     assert list(results.columns) == TIDY
     assert results.groupby("data")[["fingerprint", "version"]].nunique().eq(1).all(axis=None)
     wanted = {(u.data, u.strategy, u.mix, u.seed, u.variant) for u in units}
-    renamed = results["variant"].str.replace("likeness", "content")  # its name in version 0.1
-    runs = (
-        results.assign(variant=renamed)
-        .drop_duplicates("run")[["data", "strategy", "mix", "seed", "variant"]]
-        .astype({"mix": object})
-    )
+    runs = results.drop_duplicates("run")[["data", "strategy", "mix", "seed", "variant"]].astype({"mix": object})
     found = {tuple(None if value != value else value for value in row) for row in runs.itertuples(index=False)}
     assert found <= wanted
     assert {u.strategy for u in units} == set(results["strategy"]), "a strategy of the design is missing altogether"
