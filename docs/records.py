@@ -195,16 +195,13 @@ def draw(spec: str, path: Path) -> None:
     asked, *axes = (part.strip() for part in spec.split(" | "))
     source, *filters = shlex.split(asked)
     points = select(" ".join([f"{source}/points", *map(shlex.quote, filters)]))
-    specialists = table_of(source, "specialists")
-    specialists = specialists[specialists["data"].isin(points["data"])] if len(specialists) else specialists
     goals = Goals(**json.loads((RECORDS / source / "summary.json").read_text(encoding="utf-8"))["goals"])
     if axes:
         named = {axis.split()[0]: _named(points, axis.split(maxsplit=1)[1]) for axis in axes}
-        best = specialists[specialists["best"]] if len(specialists) else specialists
-        lines = {row["task"]: (row["specialist"], row["value"]) for row in best.to_dict("records")}
-        figure = plot_models(points, goals, best=lines, **named)
+        figure = plot_models(points, goals, **named)
     else:
-        figure = plot_tradeoff(points, specialists, goals)
+        specialists = table_of(source, "specialists")
+        figure = plot_tradeoff(points, specialists[specialists["data"].isin(points["data"])], goals)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

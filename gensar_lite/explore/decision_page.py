@@ -21,7 +21,17 @@ from gensar_lite.tradeoff.decision import Gains, decide
 from gensar_lite.tradeoff.results import CURVE
 from gensar_lite.tradeoff.summary import TABLES, Reading, missing_text
 
-SHOWN = ("volumes", "points", "specialists", "distances", "mixes", "strategies", "volume_differences", "signals")
+SHOWN = (
+    "volumes",
+    "points",
+    "specialists",
+    "distances",
+    "mixes",
+    "strategies",
+    "variants",
+    "volume_differences",
+    "signals",
+)
 HIDDEN = {"fingerprint", "version", "per_cpu_minute", "minutes"}
 PAGE = (
     HEAD

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from gensar_lite.data.splits import TASKS
 from gensar_lite.explore.curves import PROTOCOL_TEXTS
-from gensar_lite.explore.style import GROUPS, MARKERS, MUTED, style
+from gensar_lite.explore.style import GROUPS, MARKERS, style
 from gensar_lite.tradeoff.curve import Goals
 
 
@@ -24,13 +24,12 @@ def plot_models(
     *,
     rows: Sequence[str],
     hues: Sequence[str] | None = None,
-    best: dict[str, tuple[str, float]] | None = None,
     title: str | None = None,
 ) -> Figure:
     """The points of a sweep in both tasks, with their intervals over users.
 
     `points` is the table of `points_table`. Points with the same name in `rows` stand in one row; those with the same
-    name in `hues` share a colour and a marker. `best` gives a dotted line to each task: a name and its value.
+    name in `hues` share a colour and a marker.
     """
     if points.empty:
         raise ValueError("there are no models to draw")
@@ -50,11 +49,6 @@ def plot_models(
                 ax.scatter(
                     own[task], at[number == kind], s=38, color=colour, marker=marker, zorder=3, label=kinds[kind]
                 )
-            if best and task in best:
-                name, value = best[task]
-                ax.axvline(value, color=MUTED, linewidth=1.1, linestyle=(0, (1, 2)), zorder=0)
-                place = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "textcoords": "offset points"}
-                ax.annotate(f"{name} {value:.3f}", (value, 1), ha="center", fontsize=8, color=MUTED, **place)
             protocol = goals.of(task)
             ax.set_xlabel(f"{task}, {goals.metric}\n{PROTOCOL_TEXTS.get(protocol, protocol)}")
             ax.grid(axis="x")

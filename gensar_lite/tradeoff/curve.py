@@ -229,7 +229,7 @@ def evidence_of(parameters: str) -> str:
 
 
 def steps_of(parameters: str) -> float:
-    """The training steps of a run, by its recorded parameters; NaN for a ranker."""
+    """The training steps that a run made, by its recorded parameters; NaN for a ranker."""
     return float(json.loads(parameters).get("steps", np.nan))
 
 
