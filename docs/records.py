@@ -11,6 +11,8 @@ writes every table and figure of README.md and docs/evidence.md anew that a comm
     <!-- drawn: RECORD filters -->                  the curves of a record, into the picture that follows
     <!-- drawn: RECORD filters | rows COLUMN: names | hues COLUMN: names -->    a row for each model instead; the names of the
                                                     column's values, with ; between them, are in the order of the record
+    <!-- drawn: RECORD filters | cheap -->          the cheap curves of a record beside its sweep, by quality and cost
+    <!-- drawn: RECORD filters | map -->            its strategies along every knob of the simulated stores
 
 Filters are COLUMN=VALUE (several values with | between them, COLUMN!=VALUE for all others). A paragraph with numbers names
 the rows that hold them, `<!-- said: RECORD/TABLE filters -->`; tests/test_recorded.py holds them against the record.
@@ -32,9 +34,11 @@ import pandas as pd
 from gensar_lite.evaluation.baselines import NAMES
 from gensar_lite.evaluation.protocols import PRIMARY
 from gensar_lite.explore.models import plot_models
-from gensar_lite.explore.tradeoff import plot_tradeoff
+from gensar_lite.explore.store_map import plot_store_map, store_knobs
+from gensar_lite.explore.tradeoff import plot_cheap, plot_tradeoff
 from gensar_lite.tradeoff.comparing import GENERATIVE
 from gensar_lite.tradeoff.curve import Goals, describe_choice, evidence_of
+from gensar_lite.tradeoff.design import Design
 from gensar_lite.tradeoff.results import read_results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,17 +195,28 @@ def unsaid(text: str) -> Iterator[tuple[str, str]]:
 
 
 def draw(spec: str, path: Path) -> None:
-    """The curves of a record, or a row for each of its models, in the order of their table."""
+    """The curves of a record, or a row for each of its models, in the order of their table, or one of its other figures."""
     asked, *axes = (part.strip() for part in spec.split(" | "))
     source, *filters = shlex.split(asked)
-    points = select(" ".join([f"{source}/points", *map(shlex.quote, filters)]))
-    goals = Goals(**json.loads((RECORDS / source / "summary.json").read_text(encoding="utf-8"))["goals"])
-    if axes:
-        named = {axis.split()[0]: _named(points, axis.split(maxsplit=1)[1]) for axis in axes}
-        figure = plot_models(points, goals, **named)
+
+    def rows_of(name: str) -> pd.DataFrame:
+        return select(" ".join([f"{source}/{name}", *map(shlex.quote, filters)]))
+
+    if axes == ["map"]:
+        stores = store_knobs(Design.read(RECORDS / f"{source}.design.json").sources())
+        figure = plot_store_map(rows_of("strategies"), stores)
     else:
-        specialists = table_of(source, "specialists")
-        figure = plot_tradeoff(points, specialists[specialists["data"].isin(points["data"])], goals)
+        goals = Goals(**json.loads((RECORDS / source / "summary.json").read_text(encoding="utf-8"))["goals"])
+        points = rows_of("points")
+        if axes == ["cheap"]:
+            label, strategy = points[["data", "strategy"]].iloc[0]
+            figure = plot_cheap(points, rows_of("curves"), goals, label, strategy)
+        elif axes:
+            named = {axis.split()[0]: _named(points, axis.split(maxsplit=1)[1]) for axis in axes}
+            figure = plot_models(points, goals, **named)
+        else:
+            specialists = table_of(source, "specialists")
+            figure = plot_tradeoff(points, specialists[specialists["data"].isin(points["data"])], goals)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
