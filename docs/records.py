@@ -93,12 +93,12 @@ def select(spec: str) -> pd.DataFrame:
     """The rows that a comment speaks of: RECORD/TABLE and filters."""
     source, *filters = shlex.split(spec)
     record, _, name = source.partition("/")
-    rows = table_of(record, name or "means")
+    rows = table_of(record, name or "means").copy()
     for text in filters:
         column, different, wanted = re.fullmatch(r"(\w+)(!?)=(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
         told = rows[column].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
         same = told.isin(wanted.split("|"))
-        rows = rows[~same if different else same].copy()
+        rows = rows[~same if different else same]
     if rows.empty:
         raise ValueError(f"no row of the records is meant by {spec!r}")
     return rows

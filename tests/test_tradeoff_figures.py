@@ -194,12 +194,14 @@ def test_the_map_of_the_store_draws_each_knob_by_itself():
     table = pd.DataFrame(rows)
     figure = plot_store_map(table, stores)
     check(figure)
-    np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [-0.2, 0.1, 0.3])
+    drawn = figure.axes[0].collections[0].get_offsets()
+    np.testing.assert_allclose(drawn[:, 1], [-0.2, 0.1, 0.3])
     words = texts_of(figure)
     assert "one seed: no intervals" in words
     assert "alignment of co-clicks and categories" in words
     told = describe_store_map(table, stores)
     assert "b, search: gensar +0.300 against fused" in told
     assert "a, " not in told
-    with pytest.raises(ValueError, match="no two stores"):
-        plot_store_map(table, stores.iloc[:1])
+    for strategies, known in ((table, stores.iloc[:1]), (table.assign(data="another store"), stores)):
+        with pytest.raises(ValueError, match="no differences of strategies"):
+            plot_store_map(strategies, known)

@@ -19,7 +19,6 @@ from gensar_lite.data.bazaar import BazaarConfig
 from gensar_lite.data.splits import TASKS
 from gensar_lite.explore.curves import MINUS
 from gensar_lite.explore.style import GROUPS, MARKERS, MUTED, style
-from gensar_lite.explore.tradeoff import LINES
 from gensar_lite.tradeoff.design import Source
 
 KNOB_TEXTS = {
@@ -55,11 +54,13 @@ def plot_store_map(strategies: pd.DataFrame, stores: pd.DataFrame, metric: str =
     """Differences of the reference strategy and each other along every knob: one row per task, one column per knob.
 
     `strategies` is the table of `compare_strategies`, `stores` that of `store_knobs`. Above zero the reference is
-    better; bars are intervals over users, filled markers differ from zero after Holm's correction (p < .05).
+    better; bars are intervals over users, filled markers differ from zero after Holm's correction (p < .05). No lines:
+    most neighbours along a knob are not told apart.
     """
     knobs = moved_knobs(stores)
+    strategies = strategies[strategies["data"].isin(stores["data"])]
     if not knobs or strategies.empty:
-        raise ValueError("there are no two stores that differ in one knob alone")
+        raise ValueError("there are no differences of strategies on two stores that differ in one knob alone")
     reference = str(strategies["model"].iloc[0])
     others = list(pd.unique(strategies["against"]))
     with style():
@@ -80,7 +81,7 @@ def plot_store_map(strategies: pd.DataFrame, stores: pd.DataFrame, metric: str =
                 for number, other in enumerate(others):
                     part = strategies[(strategies["task"] == task) & (strategies["against"] == other)]
                     part = along[["data", knob]].merge(part, on="data")
-                    _draw_line(ax, part, knob, number, other, len(others))
+                    _draw_points(ax, part, knob, number, other, len(others))
                 ax.set_xticks(along[knob].tolist())
                 ax.grid(axis="y")
                 ax.set_xlabel(KNOB_TEXTS.get(knob, knob))
@@ -93,19 +94,18 @@ def plot_store_map(strategies: pd.DataFrame, stores: pd.DataFrame, metric: str =
     return figure
 
 
-def _draw_line(ax: plt.Axes, part: pd.DataFrame, knob: str, number: int, name: str, num: int) -> None:
+def _draw_points(ax: plt.Axes, part: pd.DataFrame, knob: str, number: int, name: str, num: int) -> None:
     colour, marker = GROUPS[number % len(GROUPS)], MARKERS[number % len(MARKERS)]
     span = float(part[knob].max() - part[knob].min()) if len(part) else 0.0
-    x = part[knob].to_numpy(float) + (number - (num - 1) / 2) * 0.015 * span  # bars side by side
+    x = part[knob].to_numpy(float) + (number - (num - 1) / 2) * 0.02 * span  # bars side by side
     y = part["difference"].to_numpy(float)
-    ax.plot(x, y, color=colour, linestyle=LINES[number % len(LINES)], linewidth=1.4, zorder=2)
     for place, row in zip(x, part.to_dict("records"), strict=True):
         if np.isfinite(row["low"]):
             ax.plot([place, place], [row["low"], row["high"]], color=colour, linewidth=1.1, zorder=2)
     sure = (part["p_holm"] < 0.05).to_numpy(bool)
     faces = [colour if s else "white" for s in sure]
     ax.scatter(x, y, s=40, marker=marker, edgecolors=colour, linewidths=1.3, c=faces, zorder=3)
-    ax.plot([], [], color=colour, linestyle=LINES[number % len(LINES)], marker=marker, label=name)
+    ax.plot([], [], color=colour, linestyle="none", marker=marker, label=name)
 
 
 def describe_store_map(strategies: pd.DataFrame, stores: pd.DataFrame) -> str:
