@@ -210,7 +210,7 @@ def draw(spec: str, path: Path) -> None:
         points = rows_of("points")
         if axes == ["cheap"]:
             label, strategy = points[["data", "strategy"]].iloc[0]
-            figure = plot_cheap(points, rows_of("curves"), goals, label, strategy)
+            figure = plot_cheap(points, rows_of("volumes"), goals, label, strategy)
         elif axes:
             named = {axis.split()[0]: _named(points, axis.split(maxsplit=1)[1]) for axis in axes}
             figure = plot_models(points, goals, **named)

@@ -109,3 +109,11 @@ def test_a_wrong_number_is_found():
     assert [number for number, _ in records.unsaid("It reaches .490.")] == [".490"]
     with pytest.raises(ValueError, match="no row"):
         records.select("curves/points data=nowhere")
+
+
+def test_on_every_store_of_the_map_the_choice_of_validation_is_on_the_front():
+    points = records.table_of("map", "points")
+    for label, own in points.groupby("data"):
+        best = own.loc[own[["recommendation_valid", "search_valid"]].mean(axis=1).idxmax()]
+        ahead = own[(own["recommendation"] > best["recommendation"]) & (own["search"] > best["search"])]
+        assert ahead.empty, f"{label}: {best['strategy']} is behind {list(ahead['strategy'])}"
