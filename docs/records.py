@@ -67,7 +67,7 @@ def table_of(record: str, name: str) -> pd.DataFrame:
     if name != "means":
         rows = pd.DataFrame(json.loads((RECORDS / record / "summary.json").read_text(encoding="utf-8"))[name])
         rows = rows.astype(dict.fromkeys(rows.columns[rows.isna().all()], float))  # of one seed there are no intervals
-        if "curve" in rows:
+        if "strategy" in rows:
             rows["name"] = [_name(row) for row in rows.to_dict("records")]
         return rows
     results = read_results(RECORDS / record)

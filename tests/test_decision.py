@@ -8,6 +8,7 @@ from test_tradeoff_reading import GOALS, sweep_of
 
 from gensar_lite.explore.decision_page import write_decision
 from gensar_lite.tradeoff.comparing import (
+    compare_at_price,
     compare_strategies,
     compare_volumes,
     compare_with_specialists,
@@ -51,6 +52,7 @@ def read(results: pd.DataFrame, ranks: pd.DataFrame, lists: pd.DataFrame | None 
         compare_strategies(curves, "gensar"),
         compare_with_specialists(results, curves, rankers),
         pd.DataFrame(),
+        cheap=compare_at_price(curves),
     )
 
 
@@ -72,9 +74,20 @@ def test_one_model_against_the_best_of_each_task():
     found = decide(reading_of(few), GOALS)["shop"]
     assert any(s.startswith("In search it is 0.300 (50%) ahead of ") for s in found["One model for both tasks?"])
     assert found["In short"][1].startswith("One model serves both tasks: surely ahead of the best ranker in")
+    assert found["In short"][1].endswith(", surely behind no ranker.")
     assert not any("alone, gensar" in s for s in found["One model for both tasks?"])
     neither = {key: value for key, value in few.items() if key[0] == "sweep"}
     assert "One model for both tasks?" not in decide(reading_of(neither), GOALS)["shop"]
+
+
+def test_cheap_curves_are_told_by_what_their_minutes_would_pay_for():
+    cheap = {("conditioned", "gensar", 0.5): (0.9, 0.9), ("interpolation", "gensar", 0.5): (0.1, 0.1)}
+    better, worse = decide(reading_of(POINTS | cheap), GOALS)["shop"]["Is there a cheaper way?"]
+    assert better.startswith(
+        "Covers surely more than the mixes of the sweep that its minutes pay for: conditioned (+0."
+    )
+    assert worse.startswith("Covers surely less than those mixes: interpolation (-0.")
+    assert "Is there a cheaper way?" not in decide(reading_of(), GOALS)["shop"]
 
 
 def test_a_model_of_one_task_with_as_much_practice_is_an_opponent_of_its_own():

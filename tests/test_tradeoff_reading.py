@@ -14,6 +14,7 @@ from gensar_lite.evaluation.metrics import case_metrics
 from gensar_lite.signals import Signals
 from gensar_lite.tradeoff.comparing import (
     compare_alike,
+    compare_at_price,
     compare_mixes,
     compare_strategies,
     compare_variants,
@@ -28,7 +29,6 @@ from gensar_lite.tradeoff.reading import (
     curves_table,
     points_table,
     resample_points,
-    sweep_at_cost,
     volume_of,
 )
 from gensar_lite.tradeoff.results import CURVE as NAMES
@@ -358,13 +358,22 @@ def test_mixtures_of_data_or_code_are_refused():
             read_curves(other, ranks)
 
 
-def test_a_sweep_for_the_price_of_another_curve():
+def test_a_cheap_curve_is_held_against_a_sweep_of_its_price():
     results, ranks = sweep_of(CURVES | {("conditioned", "gensar", 0.5): (0.5, 0.7)})
-    curves = {c.name["curve"] + c.name["strategy"]: c for c in read_curves(results, ranks)}
-    found = sweep_at_cost(list(curves.values()), curves["conditionedgensar"])
-    assert found["sweep_points"] == 1
-    assert found["sweep_hypervolume"] == pytest.approx(0.5 * 0.7)
-    assert found["sweep_whole"] > found["sweep_hypervolume"]
+    (row,) = compare_at_price(read_curves(results, ranks)).to_dict("records")
+    assert row["model"] == "gensar, conditioned"
+    assert row["against"] == "gensar"
+    assert row["num_places"] == 1
+    assert row["sweep_cpu_minutes"] == pytest.approx(3 * row["cpu_minutes"])
+    middle = 0.5 * 0.7  # what the mix in the middle covers, which the minutes of one training pay for
+    assert row["value"] == pytest.approx(middle)
+    assert row["against_value"] == pytest.approx(middle)
+    assert row["difference"] == pytest.approx(0)
+    assert row["p"] == 1
+    better = sweep_of(CURVES | {("conditioned", "gensar", 0.5): (0.6, 0.7)})
+    (row,) = compare_at_price(read_curves(*better)).to_dict("records")
+    assert row["low"] > 0
+    assert row["p_holm"] < 0.05
 
 
 def test_groups_hold_all_cases_once():

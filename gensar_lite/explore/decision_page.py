@@ -30,6 +30,7 @@ SHOWN = (
     "strategies",
     "variants",
     "volume_differences",
+    "cheap",
     "signals",
 )
 HIDDEN = {"fingerprint", "version", "per_cpu_minute", "minutes"}

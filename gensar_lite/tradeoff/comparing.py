@@ -179,9 +179,7 @@ def _at_one_mix(first: Curve, second: Curve) -> tuple[Curve, Curve]:
     return at_places(first, best), at_places(second, best)
 
 
-def compare_volumes(
-    curves: list[Curve], reference: str, num_resamples: int = NUM_RESAMPLES, confidence: float = 0.95
-) -> pd.DataFrame:
+def compare_volumes(curves: list[Curve], reference: str) -> pd.DataFrame:
     """The hypervolume of one sweep (by its strategy's name) against that of every other sweep of the same data.
 
     Two sweeps are compared at the mixes and seeds that both have (`num_places`, `num_seeds`), since more points cover
@@ -190,44 +188,60 @@ def compare_volumes(
     and `p_holm`.
     """
     rows = []
-    for label, group in _by_data(curve for curve in curves if curve.name["curve"] == "sweep").items():
+    for group in _by_data(curve for curve in curves if curve.name["curve"] == "sweep").values():
         named = {describe_choice(curve.name): curve for curve in group}
-        if reference not in named:
+        if (own := named.pop(reference, None)) is None:
             continue
-        own = named.pop(reference)
-        for name, other in named.items():
-            places, seeds = np.intersect1d(own.places, other.places), sorted(set(own.seeds) & set(other.seeds))
-            if not len(places) or not seeds:
-                continue
-            volumes, draws = zip(*(_volumes(c, places, seeds, num_resamples) for c in (own, other)), strict=True)
-            drawn = draws[0] - draws[1]
-            low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-            rarer = min((drawn <= 0).sum(), (drawn >= 0).sum())
-            rows.append(
-                {
-                    "data": label,
-                    "model": reference,
-                    "against": name,
-                    "num_places": len(places),
-                    "num_seeds": len(seeds),
-                    "value": volumes[0],
-                    "against_value": volumes[1],
-                    "difference": volumes[0] - volumes[1],
-                    "low": low,
-                    "high": high,
-                    "p": min(2 * (rarer + 1) / (num_resamples + 1), 1.0),
-                }
-            )
+        for other in named.values():
+            places = np.intersect1d(own.places, other.places)
+            if len(places) and set(own.seeds) & set(other.seeds):
+                pair = at_places(own, places), at_places(other, places)
+                rows.append(_volumes(*pair) | {"num_places": len(places)})
     return _corrected([pd.DataFrame(rows)] if rows else [])
 
 
-def _volumes(curve: Curve, places: np.ndarray, seeds: list[int], num_resamples: int) -> tuple[float, np.ndarray]:
-    """A sweep's hypervolume at some places, mean over some seeds, and (R,) what draws of its users make of it."""
-    curve = at_places(curve, places)
-    own = np.isin(curve.seeds, seeds)
-    curve = replace(curve, seeds=seeds, users=curve.users[own], valid=curve.valid[own])
-    drawn = volume_of(curve, resample_points(curve.users, num_resamples))
-    return float(volume_of(curve, curve.test).mean()), drawn.mean(axis=1)
+def compare_at_price(curves: list[Curve]) -> pd.DataFrame:
+    """The hypervolume of every cheap curve against that of the same strategy's sweep at equal price: as many of its mixes (`num_places`),
+    evenly spread, as the CPU minutes of the cheap curve pay for (`cpu_minutes`; of the whole sweep `sweep_cpu_minutes`); columns as above."""
+    same = [name for name in CURVE if name != "curve"]
+    sweeps = {tuple(c.name[n] for n in same): c for c in curves if c.name["curve"] == "sweep"}
+    rows = []
+    for curve in curves:
+        sweep = sweeps.get(tuple(curve.name[n] for n in same))
+        if curve.name["curve"] == "sweep" or sweep is None or not set(curve.seeds) & set(sweep.seeds):
+            continue
+        paid, whole = float(curve.cpu_minutes.mean()), float(sweep.cpu_minutes.mean())
+        num = int(np.clip(paid / max(whole / len(sweep.places), 1e-9), 1, len(sweep.places)))
+        spread = np.linspace(0, len(sweep.places) - 1, num) if num > 1 else [len(sweep.places) // 2]
+        part = at_places(sweep, sweep.places[np.unique(np.round(spread).astype(int))])
+        about = {"num_places": num, "cpu_minutes": paid, "sweep_cpu_minutes": whole}
+        rows.append(_volumes(curve, part) | {"curve": curve.name["curve"]} | about)
+    return _corrected([pd.DataFrame(rows)] if rows else [])
+
+
+def _volumes(own: Curve, other: Curve, num_resamples: int = NUM_RESAMPLES, confidence: float = 0.95) -> dict[str, Any]:
+    """One row of a table of hypervolumes: two curves, over the seeds that both have, and what draws of the users make of both."""
+    seeds, values, draws = sorted(set(own.seeds) & set(other.seeds)), [], []
+    for curve in (own, other):
+        shared = np.isin(curve.seeds, seeds)
+        curve = replace(curve, seeds=seeds, users=curve.users[shared], valid=curve.valid[shared])
+        values.append(float(volume_of(curve, curve.test).mean()))
+        draws.append(volume_of(curve, resample_points(curve.users, num_resamples)).mean(axis=1))
+    drawn = draws[0] - draws[1]
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    rarer = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    return {
+        "data": own.name["data"],
+        "model": describe_choice(own.name),
+        "against": describe_choice(other.name),
+        "num_seeds": len(seeds),
+        "value": values[0],
+        "against_value": values[1],
+        "difference": values[0] - values[1],
+        "low": low,
+        "high": high,
+        "p": min(2 * (rarer + 1) / (num_resamples + 1), 1.0),
+    }
 
 
 def compare_with_specialists(

@@ -88,6 +88,7 @@ def decide(reading: Reading, goals: Goals, gains: Mapping[str, Gains] | None = N
                 "What is the store's evidence worth?": _evidence(groups[0], goals, curve),
                 "Which identifiers?": _identifiers(group, goals, curve),
                 "Which mix?": _mix(goals, curve),
+                "Is there a cheaper way?": _cheaper(reading, curve),
                 "Who gains, who loses?": _who((gains or {}).values(), curve),
                 "What do its lists look like?": _lists(reading.results, curve),
             }
@@ -152,14 +153,13 @@ def _verdict(rows: list[dict[Any, Any]]) -> list[str]:
     behind = [
         f"{row['against']} is surely better in {row['task']}" for row in rows if is_sure(row) and row["difference"] < 0
     ]
+    others = "no ranker" if all(row["kind"] == "ranker" for row in rows) else "no ranker and no model of one task"
     ahead = [row["task"] for row in rows if is_sure(row) and row["difference"] > 0 and row["kind"] == "ranker"]
     if behind:
         return [f"One model for both tasks costs something: {' and '.join(behind)}."]
     if ahead:
         where = " and ".join(ahead)
-        return [
-            f"One model serves both tasks: surely ahead of the best ranker in {where}, surely behind no model of one task."
-        ]
+        return [f"One model serves both tasks: surely ahead of the best ranker in {where}, surely behind {others}."]
     return ["One model for both tasks is surely ahead of no ranker, and surely behind none."]
 
 
@@ -249,6 +249,25 @@ def _mix(goals: Goals, curve: Curve) -> list[str]:
     else:
         told.append("So no trade-off between the mixes is seen here.")
     return told
+
+
+def _cheaper(reading: Reading, curve: Curve) -> list[str]:
+    """The cheap curves of the chosen strategy against as many mixes of its sweep as their minutes pay for."""
+    table = reading.cheap
+    if not len(table):
+        return []
+    own = table[(table["data"] == curve.name["data"]) & (table["against"] == describe_choice(curve.name))]
+    words = {
+        1: "Covers surely more than the mixes of the sweep that its minutes pay for",
+        0: "Not told apart from those mixes",
+        -1: "Covers surely less than those mixes",
+    }
+    told: dict[int, list[str]] = {sign: [] for sign in words}
+    for row in own.to_dict("records"):
+        price = f"{row['cpu_minutes']:.1f} of {row['sweep_cpu_minutes']:.1f} CPU minutes"
+        sign = int(np.sign(row["difference"])) if is_sure(row) else 0
+        told[sign].append(f"{row['curve']} ({row['difference']:+.3f} in hypervolume, {price})")
+    return [f"{words[sign]}: {'; '.join(names)}." for sign, names in told.items() if names]
 
 
 def _who(gains: Iterable[Gains], curve: Curve) -> list[str]:

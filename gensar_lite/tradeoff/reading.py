@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from gensar_lite.data.splits import TASKS
-from gensar_lite.tradeoff.curve import SEPARATE_WEIGHTS, Curve, at_places
+from gensar_lite.tradeoff.curve import SEPARATE_WEIGHTS, Curve
 from gensar_lite.tradeoff.pareto import REFERENCE, pareto_front, staircase, staircase_area
-from gensar_lite.tradeoff.results import CURVE
 
 NUM_RESAMPLES = 2000
 DRAWS_AT_ONCE = 2**21  # users times resamples in memory at a time: 32 MiB
@@ -117,29 +116,3 @@ def volume_of(curve: Curve, points: np.ndarray, reference: tuple[float, float] =
         return staircase_area(points[..., staircase(valid), :], reference)
     first, second = curve.chosen
     return staircase_area(np.stack([points[..., first, 0], points[..., second, 1]], axis=-1)[..., None, :], reference)
-
-
-def sweep_at_cost(curves: list[Curve], of: Curve, reference: tuple[float, float] = REFERENCE) -> dict[str, float]:
-    """What a sweep of the same strategy and data gives for the price of another curve.
-
-    As many of the sweep's points as that price pays for, spread evenly over the mixes; their hypervolume, how many
-    there are, and the hypervolume of the whole sweep. Empty where there is no such sweep.
-    """
-    same = [name for name in CURVE if name != "curve"]
-    found = [c for c in curves if c.name["curve"] == "sweep" and all(c.name[n] == of.name[n] for n in same)]
-    if not found:
-        return {}
-    sweep = found[0]
-    each = float(sweep.cpu_minutes.mean()) / len(sweep.places)
-    num = int(np.clip(float(of.cpu_minutes.mean()) / max(each, 1e-9), 1, len(sweep.places)))
-    middle = [len(sweep.places) // 2]
-    taken = np.unique(np.round(np.linspace(0, len(sweep.places) - 1, num)).astype(int)) if num > 1 else np.array(middle)
-    volumes = [
-        float(volume_of(some, some.test, reference).mean()) for some in (at_places(sweep, sweep.places[taken]), sweep)
-    ]
-    return {
-        "sweep_points": float(num),
-        "sweep_hypervolume": volumes[0],
-        "sweep_whole": volumes[1],
-        "sweep_cpu_minutes": float(sweep.cpu_minutes.mean()),
-    }

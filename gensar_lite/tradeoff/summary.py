@@ -14,6 +14,7 @@ from gensar_lite.data.storage import write_sealed
 from gensar_lite.tradeoff.agreement import signals_table
 from gensar_lite.tradeoff.comparing import (
     compare_alike,
+    compare_at_price,
     compare_mixes,
     compare_variants,
     compare_volumes,
@@ -32,7 +33,7 @@ from gensar_lite.tradeoff.curve import (
 )
 from gensar_lite.tradeoff.design import Unit
 from gensar_lite.tradeoff.pareto import REFERENCE
-from gensar_lite.tradeoff.reading import curves_table, points_table, sweep_at_cost
+from gensar_lite.tradeoff.reading import curves_table, points_table
 from gensar_lite.tradeoff.results import ranks_of_runs, read_results
 
 Tables = Mapping[str, pd.DataFrame]
@@ -52,19 +53,21 @@ class Reading(NamedTuple):
     signals: pd.DataFrame
     mixes: pd.DataFrame = pd.DataFrame()
     variants: pd.DataFrame = pd.DataFrame()
+    cheap: pd.DataFrame = pd.DataFrame()
     missing: int = 0
     """How many of the runs that were asked for are not there."""
 
 
 TABLES = {
     "points": "every point of every curve, with intervals and the front",
-    "volumes": "every curve: chosen place, hypervolume, cost, and what a sweep gives for that cost",
+    "volumes": "every curve: chosen place, hypervolume, cost",
     "specialists": "rankers and generative models of one task",
     "volume_differences": "paired differences of the hypervolume of the reference strategy's sweep and every other sweep",
     "strategies": "paired differences of the reference strategy and every other one that was trained alike",
     "variants": "paired differences of every variant of a strategy and the plain one, or the variant before it",
     "distances": "paired differences of every curve's chosen model and the best ranker, and the best generative model, of each task alone",
     "mixes": "paired differences of each mix of a sweep and the one before it",
+    "cheap": "paired differences of the hypervolume of every cheap curve and of the sweep of its strategy at equal price",
     "signals": "how far the two signals agree, and how well each recommends alone on validation cases",
 }
 
@@ -101,9 +104,6 @@ def read_tradeoff(
         return read_curves(results, ranks_of_runs(folder, results, "test", protocols), goals, specialists)
 
     curves = read(specialists=False) if len(results) else []
-    volumes = curves_table(curves)
-    if len(volumes):
-        volumes = volumes.join(pd.DataFrame([sweep_at_cost(curves, curve) for curve in curves], index=volumes.index))
     names = [describe_choice(curve.name) for curve in curves if serves_both(curve)]
     first = [unit.strategy for unit in units if unit.kind != "specialist"][:1]
     preferred = [name for name in (*first, "gensar", *names) if name in names]
@@ -113,7 +113,7 @@ def read_tradeoff(
         results,
         curves,
         points_table(curves),
-        volumes,
+        curves_table(curves),
         specialists_table(results, goals),
         compare_volumes(curves, chosen),
         compare_alike(curves, strategy, goals),
@@ -121,6 +121,7 @@ def read_tradeoff(
         signals_table(Path(folder), dict(results[["data", "fingerprint"]].drop_duplicates().to_numpy().tolist())),
         compare_mixes(curves, goals),
         compare_variants(curves, goals),
+        compare_at_price(curves),
         len(asked - set(results["run"])),
     )
 
