@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -254,6 +255,11 @@ def test_variants_are_compared_with_the_plain_curve_and_strategies_where_they_we
     unnamed = [curve for curve in curves if curve.name["variant"]]
     pairs = set(compare_variants(unnamed)[["model", "against"]].itertuples(index=False, name=None))
     assert pairs == {(f"{name} (num_codes=4)", f"{name} (num_codes=8)") for name in ("gensar", "semantic")}
+    first = next(curve for curve in unnamed if curve.name["strategy"] == "gensar")
+    both = replace(first, name=first.name | {"variant": "num_codes=8, steps=1"})
+    assert "num_codes=8" in first.name["variant"]
+    added = compare_variants([*unnamed, both]).query("model == 'gensar (num_codes=8, steps=1)'")
+    assert set(added["against"]) == {"gensar (num_codes=8)"}, "what is added is held against what it is added to"
     alike = compare_alike(curves, "gensar")
     pairs = set(alike[["model", "against"]].itertuples(index=False, name=None))
     assert pairs == {("gensar" + end, "semantic" + end) for end in ("", " (num_codes=8)", " (num_codes=4)")}

@@ -109,21 +109,21 @@ def compare_alike(curves: list[Curve], strategy: str, goals: Goals = PRIMARY_GOA
 
 
 def compare_variants(curves: list[Curve], goals: Goals = PRIMARY_GOALS) -> pd.DataFrame:
-    """What a setting is worth: each variant of a strategy, and the evidence it hears, against the plain curve of the same strategy, or,
-    where there is none, against the variant before it; columns as above."""
+    """What a setting is worth: each variant of a strategy against the one before it to whose settings it adds the fewest (the plain curve has
+    none), or, where there is no such one, against the one just before it; columns as above."""
     sweeps: dict[tuple[str, str], list[Curve]] = {}
     for curve in curves:
         if curve.name["curve"] == "sweep":
             sweeps.setdefault((curve.name["data"], curve.name["strategy"]), []).append(curve)
     parts = []
     for own in sweeps.values():
-        plain = next((c for c in own if not c.name["variant"] and not c.name["evidence"]), None)
-        before = [plain] * len(own) if plain else [own[0], *own]
-        parts += [
-            compare_strategies([curve, other], describe_choice(curve.name), goals)
-            for curve, other in zip(own, before, strict=False)
-            if curve is not other
-        ]
+        own.sort(key=lambda curve: bool(curve.name["variant"]))  # the plain curve first, the others as they are
+        settings = [set(filter(None, curve.name["variant"].split(", "))) for curve in own]
+        for number in range(1, len(own)):
+            fewer = [at for at in range(number) if settings[at] < settings[number]]
+            before = max(fewer, key=lambda at: len(settings[at]), default=number - 1)
+            pair = [own[number], own[before]]
+            parts.append(compare_strategies(pair, describe_choice(pair[0].name), goals))
     return _corrected([part for part in parts if len(part)])
 
 

@@ -64,7 +64,7 @@ TABLES = {
     "specialists": "rankers and generative models of one task",
     "volume_differences": "paired differences of the hypervolume of the reference strategy's sweep and every other sweep",
     "strategies": "paired differences of the reference strategy and every other one that was trained alike",
-    "variants": "paired differences of every variant of a strategy and the plain one, or the variant before it",
+    "variants": "paired differences of every variant of a strategy and the one that it adds to, or the one before it",
     "distances": "paired differences of every curve's chosen model and the best ranker, and the best generative model, of each task alone",
     "mixes": "paired differences of each mix of a sweep and the one before it",
     "cheap": "paired differences of the hypervolume of every cheap curve and of the sweep of its strategy at equal price",
