@@ -214,3 +214,16 @@ def test_what_is_not_done_yet_is_said(tmp_path):
     assert summary_text(reading, GOALS).endswith(
         "3 runs are not done yet (under way, or failed): what is said here is of the others, and may change."
     )
+
+
+def test_the_question_names_what_the_sweeps_differ_in():
+    """Two trainings of one strategy differ in settings, not in identifiers."""
+    results, ranks = sweep_of({key: value for key, value in POINTS.items() if key[1] not in ("semantic", "twin")})
+    longer = [
+        table[table["curve"] == "sweep"].assign(variant="steps=2", run=lambda t: t["run"] + "s")
+        for table in (results, ranks)
+    ]
+    both = (pd.concat(tables, ignore_index=True) for tables in zip((results, ranks), longer, strict=True))
+    told = decide(read(*both), GOALS)["shop"]
+    assert "Which settings?" in told
+    assert not [question for question in told if "identifiers" in question]

@@ -86,7 +86,7 @@ def decide(reading: Reading, goals: Goals, gains: Mapping[str, Gains] | None = N
             answers = {
                 "One model for both tasks?": _one_model(reading, curve),
                 "What is the store's evidence worth?": _evidence(groups[0], goals, curve),
-                "Which identifiers?": _identifiers(group, goals, curve),
+                _which(group): _identifiers(group, goals, curve),
                 "Which mix?": _mix(goals, curve),
                 "Is there a cheaper way?": _cheaper(reading, curve),
                 "Who gains, who loses?": _who((gains or {}).values(), curve),
@@ -193,8 +193,19 @@ def _against(row: Mapping[Any, Any], whom: str) -> str:
     return f"In {row['task']} it is {abs(row['difference']):.3f}{share} {side} {whom}: {sure}."
 
 
+def _which(group: list[Curve]) -> str:
+    """What the sweeps differ in, as a question."""
+    sweeps = [c for c in group if c.name["curve"] == "sweep" and serves_both(c)]
+    several = [
+        word
+        for word, column in (("identifiers", "strategy"), ("settings", "variant"))
+        if len({c.name[column] for c in sweeps}) > 1
+    ]
+    return f"Which {' and '.join(several)}?"
+
+
 def _identifiers(group: list[Curve], goals: Goals, curve: Curve) -> list[str]:
-    """The chosen identifiers against all others, at one mix and over whole curves."""
+    """The chosen identifiers and settings against all others, at one mix and over whole curves."""
     sweeps = [c for c in group if c.name["curve"] == "sweep" and serves_both(c)]
     if len(sweeps) < 2:
         return []
@@ -289,7 +300,8 @@ def _who(gains: Iterable[Gains], curve: Curve) -> list[str]:
             for row in chosen[:3]
         ]
         told.append(
-            f"Against the same identifiers' models of one task it {verb} most in {'; '.join(groups) or 'no group'}, surely."
+            f"Against the same identifiers' models of one task it {verb} {'most' if groups else 'surely'} in "
+            f"{'; '.join(groups) + ', surely' if groups else 'no group'}."
         )
     return told
 
