@@ -14,7 +14,7 @@ writes every table and figure of README.md and docs/evidence.md anew that a comm
     <!-- drawn: RECORD filters | cheap -->          the cheap curves of a record beside its sweep, by quality and cost
     <!-- drawn: RECORD filters | map -->            its strategies along every knob of the simulated stores
 
-Filters are COLUMN=VALUE (several values with | between them, COLUMN!=VALUE for all others). A paragraph with numbers names
+RECORD+GOALS/TABLE is a table of the reading by other goals, `summary_GOALS.json`. Filters are COLUMN=VALUE (several values with | between them, COLUMN!=VALUE for all others). A paragraph with numbers names
 the rows that hold them, `<!-- said: RECORD/TABLE filters -->`; tests/test_recorded.py holds them against the record.
 """
 
@@ -62,10 +62,12 @@ def short(value: float, sign: str = "") -> str:
 
 @cache
 def table_of(record: str, name: str) -> pd.DataFrame:
-    """A table of a record: one of its summary, or `means`, the test values of all models by task and protocol (with `low` and `high`
+    """A table of a record: one of its summary (of `RECORD+GOALS` that by other goals), or `means`, the test values of all models by task and protocol (with `low` and `high`
     of the seeds)."""
     if name != "means":
-        rows = pd.DataFrame(json.loads((RECORDS / record / "summary.json").read_text(encoding="utf-8"))[name])
+        folder, goals = re.fullmatch(r"(\w+)(?:\+(\w+))?", record).groups()  # type: ignore[union-attr]
+        summary = RECORDS / folder / f"summary{'_' + goals if goals else ''}.json"
+        rows = pd.DataFrame(json.loads(summary.read_text(encoding="utf-8"))[name])
         rows = rows.astype(dict.fromkeys(rows.columns[rows.isna().all()], float))  # of one seed there are no intervals
         if "strategy" in rows:
             rows["name"] = [_name(row) for row in rows.to_dict("records")]
