@@ -14,8 +14,8 @@ writes every table and figure of README.md and docs/evidence.md anew that a comm
     <!-- drawn: RECORD filters | cheap -->          the cheap curves of a record beside its sweep, by quality and cost
     <!-- drawn: RECORD filters | map -->            its strategies along every knob of the simulated stores
 
-RECORD+GOALS/TABLE is a table of the reading by other goals, `summary_GOALS.json`. Filters are COLUMN=VALUE (several values with | between them, COLUMN!=VALUE for all others). A paragraph with numbers names
-the rows that hold them, `<!-- said: RECORD/TABLE filters -->`; tests/test_recorded.py holds them against the record.
+RECORD+GOALS/TABLE is a table of the reading by other goals, `summary_GOALS.json`. Filters are COLUMN=VALUE (several values with |
+between them, COLUMN!=VALUE for all others). A paragraph with numbers names the rows that hold them, `<!-- said: RECORD/TABLE filters -->`; tests/test_recorded.py holds them against the record.
 """
 
 from __future__ import annotations
